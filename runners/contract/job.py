@@ -85,7 +85,7 @@ class Job:
     family: str
     commit: str
     source: Blob  # a tar of the snapshot
-    upload_url: str  # signed: PUT of `<upload_url>` with `{name}` replaced by the artifact's name
+    uploads: Mapping[str, str]  # artifact name -> signed URL that takes one PUT of it (S3 signs whole keys)
     log_url: str  # signed: POST of log bytes with `?offset=`; answers the offset it wants next
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
@@ -101,7 +101,7 @@ class Job:
             "family": self.family,
             "commit": self.commit,
             "source": _plain(self.source),
-            "upload_url": self.upload_url,
+            "uploads": dict(self.uploads),
             "log_url": self.log_url,
             "options": {**_plain(self.options), "exclude": list(self.options.exclude)},
             "limits": _plain(self.limits),
