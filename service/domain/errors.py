@@ -1,0 +1,58 @@
+"""Everything that the service itself raises.
+
+KilnError
+├── BadInputError            the caller's doing: the message names what to fix
+│   ├── BadSignatureError    a delivery, token or signed URL that is not authentic
+│   ├── MalformedError       authentic, but not of the format
+│   ├── TooLargeError        over a named limit
+│   └── ConflictError        it exists already, or its state forbids this
+├── NotFoundError            no such thing, or none that the caller may see
+└── OutsideError             another system failed; worth a retry
+    ├── ObjectsError         object storage
+    ├── BrokerError          MQTT broker
+    └── SourceError          a forge or git
+"""
+
+
+class KilnError(Exception):
+    """Root of the tree."""
+
+
+class BadInputError(KilnError):
+    """The caller's doing: the message names what to fix."""
+
+
+class BadSignatureError(BadInputError):
+    """Not authentic."""
+
+
+class MalformedError(BadInputError):
+    """Authentic, or not yet checked, but not of the format."""
+
+
+class TooLargeError(BadInputError):
+    """Over a named limit."""
+
+
+class ConflictError(BadInputError):
+    """It exists already, or its state forbids this."""
+
+
+class NotFoundError(KilnError):
+    """No such thing, or none that the caller may see."""
+
+
+class OutsideError(KilnError):
+    """Another system failed; worth a retry."""
+
+
+class ObjectsError(OutsideError):
+    """Object storage failed."""
+
+
+class BrokerError(OutsideError):
+    """The MQTT broker failed or refused us."""
+
+
+class SourceError(OutsideError):
+    """A forge or git failed."""

@@ -1,0 +1,103 @@
+"""The outside world as small protocols with contracts, on one page.
+
+Each has a real adapter in `service.adapters` and the same contract suite in `tests/contract`
+runs on every adapter of a port. Adapters translate foreign errors into `service.domain.errors`.
+"""
+
+import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.repository import Repository
+
+
+class Clock(Protocol):
+    def now(self) -> datetime.datetime:
+        """The time, aware, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Bytes in object storage, named by what they are."""
+
+    digest: str  # SHA-256, hex
+    size_bytes: int
+
+
+class Objects(Protocol):
+    """Content-addressed storage. An object, once there, never changes."""
+
+    def put(self, chunks: Iterable[bytes]) -> Stored:
+        """Keep these bytes. Safe to repeat: equal bytes are kept once, and appear whole or not at all.
+
+        Raises: ObjectsError.
+        """
+
+    def size(self, digest: str) -> int:
+        """Bytes of an object. Raises: NotFoundError, ObjectsError."""
+
+    def read(self, digest: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive; to the end when None), in chunks of at most 1 MiB.
+
+        Raises NotFoundError at the call, not at the first chunk; ObjectsError while reading.
+        """
+
+    def fetch_url(self, digest: str, *, expires_s: int) -> str:
+        """An address that gives this one object to whoever has it, for that long; Range works there."""
+
+    def upload_url(self, key: str, *, max_bytes: int, expires_s: int) -> str:
+        """An address that takes one PUT for this key and nothing else, for that long.
+
+        `key` is two or three parts of `[a-z0-9._-]` joined by `/`. What is put there is not yet an object: `adopt` it.
+        """
+
+    def adopt(self, key: str, *, digest: str, size_bytes: int) -> Stored:
+        """Make what was uploaded under `key` an object, if it is what it should be. Safe to repeat.
+
+        The bytes that are checked are the bytes that are kept, whatever is uploaded meanwhile.
+        Raises: NotFoundError when nothing was uploaded (and no such object exists);
+        BadInputError when the bytes differ from digest or size; ObjectsError.
+        """
+
+
+class Keys(Protocol):
+    """The signing keys. Only this port sees private keys."""
+
+    def sign(self, role: str, payload: bytes) -> str:
+        """JWS compact (RFC 7515), RS256, over exactly these bytes; the same bytes give the same JWS.
+
+        `role` is "release" or "director".
+        """
+
+    def public(self, role: str) -> dict[str, object]:
+        """`{"kid", "n", "e"}` as docs/ota.md has it, n in hex."""
+
+
+class Sources(Protocol):
+    def fetch(self, repository: Repository, commit: str) -> Iterator[bytes]:
+        """The snapshot of exactly this commit, as a deterministic tar without `.git`.
+
+        Raises: NotFoundError when the commit is gone; SourceError when the forge does not answer;
+        TooLargeError over the limits of size or file count.
+        """
+
+    def heads(self, repository: Repository) -> dict[str, str]:
+        """Every ref (`refs/heads/...`, `refs/tags/...`, annotated tags peeled) and its commit. Raises: SourceError."""
+
+
+class Broker(Protocol):
+    """The service's own connection to the MQTT broker."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Returns when the broker acknowledged it (QoS 1). Raises: BrokerError, after at most 10 s."""
+
+
+class BrokerAccounts(Protocol):
+    """Who may speak to the broker. docs/ota.md, section Broker, has the rights of a device."""
+
+    def allow(self, device: str, token: str) -> None:
+        """This device connects with this token from now on, in at most 2 s. Safe to repeat; replaces an older token."""
+
+    def forbid(self, device: str) -> None:
+        """It cannot connect any more. Safe to repeat."""
