@@ -1,0 +1,114 @@
+"""A device: one unit with an identity, and what it last said of itself."""
+
+import datetime
+import enum
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NewType, Self
+
+from service.domain.errors import BadInputError, MalformedError
+from service.domain.release import ReleaseDigest
+from service.domain.repository import RepositoryId
+
+DeviceId = NewType("DeviceId", str)
+
+MAX_REPORT_BYTES = 1024
+MAX_DETAIL_CHARS = 200
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_TEXTS = {
+    "reason": 40,
+    "detail": MAX_DETAIL_CHARS,
+    "release": 64,
+    "running": 64,
+    "version": 64,
+    "board": 64,
+    "slot": 8,
+    "sys": 120,
+}
+_NUMBERS = ("counter", "seq", "boots", "free", "heap", "mpy")
+
+
+class DeviceState(enum.Enum):
+    """Both sides use these words (docs/ota.md, Report)."""
+
+    IDLE = "idle"
+    DOWNLOADING = "downloading"
+    STAGED = "staged"
+    TRIAL = "trial"
+    CONFIRMED = "confirmed"
+    ROLLED_BACK = "rolled_back"
+    REFUSED = "refused"
+
+
+def device_id(text: str) -> DeviceId:
+    """Raises: BadInputError. It is an MQTT user name and a topic level, hence so strict."""
+    if not _ID.fullmatch(text):
+        raise BadInputError(f"not a device id (a-z, 0-9, '-', at most 48): {text[:80]!r}")
+    return DeviceId(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a device says about itself. Untrusted: shown, counted, never believed about others."""
+
+    state: DeviceState
+    reason: str = ""
+    detail: str = ""
+    release: str = ""
+    running: str = ""
+    version: str = ""
+    board: str = ""
+    slot: str = ""
+    sys: str = ""
+    counter: int = 0
+    seq: int = 0
+    boots: int = 0
+    free: int = 0
+    heap: int = 0
+    mpy: int = 0
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """Raises: MalformedError when it is not a report of docs/ota.md."""
+        if len(payload) > MAX_REPORT_BYTES:
+            raise MalformedError(f"a report is at most {MAX_REPORT_BYTES} bytes")
+        try:
+            value = json.loads(payload)
+            if not isinstance(value, dict) or value.get("v") != 1:
+                raise MalformedError("not a report of version 1")
+            return cls(
+                state=DeviceState(value.get("state")),
+                **{name: _text(value, name, limit) for name, limit in _TEXTS.items()},
+                **{name: _number(value, name) for name in _NUMBERS},
+            )
+        except (ValueError, RecursionError) as error:
+            raise MalformedError(f"not a report: {error}") from error
+
+
+def _text(value: dict[str, Any], name: str, limit: int) -> str:
+    text = value.get(name, "")
+    if not isinstance(text, str):
+        raise MalformedError(f"{name} is not text")
+    return "".join(char if char.isprintable() else " " for char in text[:limit])
+
+
+def _number(value: dict[str, Any], name: str) -> int:
+    number = value.get(name, 0)
+    if not isinstance(number, int) or isinstance(number, bool) or abs(number) > 2**53:
+        raise MalformedError(f"{name} is not a number")
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    id: DeviceId
+    repository: RepositoryId
+    board: str
+    channel: str
+    token_digest: str  # SHA-256 of its token: 256 random bits need no slow hash
+    seq: int = 0  # of its newest desired state
+    desired: ReleaseDigest | None = None
+    report: Report | None = None
+    seen_at: datetime.datetime | None = None
+    created_at: datetime.datetime

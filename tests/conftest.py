@@ -1,0 +1,27 @@
+"""What every tier shares: the board's `const`, a clean environment, and the name of each test's tier."""
+
+import builtins
+import os
+import pathlib
+
+import pytest
+
+TIERS = ("unit", "contract", "integration", "e2e", "bench")
+
+
+def _const(value: object) -> object:
+    return value
+
+
+builtins.const = _const  # type: ignore[attr-defined]  # MicroPython's compile-time constant
+
+for _name in [name for name in os.environ if name.startswith("KILN_")]:
+    del os.environ[_name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The unit tier runs without sockets; every other tier speaks to real parts."""
+    for item in items:
+        tier = pathlib.Path(item.path).relative_to(pathlib.Path(__file__).parent).parts[0]
+        if tier in TIERS[1:]:
+            item.add_marker(pytest.mark.enable_socket)
