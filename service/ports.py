@@ -5,10 +5,11 @@ runs on every adapter of a port. Adapters translate foreign errors into `service
 """
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.domain.event import Event
 from service.domain.repository import Repository
 
 
@@ -49,7 +50,8 @@ class Objects(Protocol):
     def upload_url(self, key: str, *, max_bytes: int, expires_s: int) -> str:
         """An address that takes one PUT for this key and nothing else, for that long.
 
-        `key` is two or three parts of `[a-z0-9._-]` joined by `/`. What is put there is not yet an object: `adopt` it.
+        `key` is two or three parts of `[a-z0-9._-]` joined by `/`.
+        What is put there is not yet an object: `adopt` it.
         """
 
     def adopt(self, key: str, *, digest: str, size_bytes: int) -> Stored:
@@ -83,7 +85,7 @@ class Sources(Protocol):
         """
 
     def heads(self, repository: Repository) -> dict[str, str]:
-        """Every ref (`refs/heads/...`, `refs/tags/...`, annotated tags peeled) and its commit. Raises: SourceError."""
+        """Every branch and tag by its full ref, and its commit (tags peeled). Raises: SourceError."""
 
 
 class Broker(Protocol):
@@ -97,7 +99,32 @@ class BrokerAccounts(Protocol):
     """Who may speak to the broker. docs/ota.md, section Broker, has the rights of a device."""
 
     def allow(self, device: str, token: str) -> None:
-        """This device connects with this token from now on, in at most 2 s. Safe to repeat; replaces an older token."""
+        """The device connects with this token after at most 2 s. Safe to repeat; replaces an older token."""
 
     def forbid(self, device: str) -> None:
         """It cannot connect any more. Safe to repeat."""
+
+
+MAX_DELIVERY_BYTES = 25 << 20  # neither forge sends more
+
+
+class Decoder(Protocol):
+    """How one forge signs and words its deliveries. Pure: no I/O, no clock; header names in any case."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+        """Return if the raw body was signed with one of these secrets. An empty secret fits nothing.
+
+        What is said about a refusal depends on the request alone, never on the secrets. Raises: BadSignatureError.
+        """
+
+    def decode(self, headers: Mapping[str, str], body: bytes) -> Event:
+        """What a verified delivery says. Raises: MalformedError, TooLargeError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A delivery that was durably taken."""
+
+    build_id: str
+    build_url: str
+    is_new: bool  # False: this delivery came before, and this is the build of that time

@@ -122,7 +122,7 @@ def pack(statement: str, listing: Index, files: Iterable[File]) -> Iterator[byte
     """The bundle's bytes. Raises: TooLargeError for a statement over its limit."""
     if len(statement) > MAX_STATEMENT_BYTES:
         raise TooLargeError(
-            f"a statement of {len(statement)} bytes is over {MAX_STATEMENT_BYTES}: shorten the repository's name"
+            f"a statement of {len(statement)} bytes is over {MAX_STATEMENT_BYTES}: shorten its names"
         )
     yield MAGIC
     yield statement.encode() + b"\n"

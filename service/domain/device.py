@@ -77,11 +77,9 @@ class Report:
             value = json.loads(payload)
             if not isinstance(value, dict) or value.get("v") != 1:
                 raise MalformedError("not a report of version 1")
-            return cls(
-                state=DeviceState(value.get("state")),
-                **{name: _text(value, name, limit) for name, limit in _TEXTS.items()},
-                **{name: _number(value, name) for name in _NUMBERS},
-            )
+            fields: dict[str, Any] = {name: _text(value, name, limit) for name, limit in _TEXTS.items()}
+            fields |= {name: _number(value, name) for name in _NUMBERS}
+            return cls(state=DeviceState(value.get("state")), **fields)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"not a report: {error}") from error
 

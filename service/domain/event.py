@@ -22,7 +22,7 @@ def is_commit(text: str) -> bool:
 
 
 def is_ref(text: str) -> bool:
-    """A full branch or tag name that git would take (git-check-ref-format) and that is safe as an argument."""
+    """A full branch or tag name that git takes (git-check-ref-format), safe as an argument."""
     return (
         len(text) <= MAX_REF_CHARS
         and _REF.fullmatch(text) is not None

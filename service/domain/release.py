@@ -40,7 +40,7 @@ class Release:
 
 
 def version_of(build: Build) -> str:
-    """A tag `v1.2.3` names its version; a branch gets `0.0.<build>`, so that versions always rise and never repeat."""
+    """A tag `v1.2.3` names its version; a branch gets `0.0.<build>`: versions rise and never repeat."""
     if build.is_tag and (match := _SEMVER.fullmatch(build.short_ref)):
         return match[1]
     return f"0.0.{build.number}+{build.commit[:7]}"
