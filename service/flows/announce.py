@@ -1,0 +1,58 @@
+"""Announce: every device of a channel is told, by a signed desired state in the outbox."""
+
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId
+from service.domain.errors import BadInputError
+from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, Desired
+from service.domain.release import Bundle, Release
+from service.ports import Clock, Keys
+from service.records import Builds, Fleet
+
+MAX_TRIES = 20  # of one device, when others announce to it at the same moment
+
+
+def announce(name: BuildId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
+    """Tell the devices of the release's channel. Safe to repeat: who was told is not told again.
+
+    Does nothing when the channel moved on meanwhile. Answers how many devices were told now.
+    """
+    release = builds.release(name)
+    if release is None or release.channel is None:
+        return 0
+    newest = builds.current(release.repository, release.channel)
+    if newest is None or newest.build != name:
+        return 0
+    bundles = {each.board: each for each in builds.bundles(name)}
+    told = 0
+    for device in fleet.devices(release.repository, channel=release.channel):
+        fitting = bundles.get(device.board)
+        if fitting is not None and tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock):
+            told += 1
+    return told
+
+
+def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
+    """Make this bundle the desired state of one device. False when it was that already."""
+    for _ in range(MAX_TRIES):
+        device = fleet.device(name)
+        if device.desired == bundle.digest:
+            return False
+        notice = _sign(device, bundle, release, keys=keys, clock=clock)
+        if fleet.desire(name, seq=device.seq + 1, release=bundle.digest, notice=notice):
+            return True
+    raise BadInputError(f"{name} is being changed by others all the time")
+
+
+def _sign(device: Device, bundle: Bundle, release: Release, *, keys: Keys, clock: Clock) -> bytes:
+    desired = Desired(
+        device=device.id,
+        seq=device.seq + 1,
+        release=bundle.digest,
+        size_bytes=bundle.size_bytes,
+        counter=release.counter,
+        expires=int((clock.now() + LIFETIME).timestamp()),
+    )
+    notice = keys.sign("director", desired.payload()).encode()
+    if len(notice) > MAX_NOTICE_BYTES:
+        raise BadInputError(f"the desired state of {device.id} has {len(notice)} bytes, over {MAX_NOTICE_BYTES}")
+    return notice

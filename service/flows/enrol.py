@@ -1,0 +1,72 @@
+"""Enrol: a device gets its identity, its token and the keys that it shall trust."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runners.contract.board import Catalogue
+from service.domain.device import Device, device_id
+from service.domain.errors import BadInputError
+from service.domain.repository import RepositoryId
+from service.flows.announce import tell
+from service.ports import BrokerAccounts, Clock, Keys
+from service.records import Builds, Fleet
+
+MAX_CHANNEL_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """What the device must be given, once; the token is kept nowhere else."""
+
+    device: Device
+    token: str
+    trust: dict[str, list[dict[str, object]]]
+
+
+def token_digest(token: str) -> str:
+    """What we keep of a token: 256 random bits need no slow hash (they cannot be guessed from it)."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def enrol(
+    name: str,
+    *,
+    repository: RepositoryId,
+    board: str,
+    channel: str,
+    builds: Builds,
+    fleet: Fleet,
+    accounts: BrokerAccounts,
+    keys: Keys,
+    clock: Clock,
+    catalogue: Catalogue,
+    new_token: Callable[[], str],
+) -> Enrolled:
+    """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
+    known = builds.repository(repository)
+    catalogue.board(board)
+    if not 0 < len(channel) <= MAX_CHANNEL_CHARS:
+        raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
+    token = new_token()
+    device = Device(
+        id=device_id(name),
+        repository=known.id,
+        board=board,
+        channel=channel,
+        token_digest=token_digest(token),
+        created_at=clock.now(),
+    )
+    fleet.add_device(device)
+    accounts.allow(device.id, token)
+    release = builds.current(known.id, channel)
+    if release is not None:
+        for bundle in builds.bundles(release.build):
+            if bundle.board == board:
+                tell(device.id, bundle, release, fleet=fleet, keys=keys, clock=clock)
+    return Enrolled(device=device, token=token, trust=trust(keys))
+
+
+def trust(keys: Keys) -> dict[str, list[dict[str, object]]]:
+    """`trust.json` of a device: the public keys of both roles."""
+    return {role: [keys.public(role)] for role in ("release", "director")}

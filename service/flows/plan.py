@@ -1,0 +1,112 @@
+"""Plan: event, manifest and catalogue become jobs."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runners.contract.board import Catalogue
+from runners.contract.job import FILES_ARTIFACT, Blob, Job, Limits
+from runners.contract.manifest import MANIFEST, Manifest
+from service.domain.build import Build, BuildId, BuildJob, JobId
+from service.domain.errors import MalformedError
+from service.ports import Objects
+from service.records import Builds
+
+MAX_MANIFEST_BYTES = 64 << 10
+JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a runner reaches the service for one job; signed, so that it needs no credentials."""
+
+    log: Callable[[JobId], str]
+
+
+def job_id(instance: str, build: BuildId, board: str) -> JobId:
+    """Unique among all instances of one machine, because it names the container. At most 63 characters."""
+    return JobId(f"{instance}-{build}-{board}"[:63])
+
+
+def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance: str) -> list[BuildJob]:
+    """One job for each board of the manifest."""
+    return [
+        BuildJob(
+            id=job_id(instance, build.id, board),
+            build=build.id,
+            board=board,
+            family=catalogue.board(board).family,
+        )
+        for board in manifest.boards
+    ]
+
+
+def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
+    """Raises: ManifestError or MalformedError naming what to fix."""
+    snapshot = io.BytesIO(b"".join(objects.read(build.source_digest)))
+    text: str | None = None
+    with tarfile.open(fileobj=snapshot) as archive:
+        try:
+            member = archive.getmember(MANIFEST)
+        except KeyError:
+            return Manifest.parse(None, default_name=name, catalogue=catalogue)
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is None or member.size > MAX_MANIFEST_BYTES:
+            raise MalformedError(f"{MANIFEST} must be a plain file of at most {MAX_MANIFEST_BYTES} bytes")
+        try:
+            text = content.read().decode()
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"{MANIFEST} is not UTF-8") from error
+    return Manifest.parse(text, default_name=name, catalogue=catalogue)
+
+
+def plan(
+    name: BuildId,
+    *,
+    builds: Builds,
+    objects: Objects,
+    catalogue: Catalogue,
+    instance: str,
+    limits: Limits,
+    addresses: Addresses,
+) -> list[Job]:
+    """Write the build's jobs down and answer what the runners are to be given. Safe to repeat."""
+    build = builds.build(name)
+    manifest = manifest_of(build, builds=builds, objects=objects, catalogue=catalogue)
+    jobs = lay_out(build, manifest, catalogue, instance=instance)
+    builds.add_jobs(name, jobs)
+    source = Blob(
+        url=objects.fetch_url(build.source_digest, expires_s=JOB_URLS_EXPIRE_S),
+        digest=build.source_digest,
+        size_bytes=build.source_bytes,
+    )
+    return [
+        Job(
+            id=each.id,
+            board=each.board,
+            family=each.family,
+            commit=build.commit,
+            source=source,
+            uploads={
+                FILES_ARTIFACT: objects.upload_url(
+                    staging_key(each.id, FILES_ARTIFACT),
+                    max_bytes=limits.output_bytes,
+                    expires_s=JOB_URLS_EXPIRE_S,
+                )
+            },
+            log_url=addresses.log(each.id),
+            options=manifest.options_for(each.board),
+            limits=limits,
+        )
+        for each in jobs
+    ]
+
+
+def manifest_of(build: Build, *, builds: Builds, objects: Objects, catalogue: Catalogue) -> Manifest:
+    repository = builds.repository(build.repository)
+    return read_manifest(build, objects=objects, catalogue=catalogue, name=repository.name)
+
+
+def staging_key(job: JobId, artifact: str) -> str:
+    return f"{job}/{artifact}"

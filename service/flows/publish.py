@@ -1,0 +1,98 @@
+"""Publish: the artifacts of a build become signed bundles and one release."""
+
+import io
+import tarfile
+
+from runners.contract.board import Catalogue
+from runners.contract.job import FILES_ARTIFACT, Result
+from runners.contract.manifest import Manifest
+from service.domain import bundle
+from service.domain.build import Build, BuildId, BuildJob, JobId
+from service.domain.errors import BadInputError, MalformedError
+from service.domain.release import Bundle, Release, ReleaseDigest, version_of
+from service.flows.plan import manifest_of, staging_key
+from service.ports import Clock, Keys, Objects
+from service.records import Builds
+
+
+def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> None:
+    """Take a finished job's outputs into storage, exactly the bytes that its result names. Safe to repeat.
+
+    Raises: BadInputError when the bytes are others: nothing of such a job is signed.
+    """
+    for each in result.artifacts:
+        objects.adopt(staging_key(job, each.name), digest=each.digest, size_bytes=each.size_bytes)
+    builds.end_job(job, result)
+
+
+def publish(name: BuildId, *, builds: Builds, objects: Objects, keys: Keys, catalogue: Catalogue, clock: Clock) -> bool:
+    """Sign and keep the release of a build whose jobs all succeeded. Safe to repeat: same bytes, one release.
+
+    Answers whether a channel points at it now. Raises: BadInputError when a board cannot hold what was built.
+    """
+    build = builds.build(name)
+    manifest = manifest_of(build, builds=builds, objects=objects, catalogue=catalogue)
+    made = [_bundle(build, job, manifest, catalogue, objects=objects, keys=keys) for job in builds.jobs(name)]
+    release = Release(
+        build=name,
+        repository=build.repository,
+        name=manifest.name,
+        version=version_of(build),
+        counter=build.number,
+        channel=manifest.channel_for(build.ref),
+        created_at=clock.now(),
+    )
+    return builds.add_release(release, made)
+
+
+def _bundle(
+    build: Build, job: BuildJob, manifest: Manifest, catalogue: Catalogue, *, objects: Objects, keys: Keys
+) -> Bundle:
+    artifact = next((each for each in job.artifacts if each.name == FILES_ARTIFACT), None)
+    if artifact is None:
+        raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
+    files = unpack(b"".join(objects.read(artifact.digest)))
+    try:
+        index = bundle.index(files)
+    except BadInputError as error:
+        raise type(error)(f"{job.board}: {error}") from error
+    statement = keys.sign(
+        "release",
+        bundle.Statement(
+            repo=build.repository,
+            name=manifest.name,
+            commit=build.commit,
+            version=version_of(build),
+            counter=build.number,
+            board=job.board,
+            mpy=catalogue.board(job.board).mpy,
+            arch=0,
+            index=index,
+        ).payload(),
+    )
+    stored = objects.put(bundle.pack(statement, index, files))
+    return Bundle(
+        digest=ReleaseDigest(bundle.release_digest(statement)),
+        build=build.id,
+        board=job.board,
+        statement=statement,
+        object_digest=stored.digest,
+        size_bytes=stored.size_bytes,
+    )
+
+
+def unpack(archive: bytes) -> list[bundle.File]:
+    """The files of a `files.tar`. Raises: MalformedError for anything but plain files and folders."""
+    files = []
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+            for member in tar:
+                if member.isdir():
+                    continue
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is None:
+                    raise MalformedError(f"{member.name[:100]!r} is not a plain file")
+                files.append(bundle.file(member.name, content.read()))
+    except tarfile.TarError as error:
+        raise MalformedError(f"{FILES_ARTIFACT} is not a tar archive") from error
+    return files
