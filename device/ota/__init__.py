@@ -1,0 +1,74 @@
+# Kiln's update agent. The board's main.py calls run(); the application uses the rest:
+#
+#   import ota
+#   while True:
+#       work(ota.settings["PERIOD_S"])
+#       ota.sleep_ms(1000)          # or ota.tick() often, or a task: asyncio.create_task(ota.task())
+#
+# Without the agent (on a desk, in an application's tests) every call is harmless.
+
+settings = {}  # settings.json, filled before the application starts
+
+_agent = None
+
+
+def run():
+    """Start the agent and, through it, the application. Does not return."""
+    global _agent
+    from ota import agent, hal
+
+    try:
+        _agent = agent.Agent()
+    except (OSError, ValueError) as e:
+        # No identity, no updates; but what is installed still runs.
+        hal.log("no agent:", *e.args)
+        agent.run_alone()
+        return
+    settings.update(_agent.settings)
+    _agent.run()
+
+
+def tick():
+    """Let the agent work: a few milliseconds, never waiting. Restarts the board for an update."""
+    if _agent is not None:
+        _agent.tick()
+
+
+def sleep_ms(ms):
+    """Sleep and let the agent work meanwhile."""
+    from ota import hal
+
+    start = hal.ticks_ms()
+    while True:
+        tick()
+        left = ms - hal.ticks_diff(hal.ticks_ms(), start)
+        if left <= 0:
+            return
+        hal.sleep_ms(min(left, 50))
+
+
+async def task():
+    """The same for an asyncio application: run it beside the others."""
+    import asyncio
+
+    while True:
+        tick()
+        await asyncio.sleep(0.05)
+
+
+def healthy():
+    """The release works: confirm it now, without waiting for time and broker."""
+    if _agent is not None:
+        _agent.healthy()
+
+
+def unhealthy(why):
+    """The release does not work: roll back at once while on trial, report in any case."""
+    if _agent is not None:
+        _agent.unhealthy(why)
+
+
+def busy(value):
+    """Postpone restarts for an update while `value` is true."""
+    if _agent is not None:
+        _agent.busy = bool(value)

@@ -1,0 +1,316 @@
+# The agent's life: at a start, before the application, look for another release with the whole heap
+# free; then run the application and keep the line to the broker alive from its loop.
+import hashlib
+
+from micropython import const
+
+from ota import app, config, hal, link, slots, state
+from ota.reason import (
+    CRASHED,
+    DOWNLOAD_FAILED,
+    IMPORT_ERROR,
+    NO_CONFIRM,
+    NO_SPACE,
+    TOO_LARGE,
+    UNHEALTHY,
+    RefusedError,
+)
+
+_POLL_MS = const(20)
+_ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
+_SAYINGS = const(4)  # reports kept in RAM while there is no broker
+_RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
+_PAUSE_LIMIT_S = const(300)
+_STEADY_MS = const(600000)  # a crash after running this long is the first in a row
+_SAVE_AGAIN_MS = const(10000)
+
+
+class Agent:
+    """One device. `root` is the folder that holds /kiln, /a and /b: "" on a board."""
+
+    def __init__(self, root=""):
+        self.root = root
+        self.device = config.device(root)
+        self.trust = config.trust(root)
+        self.settings = config.settings(root)
+        self.state, intact = state.load(root + "/kiln")
+        self.link = link.Link(self.device)
+        self.busy = False
+        self._pending = None  # a desired state to act on
+        self._heard = b""  # digest of the last message, so that a repetition costs nothing
+        self._skip = 0  # seq whose download failed since this start
+        self._greeted = 0
+        self._hello = False
+        self._sayings = []
+        self._flight = None  # what the report not yet acknowledged was
+        self._told = False  # the broker acknowledged that we are on trial
+        self._well = False
+        self._ticked = False  # the application has come as far as its loop
+        self._since = None  # ticks of the application's start
+        self._restarting = False
+        self._unsaved_since = None
+        if not intact:
+            hal.log("no state, floors: counter", self.state["counter"], "seq", self.state["seq"])
+
+    def run(self):
+        """Start the board; does not return, a board always ends in a restart."""
+        self.boot()
+        active = self.state["active"]
+        record = self.state[active]
+        hal.log("start", record["version"], "slot", active, "trial" if self.state["trial"] else "")
+        self._since = hal.ticks_ms()
+        try:
+            app.start(slots.path(self.root, active))
+            hal.log("the application ended, the agent stays")
+            while True:
+                self.tick()
+                hal.sleep_ms(_POLL_MS)
+        except SystemExit:
+            self.restart("exit")
+        except Exception as error:
+            self._crashed(app.explain(error))
+
+    def boot(self):
+        """Everything before the application: count a trial start, or look for an update.
+
+        Returns with a slot to start. An empty board stays here until its first release.
+        """
+        if self.state["trial"]:
+            if not state.count_boot(self.state, self.device["boots"]):
+                self._roll_back(NO_CONFIRM, "%d starts" % self.device["boots"])
+            # Before the application runs: a start that kills the board must have been counted.
+            elif not self._save() and self.state["trial"]:
+                self._roll_back(NO_CONFIRM, "the start could not be counted")
+        self._check_slot()
+        hal.join_network(self.settings)
+        if self.state["trial"] is None:
+            self._look()
+
+    def tick(self):
+        """One turn of the agent while the application runs; returns at once."""
+        self._ticked = True
+        if self._restarting:  # the application caught our SystemExit
+            hal.reset()
+        self._turn()
+        self._settle()
+
+    def healthy(self):
+        self._well = True
+        self.tick()
+
+    def unhealthy(self, why):
+        if self.state["trial"]:
+            self._roll_back(UNHEALTHY, why)
+            self.restart("unhealthy")
+        self._say(state.IDLE, UNHEALTHY, why)
+
+    def restart(self, why):
+        """Leave the broker in an orderly way and restart the board; does not return."""
+        hal.log("restart:", why)
+        self._restarting = True
+        self.link.close()
+        hal.reset()
+
+    def idle(self):
+        """One turn during an update: answer the broker's pings."""
+        self._turn()
+
+    def _check_slot(self):
+        active = self.state["active"]
+        if not active or slots.startable(self.root, active):
+            return
+        hal.log("slot", active, "cannot start")
+        if self.state["trial"]:
+            self._roll_back(IMPORT_ERROR, "no main in the slot")
+        else:
+            state.drop(self.state, active)
+            self._save()
+        self._check_slot()
+
+    def _look(self):
+        if self._until(self.link.up, self.device["connect_s"] * 1000):
+            self._until(lambda: self._pending, self.device["desired_s"] * 1000)
+        pause = _RETRY_S
+        while self._pending or not self.state["active"]:
+            if not self._until(lambda: self._pending, 1000):
+                continue
+            desired = self._pending
+            if self._update(desired) or self.state["active"]:
+                continue
+            # Nothing to start: the same order is tried again, later and later.
+            self._until(lambda: self._pending, (pause + hal.jitter(pause)) * 1000)
+            pause = min(pause * 2, _PAUSE_LIMIT_S)
+            self._pending = self._pending or desired
+
+    def _update(self, desired):
+        # False: the download failed and may be tried again. True: refused. A success restarts.
+        self._pending = None
+        state.want(self.state, desired)
+        self.state[state.other(self.state["active"])] = None
+        self._save()
+        hal.log("update to", desired["release"][:12], "seq", desired["seq"])
+        self._announce(state.DOWNLOADING, desired)
+        try:
+            from ota import update
+
+            record = update.fetch(desired, self, self.idle)
+            self._announce(state.STAGED, desired)
+            self._switch(record)
+        except RefusedError as e:
+            hal.log("refused:", e.reason, e.detail)
+            if e.reason == DOWNLOAD_FAILED:
+                self._skip = desired["seq"]
+                self._say(state.REFUSED, e.reason, e.detail, desired["release"])
+                return False
+            state.refuse(self.state, desired, e.reason, e.detail)
+            self._save()
+            return True
+        self.restart("trial of " + record["version"])
+        return True
+
+    def _switch(self, record):
+        changed = dict(self.state)
+        state.begin_trial(changed, record)
+        try:
+            state.save(self.root + "/kiln", changed)
+        except OSError as e:
+            raise RefusedError(NO_SPACE, "the switch could not be written: " + repr(e)) from None
+        self.state = changed
+
+    def _turn(self):
+        raw = self.link.poll()
+        if raw is not None:
+            self._hear(raw)
+        self._speak()
+
+    def _hear(self, raw):
+        mark = hashlib.sha256(raw).digest()
+        if mark == self._heard:
+            return
+        self._heard = mark
+        from ota import notice
+
+        try:
+            if not raw:
+                raise RefusedError(TOO_LARGE, "desired state")
+            desired = notice.parse(raw, self.trust["director"])
+            verdict = notice.judge(desired, self.device["id"], self.state, hal.now())
+        except RefusedError as e:
+            # Not kept in flash: whoever can reach the topic could wear it out.
+            hal.log("desired state refused:", e.reason, e.detail)
+            self._say(state.REFUSED, e.reason, e.detail)
+            return
+        if verdict == notice.NOTE:
+            state.note(self.state, desired)
+            self._save()
+        elif verdict == notice.INSTALL and desired["seq"] != self._skip:
+            self._pending = desired
+
+    def _speak(self):
+        if self.link.greeted != self._greeted:
+            self._greeted = self.link.greeted
+            self._flight = None
+            self._hello = True
+        if not self.link.quiet():
+            return
+        if self._flight is not None:
+            self._acknowledged()
+        box = self.state["outbox"]
+        if box:
+            self._send(box, box["state"], box["reason"], box["detail"], box["release"])
+        elif self._sayings:
+            self._send(self._sayings[0], *self._sayings[0])
+        elif self._hello:
+            active = self.state["active"]
+            release = self.state[active]["release"] if active else ""
+            what = state.TRIAL if self.state["trial"] else state.IDLE
+            self._send(what, what, "", "", release)
+
+    def _send(self, flight, what, reason, detail, release):
+        from ota import report
+
+        self._flight = flight
+        self.link.publish("report", report.compose(self, what, reason, detail, release))
+
+    def _acknowledged(self):
+        flight, self._flight = self._flight, None
+        if flight is self.state["outbox"]:
+            self.state["outbox"] = None
+            self._save()
+        elif self._sayings and flight is self._sayings[0]:
+            self._sayings.pop(0)
+        elif flight in (state.TRIAL, state.IDLE):
+            self._hello = False
+            self._told = flight == state.TRIAL
+
+    def _settle(self):
+        if self._unsaved_since is not None and self._age(self._unsaved_since) > _SAVE_AGAIN_MS:
+            self._save()
+        if self.state["trial"]:
+            ran = self._since is not None and self._age(self._since)
+            if self._well or (self._told and ran >= self.device["confirm_after_s"] * 1000):
+                state.confirm(self.state)
+                self._save()
+                hal.log("confirmed", self.state[self.state["active"]]["version"])
+        # A trial ends first, so that there is always one slot known to be good.
+        elif self._pending and not self.busy:
+            self.restart("update")
+
+    def _roll_back(self, reason, detail):
+        hal.log("roll back:", reason, detail)
+        state.roll_back(self.state, reason, detail)
+        self._save()
+
+    def _crashed(self, detail):
+        if self.state["trial"]:
+            self._roll_back(CRASHED if self._ticked else IMPORT_ERROR, detail)
+            self.restart("rolled back")
+        if self._age(self._since) > _STEADY_MS:
+            self.state["crashes"] = 0
+        self.state["crashes"] += 1
+        self._save()
+        self._say(state.IDLE, CRASHED, detail)
+        pause = min(self.device["crash_pause_s"] * 2 ** min(self.state["crashes"] - 1, 6), _PAUSE_LIMIT_S)
+        hal.log("the application crashed, next start in", pause, "s")
+        self._until(lambda: self._pending, pause * 1000)
+        self.restart("crash")
+
+    def _say(self, what, reason="", detail="", release=""):
+        if len(self._sayings) < _SAYINGS:
+            self._sayings.append((what, reason, detail, release))
+
+    def _announce(self, what, desired):
+        hal.log(what)
+        self._say(what, "", "", desired["release"])
+        if self.link.up():
+            self._until(lambda: not self._sayings, _ANNOUNCE_MS)
+
+    def _until(self, done, limit_ms):
+        start = hal.ticks_ms()
+        while self._age(start) < limit_ms:
+            self._turn()
+            if done():
+                return True
+            hal.sleep_ms(_POLL_MS)
+        return False
+
+    def _save(self):
+        # A full flash must not stop an application that runs: tick() tries again.
+        try:
+            state.save(self.root + "/kiln", self.state)
+        except OSError as e:
+            hal.log("state not saved:", repr(e))
+            self._unsaved_since = hal.ticks_ms()
+            return False
+        self._unsaved_since = None
+        return True
+
+    def _age(self, start):
+        return hal.ticks_diff(hal.ticks_ms(), start)
+
+
+def run_alone(root=""):
+    """Start the active slot without an agent: the device's identity cannot be read."""
+    kept, _ = state.load(root + "/kiln")
+    if kept["active"] and slots.startable(root, kept["active"]):
+        app.start(slots.path(root, kept["active"]))

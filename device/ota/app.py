@@ -1,0 +1,41 @@
+# Starting the application of a slot, and saying what went wrong in it.
+import os
+import sys
+
+
+def start(folder):
+    """Import the application's `main` from `folder`; returns when that module ends.
+
+    The slot comes first in sys.path, so that nothing left elsewhere shadows a module of it.
+    """
+    sys.path[:] = [folder, folder + "/lib"] + [p for p in sys.path if p != ""]
+    os.chdir(folder)
+    # The board's own main.py, which started the agent, may be known under this name.
+    sys.modules.pop("main", None)
+    __import__("main")
+
+
+def explain(error):
+    """`ValueError: why (file.py:12)`: the exception and where it was raised."""
+    text = _trace(error)
+    print(text)
+    lines = text.strip().split("\n")
+    where = ""
+    for line in lines:
+        line = line.strip()
+        if line.startswith('File "') and '", line ' in line:
+            name, rest = line[6:].split('", line ', 1)
+            where = " (%s:%s)" % (name, rest.split(",", 1)[0])
+    return lines[-1][: 198 - len(where)] + where
+
+
+def _trace(error):
+    if hasattr(sys, "print_exception"):
+        import io
+
+        out = io.StringIO()
+        sys.print_exception(error, out)
+        return out.getvalue()
+    import traceback
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

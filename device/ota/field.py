@@ -1,0 +1,47 @@
+# Typed reads from a verified payload: a field has its type and its limits, or the message is
+# refused as malformed. `type(x) is int` on purpose: True is no number here.
+import json
+
+from ota.reason import MALFORMED, RefusedError
+
+
+def document(raw, kind):
+    """The JSON object of version 1 in `raw` whose `type` is `kind`."""
+    try:
+        fields = json.loads(raw)
+    except (ValueError, TypeError, RuntimeError):  # RuntimeError: CPython's nesting limit
+        raise RefusedError(MALFORMED, "not JSON") from None
+    if type(fields) is not dict:
+        raise RefusedError(MALFORMED, "not an object")
+    integer(fields, "v", 1, 1)
+    if fields.get("type") != kind:
+        raise RefusedError(MALFORMED, "not of type " + kind)
+    return fields
+
+
+def integer(fields, name, low, high):
+    """The integer `name`, low <= value <= high."""
+    value = fields.get(name)
+    if type(value) is not int or not low <= value <= high:
+        raise RefusedError(MALFORMED, name + " is no integer in range")
+    return value
+
+
+def text(fields, name, limit):
+    """The text `name` of 1 to `limit` characters."""
+    value = fields.get(name)
+    if type(value) is not str or not 1 <= len(value) <= limit:
+        raise RefusedError(MALFORMED, name + " is no text in range")
+    return value
+
+
+def hexadecimal(fields, name, lengths=(64,)):
+    """The lower-case hex text `name`, as long as one of `lengths`; 64 is a SHA-256."""
+    value = fields.get(name)
+    if type(value) is not str or len(value) not in lengths or not is_hex(value):
+        raise RefusedError(MALFORMED, name + " is no digest")
+    return value
+
+
+def is_hex(value):
+    return all(c in "0123456789abcdef" for c in value)

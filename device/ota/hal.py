@@ -1,0 +1,89 @@
+# The hardware's rim: time, chance, restart, network. Nothing above this file imports machine.
+import time
+
+from micropython import const
+
+# A host (the unix port) has no machine.reset: the process ends with this code and whoever started
+# it starts it again.
+RESET_EXIT = const(3)
+
+_2025 = const(1735689600)  # Unix seconds
+_EPOCH_2000 = const(946684800)  # most ports count from 2000
+
+
+def log(*words):
+    print("[ota]", *words)
+
+
+def reset():
+    """Restart the board; does not return."""
+    try:
+        from machine import reset as restart
+    except ImportError:
+        raise SystemExit(RESET_EXIT) from None
+    restart()
+
+
+def now():
+    """Unix seconds, or None while the clock was never set."""
+    seconds = int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
+    return seconds if seconds > _2025 else None
+
+
+def ticks_ms():
+    """Milliseconds of a clock that only runs forward; compare with ticks_diff."""
+    if hasattr(time, "ticks_ms"):
+        return time.ticks_ms()
+    return int(time.monotonic() * 1000)
+
+
+def ticks_diff(end, start):
+    """Milliseconds from `start` to `end`."""
+    if hasattr(time, "ticks_diff"):
+        return time.ticks_diff(end, start)
+    return end - start
+
+
+def sleep_ms(ms):
+    if hasattr(time, "sleep_ms"):
+        time.sleep_ms(ms)
+    else:
+        time.sleep(ms / 1000)
+
+
+def jitter(limit):
+    """A number below `limit` (at most 65536), so that a fleet does not call in step."""
+    import os
+
+    two = os.urandom(2)
+    return (two[0] << 8 | two[1]) * limit >> 16
+
+
+def free_heap():
+    """Free bytes of the heap, 0 where that is unknown."""
+    import gc
+
+    gc.collect()
+    return gc.mem_free() if hasattr(gc, "mem_free") else 0
+
+
+def mpy():
+    """sys.implementation._mpy: what `.mpy` files this interpreter loads; 0 for none."""
+    import sys
+
+    return getattr(sys.implementation, "_mpy", 0)
+
+
+def join_network(settings):
+    """Start joining the Wi-Fi of the settings, where the board has one. Returns at once."""
+    ssid = settings.get("WIFI_SSID")
+    if not ssid:
+        return
+    try:
+        import network
+    except ImportError:
+        return
+    station = network.WLAN(network.STA_IF)
+    station.active(True)
+    if not station.isconnected():
+        station.connect(ssid, settings.get("WIFI_PASSWORD", ""))

