@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.domain.build import JobId
 from service.domain.event import Event
 from service.domain.repository import Repository
 
@@ -128,3 +129,26 @@ class Accepted:
     build_id: str
     build_url: str
     is_new: bool  # False: this delivery came before, and this is the build of that time
+
+
+class Logs(Protocol):
+    """What jobs print, kept while and after they run."""
+
+    def append(self, job: JobId, offset: int, content: bytes) -> int:
+        """Take `content`, which begins `offset` bytes into the log, and answer the offset wanted next.
+
+        Bytes that are there already are skipped, so repeating is safe; after a gap nothing is taken.
+        """
+
+    def read(self, job: JobId, start: int = 0) -> Iterator[bytes]:
+        """What is there now, from byte `start`. Empty for a job that has printed nothing."""
+
+
+class Tokens(Protocol):
+    """Short proofs that we gave somebody leave for one thing."""
+
+    def issue(self, purpose: str, subject: str, *, expires_s: int) -> str:
+        """A token that `check` takes for this purpose until it expires."""
+
+    def check(self, purpose: str, token: str) -> str:
+        """Answers the subject. Raises: BadSignatureError when it is not ours, expired, or for another purpose."""

@@ -4,25 +4,29 @@ import io
 import tarfile
 
 from runners.contract.board import Catalogue
-from runners.contract.job import FILES_ARTIFACT, Result
+from runners.contract.job import FILES_ARTIFACT, Outcome, Result
 from runners.contract.manifest import Manifest
 from service.domain import bundle
 from service.domain.build import Build, BuildId, BuildJob, JobId
-from service.domain.errors import BadInputError, MalformedError
+from service.domain.errors import BadInputError, MalformedError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest, version_of
 from service.flows.plan import manifest_of, staging_key
 from service.ports import Clock, Keys, Objects
 from service.records import Builds
 
 
-def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> None:
+def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> Result:
     """Take a finished job's outputs into storage, exactly the bytes that its result names. Safe to repeat.
 
-    Raises: BadInputError when the bytes are others: nothing of such a job is signed.
+    Answers the job's result as it is kept: refused when the bytes are others, so that nothing of it is signed.
     """
-    for each in result.artifacts:
-        objects.adopt(staging_key(job, each.name), digest=each.digest, size_bytes=each.size_bytes)
+    try:
+        for each in result.artifacts:
+            objects.adopt(staging_key(job, each.name), digest=each.digest, size_bytes=each.size_bytes)
+    except (BadInputError, NotFoundError) as error:
+        result = Result(job=job, outcome=Outcome.REFUSED, message=f"what was uploaded is not what was built: {error}")
     builds.end_job(job, result)
+    return result
 
 
 def publish(name: BuildId, *, builds: Builds, objects: Objects, keys: Keys, catalogue: Catalogue, clock: Clock) -> bool:

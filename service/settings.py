@@ -1,0 +1,86 @@
+"""The operator's settings: read once from the environment, frozen, passed on."""
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+
+from runners.contract.job import Limits
+from service.domain.errors import BadInputError
+
+PREFIX = "KILN_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """docs/settings.md says what each is for; a test holds that page against this class."""
+
+    data: pathlib.Path  # everything that Kiln keeps, when nothing else is set
+    host: str = "127.0.0.1"
+    port: int = 8080
+    base_url: str = ""  # how browsers, runners and devices reach us; default http://<host>:<port>
+    database_url: str = field(default="", repr=False)  # default: SQLite in `data`
+    admin_token: str = field(default="", repr=False)  # default: made at first start, in `data`/admin.token
+    broker: str = "embedded"  # embedded | mosquitto
+    mqtt_host: str = "127.0.0.1"  # where the broker is, and where devices are told it is
+    mqtt_port: int = 1883
+    mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
+    mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
+    objects: str = "local"  # local | s3
+    s3_endpoint: str = ""
+    s3_bucket: str = "kiln"
+    s3_key: str = ""
+    s3_secret: str = field(default="", repr=False)
+    s3_region: str = "us-east-1"
+    runners: int = 1  # runner processes that `kiln serve` starts; 0 when they run elsewhere
+    runner_jobs: int = 4  # containers at once in each of them
+    job_memory_mb: int = 512
+    job_time_s: int = 300
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises: BadInputError naming the variable to fix."""
+        values: dict[str, object] = {"data": pathlib.Path(".kiln").absolute()}
+        for name, text in environment.items():
+            if not name.startswith(PREFIX):
+                continue
+            key = name.removeprefix(PREFIX).lower()
+            known = cls.__dataclass_fields__.get(key)
+            if known is None:
+                raise BadInputError(f"{name} is not a setting of Kiln; see docs/settings.md")
+            values[key] = _value(name, text, known.type)
+        return cls(**values)._checked()  # type: ignore[arg-type]  # _value made each of its field's type
+
+    def _checked(self) -> Self:
+        if self.broker not in ("embedded", "mosquitto"):
+            raise BadInputError(f"KILN_BROKER is embedded or mosquitto, not {self.broker!r}")
+        if self.objects not in ("local", "s3"):
+            raise BadInputError(f"KILN_OBJECTS is local or s3, not {self.objects!r}")
+        if self.objects == "s3" and not (self.s3_endpoint and self.s3_key and self.s3_secret):
+            raise BadInputError("KILN_OBJECTS=s3 needs KILN_S3_ENDPOINT, KILN_S3_KEY and KILN_S3_SECRET")
+        if self.broker == "mosquitto" and not self.mosquitto_folder:
+            raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
+        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
+        return self
+
+    @property
+    def url(self) -> str:
+        return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'kiln.db'}"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(memory_bytes=self.job_memory_mb << 20, time_s=self.job_time_s)
+
+
+def _value(name: str, text: str, kind: object) -> object:
+    if kind is int:
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise BadInputError(f"{name} is a number, not {text[:40]!r}")
+        return int(text)
+    return pathlib.Path(text).absolute() if kind is pathlib.Path else text

@@ -1,0 +1,160 @@
+"""The administrator's API, JSON under /api/v1."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.domain.build import Build, BuildId
+from service.domain.device import device_id
+from service.domain.errors import BadInputError, NotFoundError
+from service.domain.event import Event, EventKind
+from service.domain.repository import Forge, Repository, RepositoryId, is_path
+from service.flows.enrol import Enrolled
+from service.ports import Sources
+from service.records import Builds, Fleet
+from service.web import views
+from service.web.auth import Auth
+from service.web.bodies import read_fields
+from service.web.inbox import Inbox
+
+MAX_URL_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The routes and what they need. `device_file` makes what a device must be given of an enrolment."""
+
+    auth: Auth
+    builds: Builds
+    fleet: Fleet
+    sources: Sources
+    inbox: Inbox
+    base_url: str
+    enrol: Callable[[str, RepositoryId, str, str], Enrolled]
+    device_file: Callable[[Enrolled], dict[str, Any]]
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/v1/repositories", self.list_repositories, methods=["GET"]),
+            Route("/api/v1/repositories", self.add_repository, methods=["POST"]),
+            Route("/api/v1/builds", self.list_builds, methods=["GET"]),
+            Route("/api/v1/builds", self.start_build, methods=["POST"]),
+            Route("/api/v1/builds/{build:int}", self.show_build, methods=["GET"]),
+            Route("/api/v1/devices", self.list_devices, methods=["GET"]),
+            Route("/api/v1/devices", self.add_device, methods=["POST"]),
+            Route("/api/v1/devices/{device}", self.show_device, methods=["GET"]),
+        ]
+
+    async def list_repositories(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        found = await run_in_threadpool(self.builds.repositories)
+        return JSONResponse([views.repository(each, base_url=self.base_url) for each in found])
+
+    async def add_repository(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        fields = await read_fields(request, ("forge", "path", "url"), ("secret", "default_branch", "public"))
+        repository = repository_of(fields)
+        await run_in_threadpool(self.builds.add_repository, repository)
+        # The hook's secret is shown here, once: it must be put into the forge.
+        answer = {**views.repository(repository, base_url=self.base_url), "secret": repository.secret}
+        return JSONResponse(answer, status_code=201)
+
+    async def list_builds(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        name = request.query_params.get("repository")
+        found = await run_in_threadpool(self.builds.builds, RepositoryId(name) if name else None)
+        return JSONResponse([views.build(each, base_url=self.base_url) for each in found])
+
+    async def start_build(self, request: Request) -> Response:
+        """Build the head of a branch or tag now, without a push."""
+        self.auth.require_admin(request)
+        fields = await read_fields(request, ("repository",), ("ref",))
+        repository = await run_in_threadpool(self.builds.repository, RepositoryId(fields["repository"]))
+        ref = fields.get("ref") or f"refs/heads/{repository.default_branch}"
+        commit = (await run_in_threadpool(self.sources.heads, repository)).get(ref)
+        if commit is None:
+            raise NotFoundError(f"{repository.id} has no {ref[:200]!r}")
+        event = Event(
+            kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
+            delivery=f"manual-{secrets.token_hex(8)}",
+            path=repository.path,
+            ref=ref,
+            commit=commit,
+            title="started by hand",
+        )
+        accepted = await self.inbox.accept(repository, event)
+        answer = {"id": int(accepted.build_id), "build": accepted.build_url}
+        return JSONResponse(answer, status_code=202)
+
+    async def show_build(self, request: Request) -> Response:
+        build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
+        self.auth.require_view(request, await run_in_threadpool(self.builds.repository, build.repository))
+        return JSONResponse(await run_in_threadpool(self._whole_build, build))
+
+    def _whole_build(self, build: Build) -> dict[str, Any]:
+        release = self.builds.release(build.id)
+        return {
+            **views.build(build, base_url=self.base_url),
+            "jobs": [views.job(each, base_url=self.base_url) for each in self.builds.jobs(build.id)],
+            "release": views.release(release, self.builds.bundles(build.id)) if release else None,
+        }
+
+    async def list_devices(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        return JSONResponse([views.device(each) for each in await run_in_threadpool(self.fleet.devices)])
+
+    async def add_device(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        fields = await read_fields(request, ("id", "repository", "board"), ("channel",))
+        enrolled = await run_in_threadpool(
+            self.enrol,
+            fields["id"],
+            RepositoryId(fields["repository"]),
+            fields["board"],
+            fields.get("channel") or "stable",
+        )
+        answer = {"device": self.device_file(enrolled), "trust": enrolled.trust}
+        return JSONResponse(answer, status_code=201)
+
+    async def show_device(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        name = device_id(request.path_params["device"])
+        device = await run_in_threadpool(self.fleet.device, name)
+        history = await run_in_threadpool(self.fleet.reports, name)
+        reports = [{"at": at.isoformat(), **views.report(each)} for at, each in history]
+        return JSONResponse({**views.device(device), "reports": reports})
+
+
+def repository_of(fields: dict[str, Any]) -> Repository:
+    """Raises: BadInputError naming the field to fix."""
+    try:
+        forge = Forge(fields["forge"])
+    except ValueError as error:
+        raise BadInputError("forge is github, gitlab or local") from error
+    if not is_path(fields["path"]):
+        raise BadInputError("path is like owner/name: letters, digits, '.', '_', '-'")
+    url = fields["url"]
+    schemes = ("file", "http", "https") if forge is Forge.LOCAL else ("https",)
+    parts = urlsplit(url)
+    if len(url) > MAX_URL_CHARS or not url.isprintable() or parts.scheme not in schemes:
+        raise BadInputError(f"url of a {forge.value} repository starts with {' or '.join(f'{s}://' for s in schemes)}")
+    if parts.scheme != "file" and not parts.hostname:
+        raise BadInputError("url names no host")
+    secret = fields.get("secret") or secrets.token_hex(20)
+    if len(secret) < 16 or not secret.isascii():
+        raise BadInputError("secret has at least 16 ASCII characters")
+    return Repository(
+        forge=forge,
+        path=fields["path"],
+        url=url,
+        secret=secret,
+        default_branch=fields.get("default_branch") or "main",
+        public=fields.get("public", False),
+    )

@@ -1,0 +1,93 @@
+"""What runners send while a job runs, and what people follow of it: logs and artifacts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from service.domain.build import BuildId, BuildJob, JobId
+from service.domain.errors import BadSignatureError, MalformedError, NotFoundError
+from service.ports import Logs, Tokens
+from service.records import Builds
+from service.web.auth import Auth
+from service.web.bodies import read
+
+MAX_CHUNK_BYTES = 1 << 20  # of a log, in one request
+FOLLOW_EVERY_S = 0.2
+MAX_FOLLOW_S = 3600
+LOG_PURPOSE = "log"
+
+Deliver = Callable[[Request, str, str], Response]  # an object (digest, file name) as a download, with Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    auth: Auth
+    builds: Builds
+    logs: Logs
+    tokens: Tokens
+    deliver: Deliver
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/runner/v1/jobs/{job}/log", self.append_log, methods=["POST"]),
+            Route("/builds/{build:int}/{board}/log", self.follow_log, methods=["GET"]),
+            Route("/builds/{build:int}/{board}/files/{name}", self.download, methods=["GET"]),
+        ]
+
+    async def append_log(self, request: Request) -> Response:
+        job = JobId(request.path_params["job"])
+        if self.tokens.check(LOG_PURPOSE, request.query_params.get("token", "")) != job:
+            raise BadSignatureError("the token is for another job")
+        offset = request.query_params.get("offset", "0")
+        if not offset.isascii() or not offset.isdigit() or len(offset) > 12:
+            raise MalformedError("offset is a number of bytes")
+        content = await read(request, MAX_CHUNK_BYTES)
+        if offset == "0":
+            await run_in_threadpool(self.builds.start_job, job)
+        wanted = await run_in_threadpool(self.logs.append, job, int(offset), content)
+        return JSONResponse({"offset": wanted})
+
+    async def follow_log(self, request: Request) -> Response:
+        """The log as plain text; it stays open while the job runs."""
+        job = await self._visible(request)
+        headers = {
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",  # what a build prints is text, whatever it looks like
+            "X-Accel-Buffering": "no",
+        }
+        return StreamingResponse(self._follow(job), media_type="text/plain; charset=utf-8", headers=headers)
+
+    async def _follow(self, job: BuildJob) -> AsyncIterator[bytes]:
+        sent = 0
+        for _ in range(int(MAX_FOLLOW_S / FOLLOW_EVERY_S)):
+            finished = (await run_in_threadpool(self.builds.job, job.id)).status.is_final
+            for chunk in await run_in_threadpool(lambda start: list(self.logs.read(job.id, start)), sent):
+                sent += len(chunk)
+                yield chunk
+            if finished:
+                return
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def download(self, request: Request) -> Response:
+        job = await self._visible(request)
+        name = request.path_params["name"]
+        artifact = next((each for each in job.artifacts if each.name == name), None)
+        if artifact is None:
+            raise NotFoundError("this job made no such file")
+        return await run_in_threadpool(self.deliver, request, artifact.digest, f"{job.id}-{name}")
+
+    async def _visible(self, request: Request) -> BuildJob:
+        build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
+        self.auth.require_view(request, await run_in_threadpool(self.builds.repository, build.repository))
+        board = request.path_params["board"]
+        found = next(
+            (each for each in await run_in_threadpool(self.builds.jobs, build.id) if each.board == board), None
+        )
+        if found is None:
+            raise NotFoundError("this build has no such board")
+        return found

@@ -1,0 +1,89 @@
+"""Builds, devices and repositories as JSON for the API."""
+
+from typing import Any
+
+from service.domain.build import Build, BuildJob
+from service.domain.device import Device, Report
+from service.domain.release import Bundle, Release
+from service.domain.repository import Repository
+
+
+def repository(value: Repository, *, base_url: str) -> dict[str, Any]:
+    return {
+        "id": value.id,
+        "forge": value.forge.value,
+        "path": value.path,
+        "default_branch": value.default_branch,
+        "public": value.public,
+        "hook_url": f"{base_url}/hooks/{value.id}",
+        "badge_url": f"{base_url}/badges/{value.id}.svg",
+    }
+
+
+def build(value: Build, *, base_url: str) -> dict[str, Any]:
+    return {
+        "id": value.id,
+        "url": f"{base_url}/builds/{value.id}",
+        "repository": value.repository,
+        "number": value.number,
+        "ref": value.ref,
+        "commit": value.commit,
+        "title": value.title,
+        "author": value.author,
+        "status": value.status.value,
+        "message": value.message,
+        "created_at": value.created_at.isoformat(),
+        "finished_at": value.finished_at.isoformat() if value.finished_at else None,
+    }
+
+
+def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
+    here = f"{base_url}/builds/{value.build}/{value.board}"
+    return {
+        "id": value.id,
+        "board": value.board,
+        "status": value.status.value,
+        "outcome": value.outcome.value if value.outcome else None,
+        "message": value.message,
+        "annotations": [{"path": each.path, "line": each.line, "text": each.text} for each in value.annotations],
+        "artifacts": [
+            {
+                "name": each.name,
+                "digest": each.digest,
+                "size_bytes": each.size_bytes,
+                "url": f"{here}/files/{each.name}",
+            }
+            for each in value.artifacts
+        ],
+        "image": value.image,
+        "seconds": value.seconds,
+        "log_url": f"{here}/log",
+    }
+
+
+def release(value: Release, bundles: list[Bundle]) -> dict[str, Any]:
+    return {
+        "name": value.name,
+        "version": value.version,
+        "counter": value.counter,
+        "channel": value.channel,
+        "bundles": [{"board": each.board, "digest": each.digest, "size_bytes": each.size_bytes} for each in bundles],
+    }
+
+
+def report(value: Report) -> dict[str, Any]:
+    fields = {name: getattr(value, name) for name in Report.__dataclass_fields__}
+    return {**fields, "state": value.state.value}
+
+
+def device(value: Device) -> dict[str, Any]:
+    return {
+        "id": value.id,
+        "repository": value.repository,
+        "board": value.board,
+        "channel": value.channel,
+        "seq": value.seq,
+        "desired": value.desired,
+        "seen_at": value.seen_at.isoformat() if value.seen_at else None,
+        "report": report(value.report) if value.report else None,
+    }

@@ -1,0 +1,247 @@
+"""The durable order of the verbs. The only module of the service that knows the durable engine, DBOS.
+
+    receive -> source -> plan -> jobs in parallel -> collect -> publish -> announce
+
+Each arrow is a checkpoint: after a crash a build continues behind the last one that was written. A step may
+run twice (killed after its effect, before its checkpoint), so every verb is safe to repeat. A step's outcome
+that is the pusher's doing travels as a value, for a checkpoint does not keep an exception's type.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient
+from dbos._serialization import DBOSPortableJSON
+from runners.contract.manifest import ManifestError
+
+from runners.contract.board import Catalogue
+from runners.contract.job import QUEUE, WORKFLOW, Limits, Outcome, Result
+from service.domain.build import BuildId, JobId, Status, status_of, total
+from service.domain.errors import BadInputError, NotFoundError, OutsideError
+from service.flows import announce, plan, publish, source
+from service.ports import Clock, Keys, Objects, Sources
+from service.records import Builds, Fleet
+
+logger = logging.getLogger("kiln.workflows")
+
+APPLICATION = "kiln"
+VERSION = "1"  # a constant: DBOS would hash the code, and leave builds in flight behind at every upgrade
+EXECUTOR = "service"
+CONTROL = "control"  # the queue of builds
+BUILD = "build"  # the workflow
+MAX_BUILDS_AT_ONCE = 8
+POLL_S = 0.05
+STEP_TRIES = 8  # with waits from 1 s, doubling: four minutes for another system to come back
+
+# Told before and after each step: (step, "begin" | "end", build). For logs, and for tests that kill.
+Observer = Callable[[str, str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the verbs need."""
+
+    builds: Builds
+    fleet: Fleet
+    objects: Objects
+    sources: Sources
+    keys: Keys
+    clock: Clock
+    catalogue: Catalogue
+    limits: Limits
+    instance: str
+    addresses: plan.Addresses
+    announced: Callable[[], None]  # wakes whoever drains the outbox
+
+
+class Starter:
+    """Starts a build's workflow inside the transaction that records its delivery."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._client = DBOSClient(
+            system_database_engine=engine, application_name=APPLICATION, serializer=DBOSPortableJSON
+        )
+
+    def __call__(self, connection: sa.Connection, build: BuildId) -> None:
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "queue_name": CONTROL,
+                "workflow_name": BUILD,
+                "workflow_id": f"build-{build}",
+                "app_version": VERSION,
+            },
+            build,
+        )
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Make the engine's own tables, so that deliveries can be accepted before :func:`launch`."""
+    DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_engine": engine,
+            "system_database_url": engine.url.render_as_string(hide_password=False),
+            "executor_id": EXECUTOR,
+            "application_version": VERSION,
+            "serializer": DBOSPortableJSON,
+            "log_level": "WARNING",
+            "max_executor_threads": 4 * MAX_BUILDS_AT_ONCE,
+        }
+    )
+
+
+def launch(parts: Parts, *, observe: Observer) -> None:
+    """Begin to work on builds, those of before a crash first. One process for each database may do this."""
+    _install(parts, observe)
+    DBOS.listen_queues([CONTROL])
+    DBOS.launch()
+    DBOS.register_queue(
+        CONTROL,
+        worker_concurrency=MAX_BUILDS_AT_ONCE,
+        polling_interval_sec=POLL_S,
+        on_conflict="always_update",
+    )
+
+
+def stop() -> None:
+    """Stop at once: what was interrupted continues at the next launch."""
+    DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, OutsideError | sa.exc.OperationalError)
+
+
+def _install(parts: Parts, observe: Observer) -> None:
+    def step(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
+            observe(name, "begin", build)
+            try:
+                outcome = {"value": act(BuildId(build), *arguments)}
+            except (BadInputError, NotFoundError, ManifestError) as error:
+                outcome = {"failed": str(error)}
+            observe(name, "end", build)
+            return outcome
+
+        decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
+        return decorate(run)
+
+    source_step = step("source", lambda build: _source(parts, build))
+    plan_step = step("plan", lambda build: _plan(parts, build))
+    collect_step = step("collect", lambda build, job, result: _collect(parts, job, result))
+    publish_step = step("publish", lambda build: _publish(parts, build))
+    announce_step = step("announce", lambda build: _announce(parts, build))
+    end_step = step("end", lambda build, status, message: _end(parts, build, status, message))
+
+    @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
+    def build_workflow(build: int) -> None:
+        try:
+            status, message = _run(build, source_step, plan_step, collect_step, publish_step)
+        except Exception as error:  # retries are used up: the build ends, the service does not
+            logger.exception("build broke off", extra={"build": build})
+            status, message = Status.ERROR.value, f"Kiln could not finish this build: {error}"
+        end_step(build, status, message)
+        if status == Status.SUCCEEDED.value:
+            announce_step(build)
+
+
+def _run(
+    build: int,
+    source_step: Callable[..., Any],
+    plan_step: Callable[..., Any],
+    collect_step: Callable[..., Any],
+    publish_step: Callable[..., Any],
+) -> tuple[str, str]:
+    """The steps up to the signed release; answers how the build ended."""
+    for_planning = source_step(build)
+    if "failed" in for_planning:
+        return Status.FAILED.value, for_planning["failed"]
+    planned = plan_step(build)
+    if "failed" in planned:
+        return Status.FAILED.value, planned["failed"]
+    kept = [collect_step(build, job, result)["value"] for job, result in _results(planned["value"])]
+    status = total(status_of(Outcome(each["outcome"])) for each in kept)
+    if status is not Status.SUCCEEDED:
+        worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
+        return status.value, f"{_board(planned['value'], worst['job'])}: {worst['message'] or worst['outcome']}"
+    published = publish_step(build)
+    if "failed" in published:
+        return Status.FAILED.value, published["failed"]
+    return Status.SUCCEEDED.value, ""
+
+
+def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, result JSON), as jobs finish
+    waiting = [
+        DBOS.enqueue_workflow_with_options(
+            {
+                "queue_name": QUEUE,
+                "workflow_name": WORKFLOW,
+                "workflow_id": job["id"],
+                "app_version": VERSION,
+            },
+            job,
+        )
+        for job in jobs
+    ]
+    while waiting:
+        done = DBOS.wait_first(waiting, polling_interval_sec=POLL_S)
+        waiting = [each for each in waiting if each.workflow_id != done.workflow_id]
+        try:
+            result = done.get_result()
+        except Exception as error:  # noqa: BLE001  # the runner's own trouble arrives as any exception
+            broken = Result(job=done.workflow_id, outcome=Outcome.ERROR, message=f"the runner broke off: {error}"[:500])
+            result = broken.to_json()
+        yield done.workflow_id, result
+
+
+def _board(jobs: list[dict[str, Any]], name: str) -> str:
+    return next(str(each["board"]) for each in jobs if each["id"] == name)
+
+
+def _source(parts: Parts, build: BuildId) -> None:
+    source.take_snapshot(build, builds=parts.builds, sources=parts.sources, objects=parts.objects)
+
+
+def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]]:
+    jobs = plan.plan(
+        build,
+        builds=parts.builds,
+        objects=parts.objects,
+        catalogue=parts.catalogue,
+        instance=parts.instance,
+        limits=parts.limits,
+        addresses=parts.addresses,
+    )
+    return [each.to_json() for each in jobs]
+
+
+def _collect(parts: Parts, job: str, result: dict[str, Any]) -> dict[str, Any]:
+    kept = publish.collect(JobId(job), Result.from_json(result), builds=parts.builds, objects=parts.objects)
+    return kept.to_json()
+
+
+def _publish(parts: Parts, build: BuildId) -> None:
+    publish.publish(
+        build,
+        builds=parts.builds,
+        objects=parts.objects,
+        keys=parts.keys,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
+
+
+def _end(parts: Parts, build: BuildId, status: str, message: str) -> None:
+    parts.builds.end_build(build, Status(status), message, now=parts.clock.now())
+
+
+def _announce(parts: Parts, build: BuildId) -> int:
+    told = announce.announce(
+        build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock
+    )
+    parts.announced()
+    return told
