@@ -1,0 +1,67 @@
+"""The boards that Kiln builds for, read from ``boards.toml`` beside this file."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Self
+
+from runners.contract.job import ContractError
+
+
+class UnknownBoardError(ContractError):
+    """The catalogue has no such board."""
+
+    def __init__(self, board: str, *, known: tuple[str, ...]) -> None:
+        super().__init__(f"unknown board {board[:80]!r}{suggestion(board, known)}")
+        self.board = board
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A kind of hardware."""
+
+    name: str
+    family: str  # boards of one family share a build image and a recipe
+    chip: str
+    arch: str | None = None  # what mpy-cross calls its native code
+    mpy: int = 0  # major version of .mpy files that it loads, 0 when it loads none
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All boards, by name."""
+
+    boards: Mapping[str, Board]
+
+    @classmethod
+    def load(cls) -> Self:
+        """The catalogue that this distribution carries."""
+        return cls.parse(resources.files(__package__).joinpath("boards.toml").read_text("utf-8"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises: ContractError when a board lacks a value or has one too many."""
+        try:
+            tables = tomllib.loads(text)
+            return cls({name: Board(name=name, **table) for name, table in tables.items()})
+        except (tomllib.TOMLDecodeError, TypeError) as error:
+            raise ContractError(f"not a board catalogue: {error}") from error
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.boards)
+
+    def board(self, name: str) -> Board:
+        """Raises: UnknownBoardError, which says what was probably meant."""
+        try:
+            return self.boards[name]
+        except KeyError:
+            raise UnknownBoardError(name, known=self.names) from None
+
+
+def suggestion(word: str, known: tuple[str, ...]) -> str:
+    """The tail of a message about an unknown word: what was meant, or what there is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f'; did you mean "{close[0]}"?' if close else f"; known are {', '.join(sorted(known))}"

@@ -1,0 +1,201 @@
+"""The build manifest, ``kiln.toml``: what to build, for which boards.
+
+Everything is optional: a repository with a ``main.py``, at its root or in ``src/``, builds with
+what :data:`DEFAULT_BOARDS`, :data:`DEFAULT_MICROPYTHON` and :data:`DEFAULT_CHANNELS` say.
+"""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Self
+
+from runners.contract.board import Board, Catalogue, UnknownBoardError, suggestion
+from runners.contract.job import Options
+from runners.contract.setting import SettingSpec, read_settings
+from runners.contract.table import ManifestError, Source, Table
+
+__all__ = ["MANIFEST", "BoardOptions", "Manifest", "ManifestError", "SettingSpec"]
+
+MANIFEST = "kiln.toml"
+MAX_MANIFEST_BYTES = 64 << 10
+MAX_BOARDS = 32
+MAX_NAME_CHARS = 64
+MAX_PATH_CHARS = 200
+MAX_EXCLUDES = 64
+MAX_CHANNELS = 32
+
+DEFAULT_BOARDS = ("esp32-generic",)  # the board that most repositories are written for
+DEFAULT_MICROPYTHON = "1.28"
+# Whole refs, so that a branch called v2-experiment does not become stable.
+DEFAULT_CHANNELS = {"refs/heads/main": "beta", "refs/heads/master": "beta", "refs/tags/v*": "stable"}
+
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# The first MicroPython of each major version of .mpy files, newest first (docs/reference/mpyfiles).
+_MPY_SINCE = (((1, 19), 6), ((1, 12), 5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardOptions:
+    """What differs for one board."""
+
+    overlay: str | None = None
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """``kiln.toml``, parsed and checked."""
+
+    name: str
+    family: str
+    boards: tuple[str, ...] = DEFAULT_BOARDS
+    source: str = "."
+    micropython: str = DEFAULT_MICROPYTHON
+    exclude: tuple[str, ...] = ()
+    options: Mapping[str, BoardOptions] = field(default_factory=dict)  # board -> what differs
+    arches: Mapping[str, str | None] = field(default_factory=dict)  # board -> its native code
+    settings: tuple[SettingSpec, ...] = ()
+    channels: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
+    harness: str | None = None  # a WireViz file
+
+    @classmethod
+    def parse(cls, text: str | None, *, default_name: str, catalogue: Catalogue) -> Self:
+        """Raises: ManifestError naming the line to fix. `text` is None for a repository without manifest."""
+        if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
+            raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
+        root = Source(MANIFEST, text or "").tables()
+        root.expect("firmware", "boards", "settings", "channels", "wiring")
+        firmware = root.table("firmware")
+        firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
+        boards = _boards(firmware, catalogue)
+        wiring = root.table("wiring")
+        wiring.expect("harness")
+        return cls(
+            name=_name(firmware, default_name),
+            family=_family(firmware, boards),
+            boards=tuple(each.name for each in boards),
+            source=_path(firmware, "source") or ".",
+            micropython=_micropython(firmware, boards),
+            exclude=_exclude(firmware),
+            options=_options(root, boards),
+            arches={each.name: each.arch for each in boards},
+            settings=read_settings(root),
+            channels=_channels(root.table("channels")),
+            harness=_path(wiring, "harness"),
+        )
+
+    def options_for(self, board: str) -> Options:
+        """What a job for `board` is told. An overlay of another board is not part of its source."""
+        own = self.options.get(board, BoardOptions())
+        others = (each.overlay for name, each in self.options.items() if name != board)
+        inside = tuple(f"{path}/**" for each in others if each != own.overlay and (path := self._in_source(each)))
+        return Options(
+            source=self.source,
+            overlay=own.overlay,
+            exclude=self.exclude + own.exclude + inside,
+            micropython=self.micropython,
+            arch=self.arches.get(board),
+        )
+
+    def channel_for(self, ref: str) -> str | None:
+        """The channel that `ref` feeds: the first pattern that fits. A pattern without ``refs/`` fits both."""
+        short = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        for pattern, channel in self.channels.items():
+            if fnmatch.fnmatchcase(ref if pattern.startswith("refs/") else short, pattern):
+                return channel
+        return None
+
+    def _in_source(self, path: str | None) -> str | None:
+        if path is None or self.source == ".":
+            return path
+        inside = PurePosixPath(path)
+        return inside.relative_to(self.source).as_posix() if inside.is_relative_to(self.source) else None
+
+
+def _boards(firmware: Table, catalogue: Catalogue) -> list[Board]:
+    names = firmware.texts("boards", max_items=MAX_BOARDS, max_chars=MAX_NAME_CHARS)
+    if "boards" in firmware.values and not names:
+        raise firmware.error("boards", '"boards" is empty: name at least one board, or leave it out')
+    for name in names:
+        if names.count(name) > 1:
+            raise firmware.error("boards", f'"boards" names {name} twice', value=name)
+    found = []
+    for name in names or DEFAULT_BOARDS:
+        try:
+            found.append(catalogue.board(name))
+        except UnknownBoardError as error:
+            raise firmware.error("boards", str(error), value=name) from error
+    return found
+
+
+def _family(firmware: Table, boards: list[Board]) -> str:
+    family = firmware.text("family", default=boards[0].family, max_chars=MAX_NAME_CHARS)
+    for board in boards:
+        if board.family != family:
+            message = f'{board.name} is a board of family "{board.family}", not "{family}"'
+            raise firmware.error("family" if "family" in firmware.values else "boards", message)
+    return family
+
+
+def _name(firmware: Table, default: str) -> str:
+    if "name" not in firmware.values:
+        return (re.sub(r"[^A-Za-z0-9._-]+", "-", default).strip("-._") or "firmware")[:MAX_NAME_CHARS]
+    name = firmware.text("name", default="", max_chars=MAX_NAME_CHARS)
+    if not _NAME.fullmatch(name):
+        raise firmware.error("name", '"name" has letters, digits, ".", "_", "-", and begins with a letter or digit')
+    return name
+
+
+def _micropython(firmware: Table, boards: list[Board]) -> str:
+    text = firmware.text("micropython", default=DEFAULT_MICROPYTHON, max_chars=20)
+    version = _VERSION.fullmatch(text)
+    if not version:
+        raise firmware.error("micropython", f'"micropython" is major.minor, for example "1.28", not "{text}"')
+    number = (int(version[1]), int(version[2]))
+    mpy = next((mpy for since, mpy in _MPY_SINCE if number >= since), 0)
+    for board in boards:
+        if board.mpy not in {0, mpy}:
+            message = f"MicroPython {text} makes .mpy files of version {mpy}, {board.name} loads version {board.mpy}"
+            raise firmware.error("micropython", message)
+    return text
+
+
+def _options(root: Table, boards: list[Board]) -> dict[str, BoardOptions]:
+    names = tuple(each.name for each in boards)
+    options = {}
+    for name, table in root.tables("boards", max_items=MAX_BOARDS).items():
+        if name not in names:
+            raise table.error(None, f'[boards.{name[:80]}] is not in "boards" of [firmware]{suggestion(name, names)}')
+        table.expect("overlay", "exclude")
+        options[name] = BoardOptions(overlay=_path(table, "overlay"), exclude=_exclude(table))
+    return options
+
+
+def _exclude(table: Table) -> tuple[str, ...]:
+    return table.texts("exclude", max_items=MAX_EXCLUDES, max_chars=MAX_PATH_CHARS)
+
+
+def _channels(table: Table) -> dict[str, str]:
+    if len(table.values) > MAX_CHANNELS:
+        raise table.error(None, f"[channels] has {len(table.values)} lines, at most {MAX_CHANNELS} are allowed")
+    channels = {}
+    for pattern in table.values:
+        channel = table.text(pattern, default="", max_chars=MAX_NAME_CHARS)
+        if not _CHANNEL.fullmatch(channel):
+            raise table.error(pattern, f"a channel has a-z, 0-9, '.', '_', '-', at most 32: {channel!r}")
+        channels[pattern] = channel
+    return channels or dict(DEFAULT_CHANNELS)
+
+
+def _path(table: Table, key: str) -> str | None:
+    text = table.optional_text(key, max_chars=MAX_PATH_CHARS)
+    if text is None:
+        return None
+    path = PurePosixPath(text)
+    if not text or path.is_absolute() or ".." in path.parts or "\\" in text:
+        raise table.error(key, f'"{key}" must be a path inside the repository, without "..": "{text}"')
+    return path.as_posix()
