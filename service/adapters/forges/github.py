@@ -23,27 +23,27 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> N
     """
     given = payload.header(headers, "x-hub-signature-256")
     if not given:
-        raise BadSignatureError("X-Hub-Signature-256 is missing: give the webhook a secret.")
+        raise BadSignatureError("X-Hub-Signature-256 is missing: give the webhook a secret")
     signature = given.encode("utf-8", "replace")  # bytes: compare_digest refuses text that is not ASCII
     fits = False
     for secret in secrets:
         wanted = b"sha256=" + hmac.digest(secret.encode(), body, "sha256").hex().encode()
         fits |= hmac.compare_digest(wanted, signature) and secret != ""
     if not fits:
-        raise BadSignatureError("The delivery's signature does not fit.")
+        raise BadSignatureError("the delivery's signature does not fit")
 
 
 def decode(headers: Mapping[str, str], body: bytes) -> Event:
     name = payload.header(headers, "x-github-event")
     if _EVENT.fullmatch(name) is None:
-        raise MalformedError("X-GitHub-Event is missing or not the name of an event.")
+        raise MalformedError("X-GitHub-Event is missing or not the name of an event")
     delivery = payload.delivery_id(payload.header(headers, "x-github-delivery"))
     fields = payload.parse(_json_of(body))
     path = payload.path(payload.table(fields, "repository").get("full_name"))
     if name == "ping":
         return Event(kind=EventKind.PING, delivery=delivery, path=path)
     if name != "push":
-        return payload.ignored(delivery, f"Kiln does not build on the event {name}.", path=path)
+        return payload.ignored(delivery, f"Kiln does not build on the event {name}", path=path)
     return _push(fields, delivery, path)
 
 
@@ -56,7 +56,7 @@ def _json_of(body: bytes) -> bytes:
         return body
     encoded = body.removeprefix(_FORM)
     if b"&" in encoded:
-        raise MalformedError("The form has more fields than payload: choose application/json for the webhook.")
+        raise MalformedError("the form has more fields than payload: choose application/json for the webhook")
     return unquote_to_bytes(encoded.replace(b"+", b" "))
 
 

@@ -19,13 +19,13 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> N
     """https://docs.gitlab.com/user/project/integrations/webhooks/#create-a-webhook"""
     given = payload.header(headers, "x-gitlab-token")
     if not given:
-        raise BadSignatureError("X-Gitlab-Token is missing: give the webhook a secret token.")
+        raise BadSignatureError("X-Gitlab-Token is missing: give the webhook a secret token")
     token = _digest(_raw(given))
     fits = False
     for secret in secrets:
         fits |= hmac.compare_digest(_digest(secret.encode()), token) and secret != ""
     if not fits:
-        raise BadSignatureError("The delivery's token does not fit.")
+        raise BadSignatureError("the delivery's token does not fit")
 
 
 def _raw(value: str) -> bytes:
@@ -44,14 +44,14 @@ def _digest(value: bytes) -> bytes:
 def decode(headers: Mapping[str, str], body: bytes) -> Event:
     name = payload.header(headers, "x-gitlab-event")
     if not name or len(name) > MAX_EVENT_CHARS or not name.isascii() or not name.replace(" ", "").isalpha():
-        raise MalformedError("X-Gitlab-Event is missing or not the name of an event.")
+        raise MalformedError("X-Gitlab-Event is missing or not the name of an event")
     delivery = _delivery(headers, name, body)
     fields = payload.parse(body)
     path = payload.path(payload.table(fields, "project").get("path_with_namespace"))
     if name not in _PUSHES:
-        return payload.ignored(delivery, f"Kiln does not build on the event {name}.", path=path)
+        return payload.ignored(delivery, f"Kiln does not build on the event {name}", path=path)
     if _option_says_skip(fields):
-        return payload.ignored(delivery, "The push option ci.skip asks to skip it.", path=path)
+        return payload.ignored(delivery, "the push option ci.skip asks to skip it", path=path)
     return _push(fields, delivery, path)
 
 

@@ -35,23 +35,23 @@ def header(headers: Mapping[str, str], name: str) -> str:
 
 def delivery_id(text: str) -> str:
     if _DELIVERY.fullmatch(text) is None:
-        raise MalformedError("The delivery's id is missing or not of letters, digits and dashes.")
+        raise MalformedError("the delivery's id is missing or not of letters, digits and dashes")
     return text
 
 
 def parse(body: bytes) -> Fields:
     """The JSON object in `body`. Strict where parsers differ, since a signature covers bytes, not meanings."""
     if len(body) > MAX_DELIVERY_BYTES:
-        raise TooLargeError(f"The delivery is over {MAX_DELIVERY_BYTES} bytes.")
+        raise TooLargeError(f"the delivery is over {MAX_DELIVERY_BYTES} bytes")
     if _is_deep(body):
-        raise MalformedError(f"The payload is nested deeper than {MAX_DEPTH} levels, or its brackets do not match.")
+        raise MalformedError(f"the payload is nested deeper than {MAX_DEPTH} levels, or its brackets do not match")
     try:
         # Decoded here, for `json.loads` would guess UTF-16 and UTF-32 too.
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except ValueError as error:  # bad UTF-8, bad JSON, an integer of thousands of digits
-        raise MalformedError("The payload is not JSON in UTF-8.") from error
+        raise MalformedError("the payload is not JSON in UTF-8") from error
     if not isinstance(value, dict):
-        raise MalformedError("The payload is not a JSON object.")
+        raise MalformedError("the payload is not a JSON object")
     return value
 
 
@@ -70,18 +70,18 @@ def _is_deep(body: bytes) -> bool:
 def _unique(pairs: list[tuple[str, object]]) -> Fields:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise MalformedError("The payload has a key twice in one object.")
+        raise MalformedError("the payload has a key twice in one object")
     return fields
 
 
 def _refuse_constant(name: str) -> None:
-    raise MalformedError(f"{name} is not JSON.")
+    raise MalformedError(f"{name} is not JSON")
 
 
 def text(fields: Fields, name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
-        raise MalformedError(f'The payload has no text "{name}".')
+        raise MalformedError(f'the payload has no text "{name}"')
     return value
 
 
@@ -91,7 +91,7 @@ def table(fields: Fields, name: str) -> Fields:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise MalformedError(f'"{name}" in the payload is not an object.')
+        raise MalformedError(f'"{name}" in the payload is not an object')
     return value
 
 
@@ -115,20 +115,26 @@ def ignored(delivery: str, why: str, *, path: str = "") -> Event:
 def push(*, delivery: str, path: str, ref: str, after: str, commit: str, message: str, author: str) -> Event:
     """A moved ref as an event. `after` is what the ref holds now, `commit` the commit that this leads to."""
     if not path:
-        raise MalformedError("The payload does not name its repository.")
+        raise MalformedError("the payload does not name its repository")
     if ZERO.fullmatch(after) is not None:
-        return ignored(delivery, "The ref was deleted: there is nothing to build.", path=path)
+        return ignored(delivery, "the ref was deleted: there is nothing to build", path=path)
     if not is_ref(ref) or not ref.isprintable():
-        return ignored(delivery, "This is not a branch or a tag of a name that Kiln builds.", path=path)
+        return ignored(delivery, "this is not a branch or a tag of a name that Kiln builds", path=path)
     if not commit:
-        return ignored(delivery, "The tag does not lead to a commit.", path=path)
+        return ignored(delivery, "the tag does not lead to a commit", path=path)
     if not is_commit(commit):
-        raise MalformedError("The payload's commit is not 40 or 64 hexadecimal digits.")
+        raise MalformedError("the payload's commit is not 40 or 64 hexadecimal digits")
     if _says_skip(message):
-        return ignored(delivery, "The commit's message asks to skip it.", path=path)
+        return ignored(delivery, "the commit's message asks to skip it", path=path)
     kind = EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH
     return Event(
-        kind=kind, delivery=delivery, path=path, ref=ref, commit=commit, title=line(message), author=line(author)
+        kind=kind,
+        delivery=delivery,
+        path=path,
+        ref=ref,
+        commit=commit,
+        title=line(message),
+        author=line(author),
     )
 
 
