@@ -50,9 +50,12 @@ class Settings:
             if known is None:
                 raise BadInputError(f"{name} is not a setting of Kiln; see docs/settings.md")
             values[key] = _value(name, text, known.type)
-        return cls(**values)._checked()  # type: ignore[arg-type]  # _value made each of its field's type
+        settings = cls(**values)  # type: ignore[arg-type]  # _value made each of its field's type
+        settings.check()
+        return settings
 
-    def _checked(self) -> Self:
+    def check(self) -> None:
+        """Raises: BadInputError naming the variable to fix."""
         if self.broker not in ("embedded", "mosquitto"):
             raise BadInputError(f"KILN_BROKER is embedded or mosquitto, not {self.broker!r}")
         if self.objects not in ("local", "s3"):
@@ -63,7 +66,6 @@ class Settings:
             raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
-        return self
 
     @property
     def url(self) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from dbos._serialization import DBOSPortableJSON
-from runners.contract.manifest import ManifestError
 
 from runners.contract.board import Catalogue
 from runners.contract.job import QUEUE, WORKFLOW, Limits, Outcome, Result
+from runners.contract.manifest import ManifestError
 from service.domain.build import BuildId, JobId, Status, status_of, total
 from service.domain.errors import BadInputError, NotFoundError, OutsideError
 from service.flows import announce, plan, publish, source
@@ -240,8 +240,6 @@ def _end(parts: Parts, build: BuildId, status: str, message: str) -> None:
 
 
 def _announce(parts: Parts, build: BuildId) -> int:
-    told = announce.announce(
-        build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock
-    )
+    told = announce.announce(build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
     parts.announced()
     return told

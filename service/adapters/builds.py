@@ -50,6 +50,8 @@ class DatabaseBuilds:
         self, deliveries_: Sequence[Delivery], *, now: datetime.datetime
     ) -> list[tuple[BuildId, bool]]:
         with self._engine.begin() as connection:
+            for repository in sorted({each.repository for each in deliveries_}):
+                _lock(connection, repository)
             return [self._accept_one(connection, each, now.timestamp()) for each in deliveries_]
 
     def _accept_one(self, connection: sa.Connection, delivery: Delivery, now: float) -> tuple[BuildId, bool]:
@@ -134,6 +136,7 @@ class DatabaseBuilds:
 
     def add_release(self, release: Release, bundles_: Sequence[Bundle]) -> bool:
         with self._engine.begin() as connection:
+            _lock(connection, release.repository)
             if (
                 connection.execute(sa.select(releases).where(releases.c.build == release.build)).first()
                 is None
@@ -183,6 +186,12 @@ _KNOWN = sa.select(deliveries.c.build).where(
     deliveries.c.repository == sa.bindparam("r"), deliveries.c.delivery == sa.bindparam("d")
 )
 _LAST_NUMBER = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == sa.bindparam("r"))
+
+
+def _lock(connection: sa.Connection, repository: RepositoryId) -> None:
+    """Writers to one repository wait for each other: on SQLite a write takes the file, on PostgreSQL the row."""
+    mine = repositories.c.id == repository
+    connection.execute(repositories.update().where(mine).values(id=repositories.c.id))
 
 
 def _move_channel(connection: sa.Connection, release: Release) -> bool:

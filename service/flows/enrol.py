@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runners.contract.board import Catalogue
+from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain.device import Device, device_id
 from service.domain.errors import BadInputError
 from service.domain.repository import RepositoryId
@@ -45,7 +45,10 @@ def enrol(
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
     known = builds.repository(repository)
-    catalogue.board(board)
+    try:
+        catalogue.board(board)
+    except UnknownBoardError as error:
+        raise BadInputError(str(error)) from error
     if not 0 < len(channel) <= MAX_CHANNEL_CHARS:
         raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
     token = new_token()

@@ -1,0 +1,66 @@
+# Kiln. `make` alone shows what there is.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench images lock clean
+
+##@ Start
+help: ## show this help
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*##/ {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## a push updates a board, live, with real parts (KEEP=1 leaves it running)
+	@$(PYTHON) -m deploy.demo $(if $(KEEP),--keep)
+
+serve: setup ## run the service alone: http://127.0.0.1:8080, data in .kiln/
+	@$(PYTHON) -m service serve
+
+test: setup-test check ## everything that CI runs
+	@$(PYTEST) tests/unit tests/contract tests/integration tests/e2e
+
+##@ Parts
+check: lint types arch ## every check that runs nothing
+
+unit: setup-test ## the fast tests
+	@$(PYTEST) tests/unit
+
+contract: setup-test ## each port's suite, on each of its adapters
+	@$(PYTEST) tests/contract
+
+integration: setup-test ## real Docker, MicroPython, Mosquitto, S3 server, killed processes
+	@$(PYTEST) tests/integration
+
+e2e: setup-test ## the demo's story, asserted step by step
+	@$(PYTEST) tests/e2e
+
+bench: setup-test ## the measured goals, as ratios against a baseline in the same run
+	@$(PYTHON) -m tests.bench
+
+lint: setup-test
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m codespell_lib
+
+types: setup-test
+	@$(PYTHON) -m mypy
+
+arch: setup-test ## who may import whom
+	@.venv/bin/lint-imports
+
+fmt: setup-test ## format
+	@$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format .
+
+##@ Set-up
+setup: ## install what `make demo` and `make serve` need
+	@deploy/host/setup
+
+setup-test: ## install what `make test` needs
+	@deploy/host/setup --test
+
+images: setup ## build images
+	@$(PYTHON) -m runners images
+
+lock: setup-test ## resolve the lock files anew
+	@deploy/host/lock
+
+clean: ## remove the virtual environment and all data of this checkout
+	rm -rf .venv .kiln

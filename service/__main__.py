@@ -1,0 +1,99 @@
+"""`kiln`: the command line. The only module of the service that reads the environment."""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from service import cli, supervisor
+from service.adapters.instance import load_instance
+from service.domain.errors import KilnError
+from service.settings import Settings
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+# Read by other commands than `serve`: not settings of the service.
+OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if given_arguments[:1] and given_arguments[0] in ("build", "boards", "images"):
+        # Another package, which holds the Docker socket: another process, too.
+        os.execv(sys.executable, [sys.executable, "-m", "runners", *given_arguments])  # noqa: S606
+    parser = argparse.ArgumentParser(prog="kiln", description="git push in, signed firmware out.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="run all of Kiln: service, runners, broker").set_defaults(act=_serve)
+    commands.add_parser("service", help="run the service process alone").set_defaults(act=_service)
+    commands.add_parser("broker", help="run the embedded MQTT broker alone").set_defaults(act=_broker)
+    commands.add_parser("build", help="build PATH --board NAME, without any service")
+    cli.add_commands(commands)
+    given = parser.parse_args(given_arguments)
+    try:
+        if given.act in (_serve, _service, _broker):
+            return int(given.act())
+        return cli.run(_client(), given)
+    except KilnError as error:
+        print(f"kiln: {error}", file=sys.stderr)
+        return 2
+
+
+def _serve() -> int:
+    _log()
+    settings = _settings()
+    instance = load_instance(settings.data)
+    with supervisor.only_one(settings):
+        print(f"Kiln: {settings.url}\nadmin token: {settings.admin_token or instance.admin_token}", flush=True)
+        supervisor.Supervisor(supervisor.children(settings, instance, os.environ)).run()
+    return 0
+
+
+def _service() -> int:
+    from service import app  # noqa: PLC0415  # the other commands start without the service's libraries
+
+    _log()
+    _die_with_parent()
+    app.serve(_settings())
+    return 0
+
+
+def _broker() -> int:
+    from service import app  # noqa: PLC0415
+
+    _log()
+    _die_with_parent()
+    app.serve_broker(_settings())
+    return 0
+
+
+def _settings() -> Settings:
+    return Settings.from_environment({name: os.environ[name] for name in os.environ if name not in OTHERS})
+
+
+def _client() -> cli.Client:
+    url = os.environ.get("KILN_URL", "http://127.0.0.1:8080")
+    token = os.environ.get("KILN_TOKEN", "")
+    if not token:
+        kept = _settings().data / "admin.token"
+        token = kept.read_text().strip() if kept.exists() else ""
+    return cli.Client(url=url, token=token)
+
+
+def _die_with_parent() -> None:
+    """A supervisor that is killed takes us along, and whoever starts it again finds the ports free."""
+    parent = os.environ.get("KILN_PARENT")
+    if parent:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):
+            sys.exit(1)  # it died before we asked
+
+
+def _log() -> None:
+    from service.adapters.logging_json import configure  # noqa: PLC0415
+
+    configure(terminal=sys.stderr.isatty())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What makes this instance itself: its id and its secrets, made at the first start."""
+
+import json
+import os
+import pathlib
+import secrets
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    id: str  # begins the names of its containers and runners
+    key: bytes = field(repr=False)  # signs URLs and tokens
+    mqtt_password: str = field(repr=False)  # of the service's user at the broker
+    admin_token: str = field(repr=False)
+
+
+def load_instance(data: pathlib.Path) -> Instance:
+    """Read `<data>/instance.json`, or make it (mode 0600)."""
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / "instance.json"
+    if not path.exists():
+        made = {
+            "id": "k" + secrets.token_hex(3),
+            "key": secrets.token_hex(32),
+            "mqtt_password": secrets.token_urlsafe(24),
+        }
+        write_secret(path, json.dumps(made))
+    token = data / "admin.token"
+    if not token.exists():
+        write_secret(token, secrets.token_urlsafe(24) + "\n")
+    kept = json.loads(path.read_text())
+    return Instance(
+        id=kept["id"],
+        key=bytes.fromhex(kept["key"]),
+        mqtt_password=kept["mqtt_password"],
+        admin_token=token.read_text().strip(),
+    )
+
+
+def write_secret(path: pathlib.Path, text: str) -> None:
+    """Whole or not at all, readable by this user only. The first of two processes that make it wins."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

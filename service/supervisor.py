@@ -1,0 +1,125 @@
+"""`kiln serve`: the whole of Kiln on one box, as separate processes, each restarted when it dies.
+
+Keys and the Docker socket never share a process, so the service, the runners and the broker are three kinds of
+children; a child that crashes or is killed comes back and continues where its last checkpoint was.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.adapters.instance import Instance
+from service.domain.errors import ConflictError
+from service.settings import Settings
+
+logger = logging.getLogger("kiln.supervisor")
+
+RESTART_AFTER_S = 0.3  # doubled for each quick death in a row
+MAX_RESTART_AFTER_S = 30.0
+QUICK_DEATH_S = 10.0
+STOP_S = 10.0  # from SIGTERM to SIGKILL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def children(settings: Settings, instance: Instance, environment: Mapping[str, str]) -> list[Child]:
+    """What `kiln serve` runs with these settings. Only the service is given the operator's secrets."""
+    python = (sys.executable, "-m")
+    plain = {name: value for name, value in environment.items() if not name.startswith("KILN_")}
+    everything = {**environment, "KILN_PARENT": str(os.getpid())}
+    found = [Child(name="service", command=(*python, "service", "service"), environment=everything)]
+    if settings.broker == "embedded":
+        broker = {
+            name: everything[name] for name in everything if name.startswith(("KILN_DATA", "KILN_MQTT", "KILN_PARENT"))
+        }
+        found.insert(0, Child(name="broker", command=(*python, "service", "broker"), environment={**plain, **broker}))
+    for number in range(1, settings.runners + 1):
+        runner = {
+            "KILN_PARENT": str(os.getpid()),
+            "KILN_DATABASE_URL": settings.database,
+            "KILN_RUNNER_NAME": f"{instance.id}-runner-{number}",
+            "KILN_RUNNER_JOBS": str(settings.runner_jobs),
+        }
+        found.append(
+            Child(name=f"runner-{number}", command=(*python, "runners", "serve"), environment={**plain, **runner})
+        )
+    return found
+
+
+class Supervisor:
+    """Runs children until told to stop."""
+
+    def __init__(self, found: list[Child]) -> None:
+        self._children = found
+        self._stopping = threading.Event()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self) -> None:
+        """Returns after SIGTERM or SIGINT, when every child has ended."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._stopping.set())
+        threads = [threading.Thread(target=self._keep, args=(child,)) for child in self._children]
+        for thread in threads:
+            thread.start()
+        # A plain wait would hold the signals back until it ends.
+        while not self._stopping.wait(0.5):
+            pass
+        self._stop_children()
+        for thread in threads:
+            thread.join()
+
+    def _keep(self, child: Child) -> None:
+        pause = RESTART_AFTER_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            # Its own session: Ctrl-C reaches us alone, and we stop the children in order.
+            process = subprocess.Popen(
+                child.command, env=dict(child.environment), stdin=subprocess.DEVNULL, start_new_session=True
+            )
+            self._running[child.name] = process
+            code = process.wait()
+            if self._stopping.is_set():
+                return
+            pause = (
+                RESTART_AFTER_S if time.monotonic() - started > QUICK_DEATH_S else min(2 * pause, MAX_RESTART_AFTER_S)
+            )
+            logger.warning("child ended, starting it again", extra={"child": child.name, "code": code, "in_s": pause})
+            self._stopping.wait(pause)
+
+    def _stop_children(self) -> None:
+        # Each stands at a checkpoint at any time; the order only spares the log some complaints.
+        for name in sorted(self._running, key=lambda each: each == "broker"):
+            process = self._running[name]
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextlib.contextmanager
+def only_one(settings: Settings):  # type: ignore[no-untyped-def]  # a context manager of nothing
+    """Two services on one database would take each other's builds for their own. Raises: ConflictError."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(f"Kiln runs already with the data in {settings.data}") from error
+        yield

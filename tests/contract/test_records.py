@@ -1,0 +1,231 @@
+"""What `service.records` promises, on SQLite in a file."""
+
+import datetime
+import pathlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from runners.contract.job import Artifact, Outcome, Result
+from service.adapters.builds import DatabaseBuilds
+from service.adapters.fleet import MAX_REPORTS, DatabaseFleet
+from service.adapters.schema import open_database
+from service.domain.build import BuildId, BuildJob, Delivery, JobId, Status
+from service.domain.device import Device, DeviceId, DeviceState, Report
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.event import Event, EventKind
+from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.repository import Forge, Repository, RepositoryId
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+BLINK = Repository(forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20)
+
+
+@pytest.fixture
+def engine(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def started() -> list[BuildId]:
+    return []
+
+
+@pytest.fixture
+def builds(engine: sa.Engine, started: list[BuildId]) -> DatabaseBuilds:
+    records = DatabaseBuilds(engine, start=lambda _connection, build: started.append(build))
+    records.add_repository(BLINK)
+    return records
+
+
+@pytest.fixture
+def fleet(engine: sa.Engine) -> DatabaseFleet:
+    return DatabaseFleet(engine)
+
+
+def push(delivery: str, ref: str = "refs/heads/main") -> Delivery:
+    event = Event(kind=EventKind.PUSH, delivery=delivery, path="acme/blink", ref=ref, commit="c" * 40)
+    return Delivery(repository=BLINK.id, event=event)
+
+
+def accepted(builds: DatabaseBuilds, name: str = "one") -> BuildId:
+    return builds.accept([push(name)], now=NOW)[0][0]
+
+
+def release(build: BuildId, counter: int) -> Release:
+    return Release(
+        build=build,
+        repository=BLINK.id,
+        name="blink",
+        version=f"0.0.{counter}",
+        counter=counter,
+        channel="beta",
+        created_at=NOW,
+    )
+
+
+def device(name: str = "d1") -> Device:
+    return Device(
+        id=DeviceId(name),
+        repository=BLINK.id,
+        board="unix",
+        channel="beta",
+        token_digest="0" * 64,
+        created_at=NOW,
+    )
+
+
+def test_a_repository_is_followed_once(builds: DatabaseBuilds) -> None:
+    assert builds.repository(BLINK.id) == BLINK
+    with pytest.raises(ConflictError, match="local/acme/blink"):
+        builds.add_repository(BLINK)
+    with pytest.raises(NotFoundError):
+        builds.repository(RepositoryId("local/none"))
+
+
+def test_a_delivery_makes_one_build_however_often_it_comes(builds: DatabaseBuilds, started: list[BuildId]) -> None:
+    first = builds.accept([push("a"), push("b"), push("a")], now=NOW)
+    second = builds.accept([push("b"), push("c")], now=NOW)
+
+    assert [is_new for _, is_new in first] == [True, True, False]
+    assert first[0][0] == first[2][0]
+    assert [is_new for _, is_new in second] == [False, True]
+    assert started == [first[0][0], first[1][0], second[1][0]]
+    assert [builds.build(each).number for each in started] == [1, 2, 3]
+
+
+def test_deliveries_whose_workflow_cannot_start_are_not_recorded(engine: sa.Engine, builds: DatabaseBuilds) -> None:
+    def fail(_connection: sa.Connection, build: BuildId) -> None:
+        raise RuntimeError(build)
+
+    with pytest.raises(RuntimeError):
+        DatabaseBuilds(engine, start=fail).accept([push("a")], now=NOW)
+
+    assert builds.builds() == []
+    assert builds.accept([push("a")], now=NOW)[0][1]
+
+
+def test_numbers_stay_unique_when_many_write_at_once(builds: DatabaseBuilds) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: builds.accept([push(f"d{n}")], now=NOW)[0][0], range(40)))
+
+    assert sorted(builds.build(each).number for each in answers) == list(range(1, 41))
+
+
+def test_the_newest_build_of_a_ref_is_found(builds: DatabaseBuilds) -> None:
+    builds.accept([push("a"), push("b", "refs/heads/dev"), push("c")], now=NOW)
+
+    newest, on_dev = builds.newest(BLINK.id), builds.newest(BLINK.id, ref="refs/heads/dev")
+
+    assert newest is not None
+    assert newest.number == 3
+    assert on_dev is not None
+    assert on_dev.number == 2
+    assert builds.newest(BLINK.id, ref="refs/heads/none") is None
+
+
+def test_a_jobs_life_is_kept(builds: DatabaseBuilds) -> None:
+    build = accepted(builds)
+    job = BuildJob(id=JobId("k-1-unix"), build=build, board="unix", family="micropython")
+
+    builds.add_jobs(build, [job])
+    builds.add_jobs(build, [job])
+    builds.start_job(job.id)
+    running = builds.job(job.id).status
+    artifacts = (Artifact(name="files.tar", digest="1" * 64, size_bytes=5),)
+    builds.end_job(job.id, Result(job=job.id, outcome=Outcome.SUCCEEDED, artifacts=artifacts, seconds=1.5))
+    builds.start_job(job.id)
+
+    kept = builds.job(job.id)
+    assert running is Status.RUNNING
+    assert builds.build(build).status is Status.RUNNING
+    assert (kept.status, kept.artifacts, kept.seconds) == (Status.SUCCEEDED, artifacts, 1.5)
+    assert builds.jobs(build) == [kept]
+
+
+def test_a_build_ends_once(builds: DatabaseBuilds) -> None:
+    build = accepted(builds)
+
+    builds.end_build(build, Status.FAILED, "main.py:3", now=NOW)
+    builds.end_build(build, Status.SUCCEEDED, "", now=NOW)
+
+    kept = builds.build(build)
+    assert (kept.status, kept.message, kept.finished_at) == (Status.FAILED, "main.py:3", NOW)
+
+
+def test_a_release_is_kept_once_and_its_channel_never_goes_back(builds: DatabaseBuilds) -> None:
+    old, new = accepted(builds, "old"), accepted(builds, "new")
+    bundle = Bundle(
+        digest=ReleaseDigest("d" * 64),
+        build=new,
+        board="unix",
+        statement="a.b.c",
+        object_digest="e" * 64,
+        size_bytes=9,
+    )
+
+    assert builds.add_release(release(new, 2), [bundle])
+    assert builds.add_release(release(new, 2), [bundle])
+    assert not builds.add_release(release(old, 1), [])
+
+    current = builds.current(BLINK.id, "beta")
+    assert current is not None
+    assert current.build == new
+    assert builds.bundles(new) == [bundle]
+    assert builds.bundle(bundle.digest) == bundle
+    assert builds.current(BLINK.id, "stable") is None
+
+
+def test_a_device_id_is_used_once(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+
+    with pytest.raises(ConflictError, match="d1"):
+        fleet.add_device(device())
+    assert fleet.device(DeviceId("d1")).report is None
+    with pytest.raises(NotFoundError):
+        fleet.device(DeviceId("d2"))
+
+
+def test_a_desired_state_and_its_notice_are_one(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+
+    assert fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("a"), notice=b"one")
+    assert not fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("b"), notice=b"late")
+    assert not fleet.desire(DeviceId("d1"), seq=5, release=ReleaseDigest("b"), notice=b"early")
+
+    assert fleet.device(DeviceId("d1")).desired == "a"
+    assert [each.payload for each in fleet.unsent()] == [b"one"]
+
+
+def test_only_the_newest_notice_of_a_device_is_sent(fleet: DatabaseFleet) -> None:
+    for name in ("d1", "d2"):
+        fleet.add_device(device(name))
+    fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("a"), notice=b"1a")
+    fleet.desire(DeviceId("d2"), seq=1, release=ReleaseDigest("a"), notice=b"2a")
+    fleet.desire(DeviceId("d1"), seq=2, release=ReleaseDigest("b"), notice=b"1b")
+
+    due = fleet.unsent()
+    fleet.sent(due, now=NOW)
+
+    assert [each.payload for each in due] == [b"2a", b"1b"]
+    assert fleet.unsent() == []
+
+
+def test_reports_are_kept_newest_first_and_not_for_ever(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+    for number in range(MAX_REPORTS + 5):
+        fleet.report(DeviceId("d1"), Report(state=DeviceState.IDLE, counter=number), now=NOW)
+
+    history = fleet.reports(DeviceId("d1"), limit=MAX_REPORTS + 5)
+
+    assert [each.counter for _, each in history[:2]] == [MAX_REPORTS + 4, MAX_REPORTS + 3]
+    assert len(history) == MAX_REPORTS
+    last = fleet.device(DeviceId("d1"))
+    assert last.report == history[0][1]
+    assert last.seen_at == NOW
+    with pytest.raises(NotFoundError):
+        fleet.report(DeviceId("none"), Report(state=DeviceState.IDLE), now=NOW)
