@@ -57,6 +57,10 @@ class Parts:
     announced: Callable[[], None]  # wakes whoever drains the outbox
 
 
+def log_step(step: str, phase: str, build: int) -> None:
+    logger.info("step", extra={"step": step, "phase": phase, "build": build})
+
+
 class Starter:
     """Starts a build's workflow inside the transaction that records its delivery."""
 
