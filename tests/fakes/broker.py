@@ -1,0 +1,30 @@
+from service.domain.errors import BrokerError
+
+
+class MemoryBroker:
+    """`service.ports.Broker` that remembers what is retained."""
+
+    error = BrokerError
+
+    def __init__(self) -> None:
+        self.retained: dict[str, bytes] = {}
+        self.is_away = False
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        if self.is_away:
+            raise BrokerError("the broker is away")
+        if retain:
+            self.retained[topic] = payload
+
+
+class MemoryAccounts:
+    """`service.ports.BrokerAccounts` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, str] = {}
+
+    def allow(self, device: str, token: str) -> None:
+        self.tokens[device] = token
+
+    def forbid(self, device: str) -> None:
+        self.tokens.pop(device, None)

@@ -1,0 +1,94 @@
+"""The flows' surroundings without processes: a database and objects in files, real keys, a clock that stands."""
+
+import datetime
+import hashlib
+import io
+import pathlib
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from runners.contract.board import Catalogue
+from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
+from service.adapters.builds import DatabaseBuilds
+from service.adapters.fleet import DatabaseFleet
+from service.adapters.keys import FileKeys
+from service.adapters.objects_local import LocalObjects
+from service.adapters.schema import open_database
+from service.domain.build import BuildId, Delivery, JobId
+from service.domain.event import Event, EventKind
+from service.domain.repository import Forge, Repository
+from service.flows import plan
+from tests.fakes.clock import StoppedClock
+from tests.fakes.sources import FolderSources
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+BLINK = Repository(forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20)
+MANIFEST = '[firmware]\nboards = ["unix", "esp32-generic"]\n[channels]\nmain = "beta"\n"v*" = "stable"\n'
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
+    return FileKeys(tmp_path_factory.mktemp("keys"))
+
+
+@dataclass
+class World:
+    """Everything that a flow takes, and shortcuts for what surrounds the flow under test."""
+
+    builds: DatabaseBuilds
+    fleet: DatabaseFleet
+    objects: LocalObjects
+    folder: pathlib.Path
+    keys: FileKeys
+    sources: FolderSources
+    clock: StoppedClock = field(default_factory=lambda: StoppedClock(NOW))
+    catalogue: Catalogue = field(default_factory=Catalogue.load)
+
+    def push(self, delivery: str, ref: str = "refs/heads/main") -> BuildId:
+        event = Event(
+            kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
+            delivery=delivery,
+            path=BLINK.path,
+            ref=ref,
+            commit=hashlib.sha1(delivery.encode()).hexdigest(),
+        )
+        return self.builds.accept([Delivery(repository=BLINK.id, event=event)], now=NOW)[0][0]
+
+    def upload(self, job: str, files: Mapping[str, bytes]) -> Result:
+        """What a runner leaves behind after a successful job."""
+        content = tar(files)
+        with self.objects.receive(plan.staging_key(JobId(job), FILES_ARTIFACT), max_bytes=1 << 20) as upload:
+            upload.write(content)
+            upload.keep()
+        artifact = Artifact(name=FILES_ARTIFACT, digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        return Result(job=job, outcome=Outcome.SUCCEEDED, artifacts=(artifact,))
+
+
+def tar(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted(files):
+            member = tarfile.TarInfo(path)
+            member.size = len(files[path])
+            archive.addfile(member, io.BytesIO(files[path]))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
+    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    clock = StoppedClock(NOW)
+    builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
+    builds.add_repository(BLINK)
+    yield World(
+        builds=builds,
+        fleet=DatabaseFleet(engine),
+        objects=LocalObjects(tmp_path / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
+        folder=tmp_path / "objects",
+        keys=keys,
+        sources=FolderSources({"kiln.toml": MANIFEST.encode(), "main.py": b"print(1)\n"}),
+    )
+    engine.dispose()
