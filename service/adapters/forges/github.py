@@ -65,7 +65,8 @@ def _push(fields: payload.Fields, delivery: str, path: str) -> Event:
     ref, after = payload.text(fields, "ref"), payload.text(fields, "after")
     head = payload.table(fields, "head_commit")
     # `after` of an annotated tag is the tag object; head_commit is the commit in every case.
-    commit = payload.text(head, "id") if head else after if not ref.startswith("refs/tags/") else ""
+    plain = None if ref.startswith("refs/tags/") else after
+    commit = payload.text(head, "id") if head else plain
     return payload.push(
         delivery=delivery,
         path=path,

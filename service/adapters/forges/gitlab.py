@@ -78,8 +78,9 @@ def _push(fields: payload.Fields, delivery: str, path: str) -> Event:
     """https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events"""
     ref, after = payload.text(fields, "ref"), payload.text(fields, "after")
     # `after` of an annotated tag is the tag object; checkout_sha is the commit, and null when the ref is gone.
+    plain = None if ref.startswith("refs/tags/") else after
     checkout = fields.get("checkout_sha")
-    commit = checkout if isinstance(checkout, str) else after if not ref.startswith("refs/tags/") else ""
+    commit = checkout if isinstance(checkout, str) else plain
     head = _head(fields, commit)
     message = head.get("message")
     return payload.push(
@@ -93,7 +94,7 @@ def _push(fields: payload.Fields, delivery: str, path: str) -> Event:
     )
 
 
-def _head(fields: payload.Fields, commit: str) -> payload.Fields:
+def _head(fields: payload.Fields, commit: str | None) -> payload.Fields:
     """The commit among the (at most 20) that are listed; an empty object when it is not."""
     commits = fields.get("commits")
     for candidate in commits if isinstance(commits, list) else []:

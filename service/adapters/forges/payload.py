@@ -112,15 +112,15 @@ def ignored(delivery: str, why: str, *, path: str = "") -> Event:
     return Event(kind=EventKind.IGNORED, delivery=delivery, path=path, why=why)
 
 
-def push(*, delivery: str, path: str, ref: str, after: str, commit: str, message: str, author: str) -> Event:
-    """A moved ref as an event. `after` is what the ref holds now, `commit` the commit that this leads to."""
+def push(*, delivery: str, path: str, ref: str, after: str, commit: str | None, message: str, author: str) -> Event:
+    """A moved ref as an event. `after` is what the ref holds now, `commit` the commit that this leads to, if any."""
     if not path:
         raise MalformedError("the payload does not name its repository")
     if ZERO.fullmatch(after) is not None:
         return ignored(delivery, "the ref was deleted: there is nothing to build", path=path)
     if not is_ref(ref) or not ref.isprintable():
         return ignored(delivery, "this is not a branch or a tag of a name that Kiln builds", path=path)
-    if not commit:
+    if commit is None:
         return ignored(delivery, "the tag does not lead to a commit", path=path)
     if not is_commit(commit):
         raise MalformedError("the payload's commit is not 40 or 64 hexadecimal digits")
