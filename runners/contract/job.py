@@ -185,5 +185,5 @@ class Result:
             raise ContractError(f"not a result: {error}") from error
 
 
-def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401  # any of the flat dataclasses above
+def _plain(value: Any) -> dict[str, Any]:  # any of the flat dataclasses above
     return {name: getattr(value, name) for name in value.__dataclass_fields__}

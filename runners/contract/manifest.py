@@ -82,7 +82,7 @@ class Manifest:
             micropython=_micropython(firmware, boards),
             exclude=_exclude(firmware),
             options=_options(root, boards),
-            arches={each.name: each.arch for each in boards},
+            arches={each.name: each.arch for each in catalogue.boards.values()},
             settings=read_settings(root),
             channels=_channels(root.table("channels")),
             harness=_path(wiring, "harness"),

@@ -1,0 +1,151 @@
+"""`python -m runners serve | build PATH --board NAME`: the composition root of the runners."""
+
+import argparse
+import datetime
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import uuid
+
+from runners import local
+from runners.contract.board import Catalogue, UnknownBoardError
+from runners.contract.job import FILES_ARTIFACT, Blob, Job, Outcome, Result
+from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, ManifestError
+from runners.docker_engine import DockerEngine
+from runners.errors import RunnerError
+from runners.recipes.snapshot import Snapshot
+from runners.run import Runner
+from runners.transport import HttpService
+
+SUCCESS, BUILD_FAILED, TROUBLE = 0, 1, 2  # exit codes
+PARENT_LOOK_S = 0.2
+RESERVED = frozenset(vars(logging.makeLogRecord({})))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: a constant sentence, and the record's `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:  # type: ignore[explicit-override]  # comes with Python 3.12
+        extra = {key: value for key, value in vars(record).items() if key not in RESERVED}
+        line = {"at": self.formatTime(record), "level": record.levelname.lower(), "event": record.getMessage()} | extra
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m runners", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="take jobs from the durable queue (settings: runners/README.md)")
+    build = commands.add_parser("build", help="build a folder for one board, without any service")
+    build.add_argument("path", type=pathlib.Path, help="a repository, or any folder with a main.py")
+    build.add_argument("--board", help="default: the first board of the manifest")
+    build.add_argument("--output", type=pathlib.Path, help="folder for what was made")
+    options = parser.parse_args(words)
+    try:
+        if options.command == "serve":
+            return serve(os.environ)
+        return build_folder(options.path, board=options.board, output=options.output)
+    except (RunnerError, ManifestError, UnknownBoardError) as error:
+        sys.stderr.write(f"kiln: {error}\n")
+        return TROUBLE
+
+
+def serve(environment: "os._Environ[str]") -> int:
+    # Only this command needs the durable engine, which takes most of a second to import.
+    from runners.worker import Running, WorkerSettings, serve as work  # noqa: PLC0415
+
+    log = logging.StreamHandler(sys.stdout)
+    log.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[log])
+    url = environment.get("KILN_DATABASE_URL", "")
+    jobs = environment.get("KILN_RUNNER_JOBS", "4")
+    if not url or not jobs.isdecimal() or not int(jobs):
+        sys.stderr.write("kiln: set KILN_DATABASE_URL, and KILN_RUNNER_JOBS to a number from 1\n")
+        return TROUBLE
+    settings = WorkerSettings(database_url=url, name=environment.get("KILN_RUNNER_NAME", "runner-1"), jobs=int(jobs))
+    running = Running()
+    runner = Runner(
+        name=settings.label,
+        engine=DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC)),
+        service=HttpService(clock=time.monotonic, sleep=time.sleep),
+        clock=time.monotonic,
+        is_cancelled=running.is_cancelled,
+    )
+    stopping = _stop_on_signals(parent=environment.get("KILN_PARENT", ""))
+    work(settings, runner, running, stopping.wait)
+    sys.stdout.flush()
+    os._exit(SUCCESS)  # jobs that did not end in time hold threads that nobody can stop
+
+
+def _stop_on_signals(*, parent: str) -> threading.Event:
+    """Set by SIGTERM or SIGINT. Without the parent that started us we end at once, leaving containers to resume.
+
+    Asked of the process table rather than by a signal at the parent's death, which comes at the death of the
+    *thread* that started us, too.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if parent.isdecimal():
+
+        def watch() -> None:
+            while os.getppid() == int(parent):
+                time.sleep(PARENT_LOOK_S)
+            os._exit(TROUBLE)
+
+        threading.Thread(target=watch, name="kiln-parent", daemon=True).start()
+    return stopping
+
+
+def build_folder(folder: pathlib.Path, *, board: str | None, output: pathlib.Path | None) -> int:
+    """Raises: RunnerError, ManifestError, UnknownBoardError."""
+    source = local.snapshot(folder)
+    found = Snapshot.parse(source).files.get(MANIFEST)
+    if found and len(found) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
+    text = found.decode("utf-8", "replace") if found is not None else None
+    catalogue = Catalogue.load()
+    manifest = Manifest.parse(text, default_name=folder.resolve().name, catalogue=catalogue)
+    chosen = catalogue.board(board or manifest.boards[0])
+    job = Job(
+        id=f"local-{uuid.uuid4().hex}",
+        board=chosen.name,
+        family=chosen.family,
+        commit="",
+        source=Blob(url="", digest=hashlib.sha256(source).hexdigest(), size_bytes=len(source)),
+        uploads={FILES_ARTIFACT: FILES_ARTIFACT},
+        log_url="",
+        options=manifest.options_for(chosen.name),
+    )
+    runner = Runner(
+        name="local",
+        engine=DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC)),
+        service=local.LocalService(source=source, output=output),
+        clock=time.monotonic,
+    )
+    result = runner.run(job)
+    _show(result, job.board, output)
+    if result.outcome is Outcome.ERROR:
+        return TROUBLE
+    return SUCCESS if result.outcome is Outcome.SUCCEEDED else BUILD_FAILED
+
+
+def _show(result: Result, board: str, output: pathlib.Path | None) -> None:
+    said = f": {result.message}" if result.message else ""
+    print(f"{board} {result.outcome.value} in {result.seconds:.2f} s{said}")
+    for each in result.annotations:
+        print(f"  {each.path}:{each.line}: {each.text}")
+    for made in result.artifacts:
+        where = output / made.name if output else made.name
+        print(f"  {where} {made.size_bytes} bytes sha256:{made.digest}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

