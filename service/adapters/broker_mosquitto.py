@@ -1,0 +1,118 @@
+"""Accounts of a Mosquitto broker (2.0 or later): its password file and ACL file, reloaded by SIGHUP."""
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import secrets
+import signal
+from collections.abc import Iterator
+
+from service.adapters.broker_rights import ROOT, SERVICE, check_device
+from service.domain.errors import BrokerError
+
+MAX_PACKET_BYTES = 16 << 10
+ITERATIONS = 101  # mosquitto_passwd's own; tokens are random, so more would only cost time
+SALT_BYTES = 12
+
+ACL = f"""user {SERVICE}
+topic write {ROOT}/+/desired
+topic read {ROOT}/#
+
+pattern read {ROOT}/%u/desired
+pattern write {ROOT}/%u/report
+pattern write {ROOT}/%u/alive
+"""
+
+
+def configuration(folder: pathlib.Path, *, host: str, port: int) -> str:
+    """A mosquitto.conf that keeps the same promises as the embedded broker, as far as Mosquitto can."""
+    return f"""listener {port} {host}
+allow_anonymous false
+password_file {folder / "passwords"}
+acl_file {folder / "acl"}
+pid_file {folder / "mosquitto.pid"}
+# The client id is the user name, whatever a client says: nobody closes another's connection.
+use_username_as_clientid true
+max_packet_size {MAX_PACKET_BYTES}
+message_size_limit {MAX_PACKET_BYTES}
+persistence true
+persistence_location {folder}/
+# Every change is written down, but after it was acknowledged: kill -9 can lose the last moment.
+autosave_on_changes true
+autosave_interval 1
+max_inflight_messages 1000
+max_queued_messages 10000
+"""
+
+
+class MosquittoAccounts:
+    """`service.ports.BrokerAccounts` in a folder that Mosquitto reads; several processes may write it.
+
+    Mosquitto must have been started with files of these names, see `configuration`, and with `pid_file`.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, service_password: str, pid_file: pathlib.Path | None = None) -> None:
+        """`pid_file` is `mosquitto.pid` in the folder when not given. Raises: BrokerError."""
+        self._folder = folder
+        self._pid_file = pid_file or folder / "mosquitto.pid"
+        with _translated():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._replace("acl", ACL)
+        self._change(SERVICE, service_password)
+
+    def allow(self, device: str, token: str) -> None:
+        self._change(check_device(device), token)
+
+    def forbid(self, device: str) -> None:
+        self._change(check_device(device), None)
+
+    def _change(self, user: str, password: str | None) -> None:
+        with _translated(), self._locked():
+            path = self._folder / "passwords"
+            lines = path.read_text().splitlines() if path.exists() else []
+            kept = [line for line in lines if not line.startswith(f"{user}:")]
+            if password is not None:
+                kept.append(f"{user}:{_hashed(password)}")
+            self._replace("passwords", "".join(f"{line}\n" for line in kept))
+            self._reload()
+
+    def _reload(self) -> None:
+        try:
+            pid = int(self._pid_file.read_text())
+            # A pid file outlives its process, and the number may be another's by now.
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "mosquitto":
+                os.kill(pid, signal.SIGHUP)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return  # it does not run, and reads its files when it starts
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _replace(self, name: str, text: str) -> None:
+        path = self._folder / name
+        new = path.with_suffix(f".{secrets.token_hex(4)}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BrokerError(f"Mosquitto's files could not be changed: {error.strerror}") from error
+
+
+def _hashed(password: str) -> str:
+    salt = secrets.token_bytes(SALT_BYTES)
+    made = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS)
+    return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(made).decode()}"

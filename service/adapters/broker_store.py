@@ -1,0 +1,142 @@
+"""What the embedded broker keeps: accounts in `broker.db`, written by the service only, and retained messages in
+`retained.db`, written by the broker only. Each file has one writer, so neither waits for the other.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import pathlib
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from service.adapters.broker_packets import Message
+from service.adapters.broker_rights import check_device
+from service.domain.errors import BrokerError
+
+BUSY_S = 5.0
+SALT_BYTES = 16
+_ACCOUNTS = "CREATE TABLE IF NOT EXISTS accounts (device TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL)"
+_RETAINED = "CREATE TABLE IF NOT EXISTS retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL)"
+
+
+@contextlib.contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise BrokerError(f"the broker's files failed while {doing}: {error}") from error
+
+
+def _opened(path: pathlib.Path, schema: str) -> sqlite3.Connection:
+    with _translated("opening them"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
+        connection.execute(schema)
+        return connection
+
+
+def _hash(salt: bytes, token: bytes) -> bytes:
+    # One round is enough: a token is 256 random bits, so there is no list of likely ones to try.
+    return hashlib.sha256(salt + token).digest()
+
+
+class EmbeddedAccounts:
+    """`service.ports.BrokerAccounts` of the embedded broker, from any process: a change counts at once."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._path = folder / "broker.db"
+        with contextlib.closing(_opened(self._path, _ACCOUNTS)):
+            pass  # made, so that the broker can start before the first device
+
+    def allow(self, device: str, token: str) -> None:
+        check_device(device)
+        salt = secrets.token_bytes(SALT_BYTES)
+        self._write("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", (device, salt, _hash(salt, token.encode())))
+
+    def forbid(self, device: str) -> None:
+        self._write("DELETE FROM accounts WHERE device = ?", (device,))
+
+    def _write(self, sql: str, values: tuple[str | bytes, ...]) -> None:
+        # A connection for each change: they are rare, and threads of the service share nothing then.
+        with contextlib.closing(_opened(self._path, _ACCOUNTS)) as connection, _translated("writing an account"):
+            connection.execute(sql, values)
+
+
+class AccountsReader:
+    """The broker's side. For one thread."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._connection = _opened(folder / "broker.db", _ACCOUNTS)
+        self._version = self._read_version()
+
+    def proof(self, device: str, token: bytes) -> bytes | None:
+        """What `is_valid` takes later, when the token is right; else None. Raises: BrokerError."""
+        row = self._row(device)
+        if row is None:
+            return None
+        salt, expected = row
+        return salt + expected if hmac.compare_digest(expected, _hash(salt, token)) else None
+
+    def is_valid(self, device: str, proof: bytes) -> bool:
+        """False once the device is forbidden or has another token. Raises: BrokerError."""
+        row = self._row(device)
+        return row is not None and row[0] + row[1] == proof
+
+    def has_changed(self) -> bool:
+        """Whether some account was written since the last call. Raises: BrokerError."""
+        before, self._version = self._version, self._read_version()
+        return before != self._version
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _row(self, device: str) -> tuple[bytes, bytes] | None:
+        with _translated("reading an account"):
+            found: tuple[bytes, bytes] | None = self._connection.execute(
+                "SELECT salt, hash FROM accounts WHERE device = ?", (device,)
+            ).fetchone()
+        return found
+
+    def _read_version(self) -> int:
+        with _translated("looking for changed accounts"):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+class RetainedFile:
+    """Retained messages on the disk. For one thread at a time."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._connection = _opened(folder / "retained.db", _RETAINED)
+
+    def load(self) -> Iterator[Message]:
+        with _translated("reading retained messages"):
+            for topic, payload, qos in self._connection.execute("SELECT topic, payload, qos FROM retained"):
+                yield Message(topic, payload, qos, retain=True)
+
+    def write(self, messages: Iterable[Message]) -> None:
+        """All of them are on the disk when this returns. Raises: BrokerError, and then none is."""
+        with _translated("writing retained messages"), self._transaction():
+            for message in messages:
+                if message.is_clear:
+                    self._connection.execute("DELETE FROM retained WHERE topic = ?", (message.topic,))
+                else:
+                    row = (message.topic, message.payload, message.qos)
+                    self._connection.execute("INSERT OR REPLACE INTO retained VALUES (?, ?, ?)", row)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already
+                self._connection.execute("ROLLBACK")
+            raise
