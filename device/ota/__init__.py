@@ -7,6 +7,9 @@
 #
 # Without the agent (on a desk, in an application's tests) every call is harmless.
 
+_FAULT_PAUSE_MS = 5000
+_GC_THRESHOLD_BYTES = 4096
+
 settings = {}  # settings.json, filled before the application starts
 
 _agent = None
@@ -15,6 +18,12 @@ _agent = None
 def run():
     """Start the agent and, through it, the application. Does not return."""
     global _agent
+    import gc
+
+    # Collected often, garbage does not drive long-lived objects apart: 3,072-bit numbers need their
+    # 768 bytes in one piece.
+    if hasattr(gc, "threshold"):
+        gc.threshold(_GC_THRESHOLD_BYTES)
     from ota import agent, hal
 
     try:
@@ -25,7 +34,14 @@ def run():
         agent.run_alone()
         return
     settings.update(_agent.settings)
-    _agent.run()
+    try:
+        _agent.run()
+    except Exception as e:
+        # The agent itself failed, out of memory for example. A board never ends here: it starts
+        # again, and a trial that keeps failing is rolled back by the count of its starts.
+        agent.app.explain(e, "")
+        hal.sleep_ms(_FAULT_PAUSE_MS)
+    hal.reset()
 
 
 def tick():

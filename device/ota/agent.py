@@ -4,17 +4,8 @@ import hashlib
 
 from micropython import const
 
-from ota import app, config, hal, link, slots, state
-from ota.reason import (
-    CRASHED,
-    DOWNLOAD_FAILED,
-    IMPORT_ERROR,
-    NO_CONFIRM,
-    NO_SPACE,
-    TOO_LARGE,
-    UNHEALTHY,
-    RefusedError,
-)
+from ota import app, hal, link, slots, state
+from ota.reason import RefusedError
 
 _POLL_MS = const(20)
 _ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
@@ -29,10 +20,12 @@ class Agent:
     """One device. `root` is the folder that holds /kiln, /a and /b: "" on a board."""
 
     def __init__(self, root=""):
+        from ota import config
+
         self.root = root
         self.device = config.device(root)
-        self.trust = config.trust(root)
         self.settings = config.settings(root)
+        app.forget("config")
         self.state, intact = state.load(root + "/kiln")
         self.link = link.Link(self.device)
         self.busy = False
@@ -66,9 +59,11 @@ class Agent:
                 self.tick()
                 hal.sleep_ms(_POLL_MS)
         except SystemExit:
-            self.restart("exit")
+            if self._restarting:
+                raise
+            self.restart("exit of the application")
         except Exception as error:
-            self._crashed(app.explain(error))
+            self._crashed(app.explain(error, slots.path(self.root, active)))
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
@@ -77,10 +72,10 @@ class Agent:
         """
         if self.state["trial"]:
             if not state.count_boot(self.state, self.device["boots"]):
-                self._roll_back(NO_CONFIRM, "%d starts" % self.device["boots"])
+                self._roll_back("no_confirm", "%d starts" % self.device["boots"])
             # Before the application runs: a start that kills the board must have been counted.
             elif not self._save() and self.state["trial"]:
-                self._roll_back(NO_CONFIRM, "the start could not be counted")
+                self._roll_back("no_confirm", "the start could not be counted")
         self._check_slot()
         hal.join_network(self.settings)
         if self.state["trial"] is None:
@@ -100,9 +95,9 @@ class Agent:
 
     def unhealthy(self, why):
         if self.state["trial"]:
-            self._roll_back(UNHEALTHY, why)
+            self._roll_back("unhealthy", why)
             self.restart("unhealthy")
-        self._say(state.IDLE, UNHEALTHY, why)
+        self._say(state.IDLE, "unhealthy", why)
 
     def restart(self, why):
         """Leave the broker in an orderly way and restart the board; does not return."""
@@ -111,17 +106,13 @@ class Agent:
         self.link.close()
         hal.reset()
 
-    def idle(self):
-        """One turn during an update: answer the broker's pings."""
-        self._turn()
-
     def _check_slot(self):
         active = self.state["active"]
         if not active or slots.startable(self.root, active):
             return
         hal.log("slot", active, "cannot start")
         if self.state["trial"]:
-            self._roll_back(IMPORT_ERROR, "no main in the slot")
+            self._roll_back("import_error", "no main in the slot")
         else:
             state.drop(self.state, active)
             self._save()
@@ -151,14 +142,12 @@ class Agent:
         hal.log("update to", desired["release"][:12], "seq", desired["seq"])
         self._announce(state.DOWNLOADING, desired)
         try:
-            from ota import update
-
-            record = update.fetch(desired, self, self.idle)
+            record = self._fetch(desired)
             self._announce(state.STAGED, desired)
             self._switch(record)
         except RefusedError as e:
             hal.log("refused:", e.reason, e.detail)
-            if e.reason == DOWNLOAD_FAILED:
+            if e.reason == "download_failed":
                 self._skip = desired["seq"]
                 self._say(state.REFUSED, e.reason, e.detail, desired["release"])
                 return False
@@ -168,13 +157,21 @@ class Agent:
         self.restart("trial of " + record["version"])
         return True
 
+    def _fetch(self, desired):
+        from ota import update
+
+        try:
+            return update.fetch(desired, self, self._turn)
+        finally:
+            app.forget("update", "download", "install", "bundle")
+
     def _switch(self, record):
         changed = dict(self.state)
         state.begin_trial(changed, record)
         try:
             state.save(self.root + "/kiln", changed)
         except OSError as e:
-            raise RefusedError(NO_SPACE, "the switch could not be written: " + repr(e)) from None
+            raise RefusedError("no_space", "the switch could not be written: " + repr(e)) from None
         self.state = changed
 
     def _turn(self):
@@ -188,18 +185,21 @@ class Agent:
         if mark == self._heard:
             return
         self._heard = mark
-        from ota import notice
-
         try:
-            if not raw:
-                raise RefusedError(TOO_LARGE, "desired state")
-            desired = notice.parse(raw, self.trust["director"])
-            verdict = notice.judge(desired, self.device["id"], self.state, hal.now())
+            self._judge(raw)
         except RefusedError as e:
             # Not kept in flash: whoever can reach the topic could wear it out.
             hal.log("desired state refused:", e.reason, e.detail)
             self._say(state.REFUSED, e.reason, e.detail)
-            return
+        app.forget("notice", "verify", "field", "trust")
+
+    def _judge(self, raw):
+        from ota import notice, trust
+
+        if not raw:
+            raise RefusedError("too_large", "desired state")
+        desired = notice.parse(raw, trust.keys(self.root, "director"))
+        verdict = notice.judge(desired, self.device["id"], self.state, hal.now())
         if verdict == notice.NOTE:
             state.note(self.state, desired)
             self._save()
@@ -263,13 +263,13 @@ class Agent:
 
     def _crashed(self, detail):
         if self.state["trial"]:
-            self._roll_back(CRASHED if self._ticked else IMPORT_ERROR, detail)
+            self._roll_back("crashed" if self._ticked else "import_error", detail)
             self.restart("rolled back")
         if self._age(self._since) > _STEADY_MS:
             self.state["crashes"] = 0
         self.state["crashes"] += 1
         self._save()
-        self._say(state.IDLE, CRASHED, detail)
+        self._say(state.IDLE, "crashed", detail)
         pause = min(self.device["crash_pause_s"] * 2 ** min(self.state["crashes"] - 1, 6), _PAUSE_LIMIT_S)
         hal.log("the application crashed, next start in", pause, "s")
         self._until(lambda: self._pending, pause * 1000)

@@ -15,8 +15,8 @@ def start(folder):
     __import__("main")
 
 
-def explain(error):
-    """`ValueError: why (file.py:12)`: the exception and where it was raised."""
+def explain(error, folder):
+    """`ValueError: why (file.py:12)`: the exception and where it was raised, seen from the slot."""
     text = _trace(error)
     print(text)
     lines = text.strip().split("\n")
@@ -25,6 +25,8 @@ def explain(error):
         line = line.strip()
         if line.startswith('File "') and '", line ' in line:
             name, rest = line[6:].split('", line ', 1)
+            if name.startswith(folder + "/"):
+                name = name[len(folder) + 1 :]
             where = " (%s:%s)" % (name, rest.split(",", 1)[0])
     return lines[-1][: 198 - len(where)] + where
 
@@ -39,3 +41,11 @@ def _trace(error):
     import traceback
 
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def forget(*names):
+    """Give back the memory of the agent's modules `names`; the next import loads them again."""
+    package = sys.modules["ota"]
+    for name in names:
+        if sys.modules.pop("ota." + name, None) is not None and hasattr(package, name):
+            delattr(package, name)

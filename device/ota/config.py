@@ -2,7 +2,7 @@
 import json
 import os
 
-_FILE_LIMIT = 8192  # bytes
+_FILE_LIMIT = 4096  # bytes
 
 # Defaults of device.json, in seconds except `boots`.
 _DEFAULTS = (
@@ -29,21 +29,6 @@ def device(root):
     for name, default in _DEFAULTS:
         if type(value.setdefault(name, default)) not in (int, float) or value[name] < 0:
             raise ValueError("device.json: %s is no number" % name)
-    return value
-
-
-def trust(root):
-    """trust.json: {"release": [key], "director": [key]}. Raises ValueError with a sentence."""
-    value = _read(root + "/kiln/trust.json")
-    for role in ("release", "director"):
-        keys = value.get(role)
-        if type(keys) is not list or not keys:
-            raise ValueError("trust.json: no %s key" % role)
-        for key in keys:
-            if type(key) is not dict or type(key.get("kid")) is not str:
-                raise ValueError("trust.json: a %s key has no kid" % role)
-            if type(key.get("n")) is not str or type(key.get("e")) is not int:
-                raise ValueError("trust.json: a %s key has no modulus" % role)
     return value
 
 

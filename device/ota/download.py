@@ -6,7 +6,7 @@ import socket
 from micropython import const
 
 from ota import hal
-from ota.reason import DOWNLOAD_FAILED, TOO_LARGE, RefusedError
+from ota.reason import RefusedError
 
 _STALL_MS = const(10000)  # longest silence
 _BASE_MS = const(60000)  # whole time allowed: this, and ...
@@ -64,7 +64,7 @@ class Bundle:
         self._failures += 1
         hal.log("download:", error.args[0] if error.args else "closed", "at byte", self._at)
         if self._failures >= _ATTEMPTS:
-            raise RefusedError(DOWNLOAD_FAILED, "no answer: " + repr(error))
+            raise RefusedError("download_failed", "no answer: " + repr(error))
         pause = _BACKOFF_MS << self._failures
         until = hal.ticks_ms() + pause // 2 + hal.jitter(pause // 2)
         while hal.ticks_diff(until, hal.ticks_ms()) > 0:
@@ -105,9 +105,9 @@ class Bundle:
             elif name == b"content-range":
                 span = value
             elif name in (b"transfer-encoding", b"content-encoding") and value != b"identity":
-                raise RefusedError(DOWNLOAD_FAILED, "encoded answer")
+                raise RefusedError("download_failed", "encoded answer")
         else:
-            raise RefusedError(DOWNLOAD_FAILED, "too many header lines")
+            raise RefusedError("download_failed", "too many header lines")
         self._accept(status[1], length, span)
 
     def _accept(self, status, length, span):
@@ -116,24 +116,24 @@ class Bundle:
         wanted = b"206" if self._at else b"200"
         if status == b"200" and self._at:
             # The server does not resume: what is on flash already is skipped by starting again.
-            raise RefusedError(DOWNLOAD_FAILED, "server does not resume")
+            raise RefusedError("download_failed", "server does not resume")
         if status != wanted:
-            raise RefusedError(DOWNLOAD_FAILED, "HTTP " + _printable(status))
+            raise RefusedError("download_failed", "HTTP " + _printable(status))
         if length is None or not length.isdigit() or len(length) > 10:
-            raise RefusedError(DOWNLOAD_FAILED, "no length")
+            raise RefusedError("download_failed", "no length")
         left = self._size - self._at
         if int(length) > left:
-            raise RefusedError(TOO_LARGE, "%d bytes, promised %d" % (int(length), left))
+            raise RefusedError("too_large", "%d bytes, promised %d" % (int(length), left))
         if int(length) < left:
-            raise RefusedError(DOWNLOAD_FAILED, "%d bytes, promised %d" % (int(length), left))
+            raise RefusedError("download_failed", "%d bytes, promised %d" % (int(length), left))
         if self._at and not span.startswith(b"bytes %d-" % self._at):
-            raise RefusedError(DOWNLOAD_FAILED, "another range")
+            raise RefusedError("download_failed", "another range")
 
     def _line(self):
         cut = self._spare.find(b"\n")
         while cut < 0:
             if len(self._spare) > _LINE_LIMIT:
-                raise RefusedError(DOWNLOAD_FAILED, "header line too long")
+                raise RefusedError("download_failed", "header line too long")
             self._wait()
             got = self._sock.read(64)
             if got == b"":
@@ -165,7 +165,7 @@ class Bundle:
             now = hal.ticks_ms()
             spent = hal.ticks_diff(now, self._start)
             if spent > _BASE_MS + self._size * 1000 // _BYTES_A_SECOND:
-                raise RefusedError(DOWNLOAD_FAILED, "too slow")
+                raise RefusedError("download_failed", "too slow")
             if self._poller.poll(100):
                 return
             if hal.ticks_diff(hal.ticks_ms(), start) > _STALL_MS:
@@ -175,7 +175,7 @@ class Bundle:
 def split(base):
     """(host, port, path prefix) of an http:// address."""
     if base[:7] != "http://":
-        raise RefusedError(DOWNLOAD_FAILED, "base is no http:// address")
+        raise RefusedError("download_failed", "base is no http:// address")
     place, _, prefix = base[7:].partition("/")
     host, _, port = place.partition(":")
     return host, int(port or "80"), ("/" + prefix if prefix else "").rstrip("/")

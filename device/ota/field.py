@@ -2,7 +2,7 @@
 # refused as malformed. `type(x) is int` on purpose: True is no number here.
 import json
 
-from ota.reason import MALFORMED, RefusedError
+from ota.reason import RefusedError
 
 
 def document(raw, kind):
@@ -10,12 +10,12 @@ def document(raw, kind):
     try:
         fields = json.loads(raw)
     except (ValueError, TypeError, RuntimeError):  # RuntimeError: CPython's nesting limit
-        raise RefusedError(MALFORMED, "not JSON") from None
+        raise RefusedError("malformed", "not JSON") from None
     if type(fields) is not dict:
-        raise RefusedError(MALFORMED, "not an object")
+        raise RefusedError("malformed", "not an object")
     integer(fields, "v", 1, 1)
     if fields.get("type") != kind:
-        raise RefusedError(MALFORMED, "not of type " + kind)
+        raise RefusedError("malformed", "not of type " + kind)
     return fields
 
 
@@ -23,7 +23,7 @@ def integer(fields, name, low, high):
     """The integer `name`, low <= value <= high."""
     value = fields.get(name)
     if type(value) is not int or not low <= value <= high:
-        raise RefusedError(MALFORMED, name + " is no integer in range")
+        raise RefusedError("malformed", name + " is no integer in range")
     return value
 
 
@@ -31,7 +31,7 @@ def text(fields, name, limit):
     """The text `name` of 1 to `limit` characters."""
     value = fields.get(name)
     if type(value) is not str or not 1 <= len(value) <= limit:
-        raise RefusedError(MALFORMED, name + " is no text in range")
+        raise RefusedError("malformed", name + " is no text in range")
     return value
 
 
@@ -39,7 +39,7 @@ def hexadecimal(fields, name, lengths=(64,)):
     """The lower-case hex text `name`, as long as one of `lengths`; 64 is a SHA-256."""
     value = fields.get(name)
     if type(value) is not str or len(value) not in lengths or not is_hex(value):
-        raise RefusedError(MALFORMED, name + " is no digest")
+        raise RefusedError("malformed", name + " is no digest")
     return value
 
 

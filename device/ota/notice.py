@@ -2,7 +2,7 @@
 from micropython import const
 
 from ota import field, verify
-from ota.reason import DOWNGRADE, EXPIRED, REPLAYED, WRONG_DEVICE, RefusedError
+from ota.reason import RefusedError
 
 LIMIT = const(1024)  # bytes of the JWS
 _MAX_BUNDLE = const(0x3FFFFFFF)  # bytes; larger than any board's flash, still a small integer
@@ -31,10 +31,10 @@ def judge(desired, device_id, state, now):
     `state` is ota.state's dict, `now` Unix seconds or None where the clock was never set.
     """
     if desired["device"] != device_id:
-        raise RefusedError(WRONG_DEVICE, "for " + desired["device"])
+        raise RefusedError("wrong_device", "for " + desired["device"])
     seq, release = desired["seq"], desired["release"]
     if seq < state["seq"] or (seq == state["seq"] and release != state["wanted"]):
-        raise RefusedError(REPLAYED, "seq %d, floor %d" % (seq, state["seq"]))
+        raise RefusedError("replayed", "seq %d, floor %d" % (seq, state["seq"]))
     running = state[state["active"]] if state["active"] else None
     if seq == state["seq"] and state["failed"] == seq:
         return IGNORE
@@ -42,9 +42,9 @@ def judge(desired, device_id, state, now):
     if runs and seq == state["seq"]:
         return IGNORE
     if now is not None and now > desired["expires"]:
-        raise RefusedError(EXPIRED, "since %d" % desired["expires"])
+        raise RefusedError("expired", "since %d" % desired["expires"])
     if desired["counter"] < state["counter"]:
         raise RefusedError(
-            DOWNGRADE, "counter %d, floor %d" % (desired["counter"], state["counter"])
+            "downgrade", "counter %d, floor %d" % (desired["counter"], state["counter"])
         )
     return NOTE if runs else INSTALL

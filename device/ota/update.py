@@ -2,8 +2,8 @@
 # Imported only while it happens, before the application.
 from micropython import const
 
-from ota import bundle, hal, slots, state
-from ota.reason import DOWNLOAD_FAILED, MALFORMED, NO_SPACE, RefusedError
+from ota import app, hal, slots, state
+from ota.reason import RefusedError
 
 _ENOSPC = const(28)
 
@@ -11,36 +11,48 @@ _ENOSPC = const(28)
 def fetch(desired, agent, idle):
     """Bring the release of `desired` into the inactive slot of `agent`; its slot record.
 
-    Raises RefusedError, with the inactive slot in any condition and everything else untouched.
+    `idle` is called often. Raises RefusedError, with the inactive slot in any condition and
+    everything else untouched.
     """
     from ota import download
 
     source = download.Bundle(agent.device, desired["release"], desired["size"], idle)
     try:
-        return install(source, desired, agent, idle)
+        return take(source, desired, agent, idle)
     except OSError as e:
         if e.args and e.args[0] == _ENOSPC:
-            raise RefusedError(NO_SPACE, "flash is full") from None
-        raise RefusedError(DOWNLOAD_FAILED, "flash: " + repr(e)) from None
+            raise RefusedError("no_space", "flash is full") from None
+        raise RefusedError("download_failed", "flash: " + repr(e)) from None
     except MemoryError:
-        raise RefusedError(DOWNLOAD_FAILED, "out of memory") from None
+        raise RefusedError("download_failed", "out of memory") from None
     finally:
         source.close()
 
 
-def install(source, desired, agent, idle):
+def take(source, desired, agent, idle):
     """The same from any source."""
     slot = state.other(agent.state["active"])
-    jws = bundle.read_statement(source, memoryview(bytearray(16)))
-    statement = bundle.parse_statement(jws, agent.trust["release"])
-    bundle.judge(jws, statement, desired, agent.device, agent.state["counter"], hal.mpy())
-    slots.clear(agent.root, slot)
-    slots.install(source, statement, agent.root, slot, idle)
-    slots.check(statement, agent.root, slot, idle)
+    stated = _believe(source, desired, agent)
+    # What checked the signature is not needed any more, and what fills the slot is not yet there.
+    app.forget("statement", "verify", "field", "trust")
+    from ota import install
+
+    install.clear(agent.root, slot)
+    install.fill(source, stated, agent.root, slot, idle)
+    install.check(stated, agent.root, slot, idle)
     if not slots.startable(agent.root, slot):
-        raise RefusedError(MALFORMED, "no main.py and no main.mpy")
+        raise RefusedError("malformed", "no main.py and no main.mpy")
     return {
         "release": desired["release"],
-        "version": statement["version"],
-        "counter": statement["counter"],
+        "version": stated["version"],
+        "counter": stated["counter"],
     }
+
+
+def _believe(source, desired, agent):
+    from ota import statement, trust
+
+    jws = statement.read(source)
+    stated = statement.parse(jws, trust.keys(agent.root, "release"))
+    statement.judge(jws, stated, desired, agent.device, agent.state["counter"], hal.mpy())
+    return stated

@@ -1,11 +1,12 @@
 # JWS RS256 (RFC 7515, RFC 7518 section 3.3), checked as RFC 8017 section 8.2.2 step 4 wants it: the
 # whole padded block is rebuilt and compared. Nothing in a signature is ever parsed.
+import binascii
+import gc
 import hashlib
 
-import binascii
 from micropython import const
 
-from ota.reason import BAD_SIGNATURE, MALFORMED, TOO_LARGE, RefusedError
+from ota.reason import RefusedError
 
 _EXPONENT = const(65537)
 _MIN_MODULUS_BYTES = const(256)
@@ -22,15 +23,17 @@ def payload(jws, keys, limit):
     exactly those that were verified.
     """
     if len(jws) > limit:
-        raise RefusedError(TOO_LARGE, "signed message of %d bytes" % len(jws))
+        raise RefusedError("too_large", "signed message of %d bytes" % len(jws))
     parts = jws.split(b".")
     if len(parts) != 3:
-        raise RefusedError(MALFORMED, "not a compact JWS")
+        raise RefusedError("malformed", "not a compact JWS")
     key = _key(parts[0], keys)
     signature = _decode(parts[2])
+    # 3,072 bits squared want 768 bytes in one piece, several times over.
+    gc.collect()
     digest = hashlib.sha256(jws[: len(parts[0]) + 1 + len(parts[1])]).digest()
     if not _signed(signature, digest, key):
-        raise RefusedError(BAD_SIGNATURE, "signature does not verify")
+        raise RefusedError("bad_signature", "signature does not verify")
     return _decode(parts[1])
 
 
@@ -40,7 +43,7 @@ def _key(header, keys):
     for key in keys:
         if header == _encode(('{"alg":"RS256","kid":"%s"}' % key["kid"]).encode()):
             return key
-    raise RefusedError(BAD_SIGNATURE, "unknown key or algorithm")
+    raise RefusedError("bad_signature", "unknown key or algorithm")
 
 
 def _signed(signature, digest, key):
@@ -82,9 +85,9 @@ def _decode(text):
             text.replace(b"-", b"+").replace(b"_", b"/") + b"=="[: -len(text) % 4]
         )
     except ValueError:
-        raise RefusedError(BAD_SIGNATURE, "not base64url") from None
+        raise RefusedError("bad_signature", "not base64url") from None
     if not text or _encode(raw) != text:
-        raise RefusedError(BAD_SIGNATURE, "not base64url")
+        raise RefusedError("bad_signature", "not base64url")
     return raw
 
 

@@ -2,6 +2,7 @@
 # are kept, and the power may fail at any program or erase.
 import os
 
+_BLANK = b"\xff" * 256
 FOOTER = 64  # bytes after the last block: "kiln-flash <program size> <erase size>\n", padded
 
 
@@ -30,7 +31,11 @@ class Flash:
         if offset is None:
             self.ioctl(6, block)
             offset = 0
-        self._write(block * self._erase + offset, buffer)
+        if self._fails():
+            self._fail(block * self._erase + offset, buffer)
+        # Nothing is allocated here: the collector writes too when it closes a forgotten file.
+        self._file.seek(block * self._erase + offset)
+        self._file.write(buffer)
 
     def ioctl(self, operation, argument):
         if operation == 4:
@@ -38,20 +43,23 @@ class Flash:
         if operation == 5:
             return self._erase
         if operation == 6:
-            self._write(argument * self._erase, b"\xff" * self._erase)
+            if self._fails():
+                self._fail(argument * self._erase, b"\xff" * self._erase)
+            self._file.seek(argument * self._erase)
+            for _ in range(self._erase // len(_BLANK)):
+                self._file.write(_BLANK)
         return 0
 
-    def _write(self, at, buffer):
+    def _fails(self):
         self.operations += 1
-        failing = self.operations == self._cut
-        if failing and self._torn:
-            buffer = memoryview(buffer)[: len(buffer) // 2]
-        if not failing or self._torn:
+        return self.operations == self._cut
+
+    def _fail(self, at, buffer):
+        if self._torn:
             self._file.seek(at)
-            self._file.write(buffer)
-        if failing:
-            # Really gone: no handler of this process runs any more.
-            os.system("kill -9 $PPID")
+            self._file.write(memoryview(buffer)[: len(buffer) // 2])
+        # Really gone: no handler of this process runs any more.
+        os.system("kill -9 $PPID")
 
 
 def mount(flash, where):

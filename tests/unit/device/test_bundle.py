@@ -1,0 +1,366 @@
+"""Statement, index and paths: A1, A3, A7, A8, A9, A14, A15."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from ota import bundle, install, statement
+from ota.reason import RefusedError
+
+from tests.fakes.releases import FakeRelease, desired_for, index_of, make_release
+from tests.fakes.signing import director_key, foreign_key, release_key
+
+FILES = {"lib/a.py": b"A = 1\n", "main.py": b"import a\n" * 300, "z.bin": bytes(range(256)) * 3}
+DEVICE = {"board": "unix", "repo": "local/blink"}
+MPY = 6 | 3 << 8 | 7 << 10  # version 6, sub-version 3, armv7emsp
+
+
+def take(
+    release: FakeRelease,
+    root: Path,
+    *,
+    data: bytes | None = None,
+    floor: int = 0,
+    mpy: int = MPY,
+    **desired: Any,
+) -> dict[str, bytes]:
+    """Install from memory into `root`/b; the files that are there afterwards."""
+    source = io.BytesIO(release.bundle if data is None else data)
+    jws = statement.read(source)
+    stated = statement.parse(jws, [release_key().entry])
+    statement.judge(jws, stated, desired_for(release, seq=1, **desired), DEVICE, floor, mpy)
+    (root / "kiln").mkdir(exist_ok=True)
+    install.clear(str(root), "b")
+    install.fill(source, stated, str(root), "b", lambda: None)
+    install.check(stated, str(root), "b", lambda: None)
+    slot = root / "b"
+    found = {p.relative_to(slot).as_posix(): p for p in slot.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+def refused(release: FakeRelease, root: Path, **changes: Any) -> str:
+    with pytest.raises(RefusedError) as caught:
+        take(release, root, **changes)
+    reason: str = caught.value.reason
+    return reason
+
+
+def test_a_bundle_arrives_as_it_was_made(tmp_path: Path) -> None:
+    assert take(make_release(FILES), tmp_path) == FILES
+
+
+def test_a_later_bundle_leaves_nothing_of_the_earlier(tmp_path: Path) -> None:
+    take(make_release({**FILES, "old/deep/x.py": b"x"}), tmp_path)
+
+    assert take(make_release(FILES), tmp_path) == FILES
+    assert not (tmp_path / "b/old").exists()
+
+
+def test_a_bundle_without_size_limits_of_its_own_is_streamed(tmp_path: Path) -> None:
+    files = {f"m{number:03}.py": bytes([number % 256]) * number for number in range(512)}
+
+    assert take(make_release(files), tmp_path) == files
+
+
+def test_a1_a_statement_by_the_director_or_a_stranger_is_refused(tmp_path: Path) -> None:
+    assert refused(make_release(FILES, key=director_key()), tmp_path) == "bad_signature"
+    assert refused(make_release(FILES, key=foreign_key()), tmp_path) == "bad_signature"
+
+
+def test_a1_every_flipped_byte_of_index_and_files_is_refused(tmp_path: Path) -> None:
+    release = make_release({"main.py": b"print(1)\n", "x.py": b"y"})
+    start = len(b"KILN1\n") + len(release.statement) + 1
+
+    for place in range(start, len(release.bundle)):
+        changed = bytearray(release.bundle)
+        changed[place] ^= 0x20
+        assert refused(release, tmp_path, data=bytes(changed)) == "digest_mismatch"
+
+
+def test_a_bundle_that_ends_anywhere_early_is_refused(tmp_path: Path) -> None:
+    release = make_release({"main.py": b"print(1)\n"})
+
+    for end in range(0, len(release.bundle), 7):
+        with pytest.raises(RefusedError):
+            take(release, tmp_path, data=release.bundle[:end])
+
+
+def test_a3_a_counter_below_the_floor_is_refused(tmp_path: Path) -> None:
+    assert refused(make_release(FILES, counter=4), tmp_path, floor=5) == "downgrade"
+    assert take(make_release(FILES, counter=5), tmp_path, floor=5) == FILES
+
+
+def test_a4_the_two_roles_must_agree_on_the_counter(tmp_path: Path) -> None:
+    assert refused(make_release(FILES, counter=4), tmp_path, counter=5) == "wrong_release"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"board": "esp8266-generic"}, "wrong_board"),
+        ({"mpy": 5}, "wrong_board"),
+        ({"arch": 10}, "wrong_board"),
+        ({"arch": 3}, "wrong_board"),
+        ({"arch": 8}, "wrong_board"),
+        ({"repo": "local/other"}, "wrong_repository"),
+    ],
+    ids=str,
+)
+def test_a7_a_bundle_for_something_else_is_refused(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    assert refused(make_release(FILES, **changes), tmp_path) == reason
+
+
+@pytest.mark.parametrize("changes", [{"mpy": 6}, {"arch": 7}, {"arch": 4}, {"arch": 0}], ids=str)
+def test_a_bundle_that_fits_the_interpreter_is_taken(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    assert take(make_release(FILES, **changes), tmp_path) == FILES
+
+
+def test_a8_another_release_than_the_one_ordered_is_refused(tmp_path: Path) -> None:
+    other = make_release(FILES, version="1.0.1")
+
+    assert refused(make_release(FILES), tmp_path, data=other.bundle) == "wrong_release"
+
+
+def test_a8_swapped_and_mixed_files_are_refused(tmp_path: Path) -> None:
+    files = {"a.py": b"A" * 10, "b.py": b"B" * 10}
+
+    assert refused(make_release(files, blobs=b"B" * 10 + b"A" * 10), tmp_path) == "digest_mismatch"
+    assert refused(make_release(files, blobs=b"A" * 10 + b"C" * 10), tmp_path) == "digest_mismatch"
+    assert refused(make_release(files, blobs=b"A" * 10), tmp_path, size=None or 10**6) == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"files": 2}, "too_large"),
+        ({"files": 4}, "malformed"),
+        ({"files": 513}, "malformed"),
+        ({"files": 0}, "malformed"),
+        ({"size": -1}, "malformed"),
+        ({"counter": 1 << 31}, "malformed"),
+        ({"counter": True}, "malformed"),
+        ({"commit": "HEAD"}, "malformed"),
+        ({"commit": "c" * 41}, "malformed"),
+        ({"version": ""}, "malformed"),
+        ({"repo": "x" * 201}, "malformed"),
+        ({"index": []}, "malformed"),
+        ({"index": {"sha256": "0" * 64, "size": 65537}}, "malformed"),
+        ({"type": "desired"}, "malformed"),
+        ({"v": 2}, "malformed"),
+    ],
+    ids=str,
+)
+def test_a_statement_out_of_shape_is_refused(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    assert refused(make_release(FILES, **changes), tmp_path) == reason
+
+
+def test_a9_a_bundle_longer_or_shorter_than_ordered_is_refused(tmp_path: Path) -> None:
+    release = make_release(FILES)
+
+    assert refused(release, tmp_path, size=len(release.bundle) - 1) == "too_large"
+    assert refused(release, tmp_path, size=len(release.bundle) + 1) == "malformed"
+
+
+def test_a9_an_endless_statement_is_refused() -> None:
+    with pytest.raises(RefusedError) as caught:
+        statement.read(io.BytesIO(b"KILN1\n" + b"a" * 100_000))
+
+    assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize("data", [b"", b"KILN2\nx\n", b"PK\x03\x04aaaa", b"KILN1\r\n\n"])
+def test_what_is_no_bundle_is_refused(data: bytes) -> None:
+    with pytest.raises(RefusedError) as caught:
+        statement.parse(statement.read(io.BytesIO(data)), [release_key().entry])
+
+    assert caught.value.reason == "malformed"
+
+
+BAD_PATHS = [
+    "../main.py",
+    "/main.py",
+    "a/../../x.py",
+    "a/./b.py",
+    "a//b.py",
+    "a/",
+    ".",
+    "..",
+    "a\\b.py",
+    "a\0b.py",
+    "a b.py",
+    "ä.py",
+    "a:b",
+    "x" * 101,
+    "boot.py",
+    "BOOT.PY",
+    "boot.mpy",
+    "ota/agent.py",
+    "OTA/agent.mpy",
+    "ota",
+    "ota.py",
+    "ota.mpy",
+]
+
+
+@pytest.mark.parametrize("path", BAD_PATHS)
+def test_a15_a_path_that_leaves_the_slot_or_touches_the_agent_is_refused(path: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        bundle.check_path(path)
+
+    assert caught.value.reason == "bad_path"
+
+
+@pytest.mark.parametrize("path", ["main.py", "lib/ota/x.py", "a/boot.py", "x" * 100, ".hidden", "a-b_c.1"])
+def test_an_ordinary_path_is_fine(path: str) -> None:
+    bundle.check_path(path)
+
+
+def line(path: str, size: int = 1) -> bytes:
+    return f"{'0' * 64} {size} {path}".encode()
+
+
+def feed(paths: list[str]) -> None:
+    index = bundle.Index({"files": len(paths), "size": len(paths)})
+    for path in paths:
+        index.line(line(path))
+    index.end()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["b.py", "a.py"],
+        ["a.py", "a.py"],
+        ["A.py", "a.py"],
+        ["Lib/x.py", "lib/x.py"],
+        ["a", "a/b"],
+        ["a", "a-", "a/b"],
+        ["A", "a/b"],
+        ["A/b", "a"],
+        ["a/b", "a/b/c"],
+    ],
+    ids=str,
+)
+def test_a15_repeated_and_colliding_paths_are_refused(paths: list[str]) -> None:
+    with pytest.raises(RefusedError) as caught:
+        feed(paths)
+
+    assert caught.value.reason == "bad_path"
+
+
+@given(st.sets(st.text("abAB.-_/", min_size=1, max_size=8), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_an_index_is_taken_exactly_when_its_paths_can_live_together(names: set[str]) -> None:
+    paths = sorted(names)
+    folded = [path.lower() for path in paths]
+    folders = {"/".join(p.split("/")[:n]) for p in folded for n in range(1, len(p.split("/")))}
+    parts = [part for path in paths for part in path.split("/")]
+    good = (
+        len(set(folded)) == len(folded)
+        and not folders & set(folded)
+        and not {"", ".", ".."} & set(parts)
+    )
+
+    try:
+        feed(paths)
+        taken = True
+    except RefusedError:
+        taken = False
+
+    assert taken == good
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"x",
+        line("main.py")[1:],
+        line("main.py").replace(b"0", b"G", 1),
+        line("main.py").upper().replace(b"0", b"A"),
+        line("main.py").replace(b" ", b"  ", 1),
+        b"0" * 64 + b" 01 main.py",
+        b"0" * 64 + b" -1 main.py",
+        b"0" * 64 + b" 1e3 main.py",
+        b"0" * 64 + b"  main.py",
+        b"0" * 64 + b" 99999999999 main.py",
+        b"0" * 64 + b" 1 a b.py",
+    ],
+)
+def test_a_line_out_of_shape_is_refused(raw: bytes) -> None:
+    index = bundle.Index({"files": 1, "size": 10})
+
+    with pytest.raises(RefusedError) as caught:
+        index.line(raw)
+
+    assert caught.value.reason in ("malformed", "bad_path")
+
+
+def test_a_line_that_promises_more_than_the_statement_is_refused() -> None:
+    index = bundle.Index({"files": 1, "size": 10})
+
+    with pytest.raises(RefusedError) as caught:
+        index.line(line("main.py", 11))
+
+    assert caught.value.reason == "too_large"
+
+
+def test_an_index_must_end_with_a_line_end(tmp_path: Path) -> None:
+    release = make_release(FILES, index=index_of(FILES)[:-1])
+
+    assert refused(release, tmp_path) == "malformed"
+
+
+def test_an_index_of_one_endless_line_is_refused() -> None:
+    with pytest.raises(RefusedError) as caught:
+        list(bundle.lines(io.BytesIO(b"a" * 65536), 65536, memoryview(bytearray(128))))
+
+    assert caught.value.reason == "malformed"
+
+
+def test_a14_a_file_that_no_index_names_stops_the_switch(tmp_path: Path) -> None:
+    release = make_release(FILES)
+    take(release, tmp_path)
+    (tmp_path / "b/extra.py").write_text("boo")
+    stated = statement.parse(release.statement, [release_key().entry])
+
+    with pytest.raises(RefusedError) as caught:
+        install.check(stated, str(tmp_path), "b", lambda: None)
+
+    assert caught.value.reason == "digest_mismatch"
+
+
+@pytest.mark.parametrize("name", ["b/main.py", "b/lib/a.py", "kiln/b.index"])
+def test_a18_what_changed_on_flash_stops_the_switch(tmp_path: Path, name: str) -> None:
+    release = make_release(FILES)
+    take(release, tmp_path)
+    raw = bytearray((tmp_path / name).read_bytes())
+    raw[3] ^= 1
+    (tmp_path / name).write_bytes(raw)
+    stated = statement.parse(release.statement, [release_key().entry])
+
+    with pytest.raises((RefusedError, OSError)) as caught:
+        install.check(stated, str(tmp_path), "b", lambda: None)
+
+    assert getattr(caught.value, "reason", "") in ("digest_mismatch", "")
+
+
+def test_a_release_larger_than_the_flash_is_refused_before_a_file_is_written(
+    tmp_path: Path,
+) -> None:
+    huge = (1 << 30) - 1
+    index = f"{'0' * 64} {huge} main.py\n".encode() * 1
+    files = index + b"".join(f"{'0' * 64} {huge} main{n}.py\n".encode() for n in range(1, 9))
+    with pytest.raises(RefusedError) as caught:
+        take(make_release({"main.py": b""}, index=files, files=9, size=huge, blobs=b""), tmp_path, size=huge)
+
+    assert caught.value.reason in ("too_large", "malformed")
+    assert not (tmp_path / "b").exists()
