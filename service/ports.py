@@ -95,6 +95,9 @@ class Broker(Protocol):
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Returns when the broker acknowledged it (QoS 1). Raises: BrokerError, after at most 10 s."""
 
+    def publish_many(self, messages: Iterable[tuple[str, bytes]], *, retain: bool) -> None:
+        """The same for (topic, payload) pairs, without waiting for one before the next is sent."""
+
 
 class BrokerAccounts(Protocol):
     """Who may speak to the broker. docs/ota.md, section Broker, has the rights of a device."""

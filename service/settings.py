@@ -25,6 +25,7 @@ class Settings:
     broker: str = "embedded"  # embedded | mosquitto
     mqtt_host: str = "127.0.0.1"  # where the broker is, and where devices are told it is
     mqtt_port: int = 1883
+    mqtt_listen: str = ""  # where the embedded broker listens; default: `host`
     mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
     mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
     objects: str = "local"  # local | s3

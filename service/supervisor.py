@@ -43,7 +43,9 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
     found = [Child(name="service", command=(*python, "service", "service"), environment=everything)]
     if settings.broker == "embedded":
         broker = {
-            name: everything[name] for name in everything if name.startswith(("KILN_DATA", "KILN_MQTT", "KILN_PARENT"))
+            name: everything[name]
+            for name in everything
+            if name.startswith(("KILN_DATA", "KILN_HOST", "KILN_MQTT", "KILN_PARENT"))
         }
         found.insert(0, Child(name="broker", command=(*python, "service", "broker"), environment={**plain, **broker}))
     for number in range(1, settings.runners + 1):

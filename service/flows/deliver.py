@@ -11,7 +11,7 @@ def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
     A notice may be sent twice (killed before it is marked): it is retained and the same bytes, so nobody minds.
     """
     notices = fleet.unsent()
-    for each in notices:
-        broker.publish(topic(each.device), each.payload, retain=True)
-        fleet.sent([each], now=clock.now())
+    if notices:
+        broker.publish_many([(topic(each.device), each.payload) for each in notices], retain=True)
+        fleet.sent(notices, now=clock.now())
     return len(notices)

@@ -16,6 +16,16 @@ MAX_CHANNEL_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A device that somebody wants, not yet checked."""
+
+    id: str
+    repository: RepositoryId
+    board: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
     """What the device must be given, once; the token is kept nowhere else."""
 
@@ -30,11 +40,8 @@ def token_digest(token: str) -> str:
 
 
 def enrol(
-    name: str,
+    wanted: Request,
     *,
-    repository: RepositoryId,
-    board: str,
-    channel: str,
     builds: Builds,
     fleet: Fleet,
     accounts: BrokerAccounts,
@@ -44,28 +51,28 @@ def enrol(
     new_token: Callable[[], str],
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
-    known = builds.repository(repository)
+    known = builds.repository(wanted.repository)
     try:
-        catalogue.board(board)
+        catalogue.board(wanted.board)
     except UnknownBoardError as error:
         raise BadInputError(str(error)) from error
-    if not 0 < len(channel) <= MAX_CHANNEL_CHARS:
+    if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
         raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
     token = new_token()
     device = Device(
-        id=device_id(name),
+        id=device_id(wanted.id),
         repository=known.id,
-        board=board,
-        channel=channel,
+        board=wanted.board,
+        channel=wanted.channel,
         token_digest=token_digest(token),
         created_at=clock.now(),
     )
     fleet.add_device(device)
     accounts.allow(device.id, token)
-    release = builds.current(known.id, channel)
+    release = builds.current(known.id, wanted.channel)
     if release is not None:
         for bundle in builds.bundles(release.build):
-            if bundle.board == board:
+            if bundle.board == wanted.board:
                 tell(device.id, bundle, release, fleet=fleet, keys=keys, clock=clock)
     return Enrolled(device=device, token=token, trust=trust(keys))
 

@@ -16,7 +16,7 @@ from service.domain.device import device_id
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.event import Event, EventKind
 from service.domain.repository import Forge, Repository, RepositoryId, is_path
-from service.flows.enrol import Enrolled
+from service.flows.enrol import Enrolled, Request as Wanted
 from service.ports import Sources
 from service.records import Builds, Fleet
 from service.web import views
@@ -37,7 +37,7 @@ class Api:
     sources: Sources
     inbox: Inbox
     base_url: str
-    enrol: Callable[[str, RepositoryId, str, str], Enrolled]
+    enrol: Callable[[Wanted], Enrolled]
     device_file: Callable[[Enrolled], dict[str, Any]]
 
     def routes(self) -> list[Route]:
@@ -115,10 +115,12 @@ class Api:
         fields = await read_fields(request, ("id", "repository", "board"), ("channel",))
         enrolled = await run_in_threadpool(
             self.enrol,
-            fields["id"],
-            RepositoryId(fields["repository"]),
-            fields["board"],
-            fields.get("channel") or "stable",
+            Wanted(
+                id=fields["id"],
+                repository=RepositoryId(fields["repository"]),
+                board=fields["board"],
+                channel=fields.get("channel") or "stable",
+            ),
         )
         answer = {"device": self.device_file(enrolled), "trust": enrolled.trust}
         return JSONResponse(answer, status_code=201)

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from service.domain.errors import BrokerError
 
 
@@ -15,6 +17,10 @@ class MemoryBroker:
             raise BrokerError("the broker is away")
         if retain:
             self.retained[topic] = payload
+
+    def publish_many(self, messages: Iterable[tuple[str, bytes]], *, retain: bool) -> None:
+        for topic, payload in messages:
+            self.publish(topic, payload, retain=retain)
 
 
 class MemoryAccounts:

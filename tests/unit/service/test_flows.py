@@ -61,10 +61,7 @@ def announced(world: World, build: BuildId) -> int:
 
 def enrolled(world: World, name: str = "d1", board: str = "unix", channel: str = "beta") -> enrol.Enrolled:
     return enrol.enrol(
-        name,
-        repository=BLINK.id,
-        board=board,
-        channel=channel,
+        enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
         builds=world.builds,
         fleet=world.fleet,
         accounts=MemoryAccounts(),

@@ -1,0 +1,95 @@
+"""What one service process is made of: the real adapters behind the ports, chosen by the settings."""
+
+import pathlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from runners.contract.board import Catalogue
+from service import workflows
+from service.adapters.broker_mosquitto import MosquittoAccounts
+from service.adapters.broker_store import EmbeddedAccounts
+from service.adapters.builds import DatabaseBuilds
+from service.adapters.clock import SystemClock
+from service.adapters.fleet import DatabaseFleet
+from service.adapters.git import GitSources
+from service.adapters.instance import Instance, load_instance
+from service.adapters.keys import FileKeys
+from service.adapters.logs import FileLogs
+from service.adapters.mqtt import MqttBroker
+from service.adapters.objects_local import LocalObjects
+from service.adapters.objects_s3 import S3Objects
+from service.adapters.schema import open_database
+from service.adapters.tokens import JwtTokens
+from service.ports import BrokerAccounts
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kiln:
+    """Everything of one service process, built and not yet started."""
+
+    settings: Settings
+    instance: Instance
+    engine: sa.Engine
+    clock: SystemClock
+    builds: DatabaseBuilds
+    fleet: DatabaseFleet
+    objects: LocalObjects | S3Objects
+    sources: GitSources
+    keys: FileKeys
+    logs: FileLogs
+    tokens: JwtTokens
+    broker: MqttBroker
+    accounts: BrokerAccounts
+    catalogue: Catalogue
+
+
+def build(settings: Settings) -> Kiln:
+    data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
+    engine = open_database(settings.database)
+    workflows.prepare(engine)
+    return Kiln(
+        settings=settings,
+        instance=instance,
+        engine=engine,
+        clock=clock,
+        builds=DatabaseBuilds(engine, start=workflows.Starter(engine)),
+        fleet=DatabaseFleet(engine),
+        objects=_objects(settings, instance, clock),
+        sources=GitSources(data / "git"),
+        keys=FileKeys(data / "keys"),
+        logs=FileLogs(data / "logs"),
+        tokens=JwtTokens(instance.key, clock),
+        broker=_broker(settings, instance),
+        accounts=_accounts(settings, instance),
+        catalogue=Catalogue.load(),
+    )
+
+
+def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> LocalObjects | S3Objects:
+    if settings.objects == "s3":
+        return S3Objects(
+            endpoint=settings.s3_endpoint,
+            bucket=settings.s3_bucket,
+            key=settings.s3_key,
+            secret=settings.s3_secret,
+            region=settings.s3_region,
+        )
+    return LocalObjects(settings.data / "objects", base_url=settings.url, key=instance.key, clock=clock)
+
+
+def _broker(settings: Settings, instance: Instance) -> MqttBroker:
+    return MqttBroker(
+        host=settings.mqtt_host,
+        port=settings.mqtt_port,
+        password=settings.mqtt_password or instance.mqtt_password,
+    )
+
+
+def _accounts(settings: Settings, instance: Instance) -> BrokerAccounts:
+    if settings.broker == "mosquitto":
+        return MosquittoAccounts(
+            pathlib.Path(settings.mosquitto_folder), service_password=settings.mqtt_password or instance.mqtt_password
+        )
+    return EmbeddedAccounts(settings.data / "broker")

@@ -1,0 +1,133 @@
+"""The site: every route, with what it needs of a Kiln."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from service.adapters.builds import DatabaseBuilds
+from service.adapters.forges import github, gitlab
+from service.adapters.objects_local import LocalObjects
+from service.domain.errors import NotFoundError
+from service.domain.repository import Forge, Repository, RepositoryId
+from service.flows import enrol
+from service.kiln import Kiln
+from service.settings import Settings
+from service.web.api import Api
+from service.web.auth import Auth
+from service.web.badges import Badges
+from service.web.inbox import Inbox
+from service.web.jobs import Jobs
+from service.web.objects import object_routes
+from service.web.ota import Ota
+from service.web.pages import Pages, templates
+from service.web.webhooks import WebhookDoor
+
+REPOSITORIES_LIVE_S = 1.0  # how long the door may not know a new repository
+MAX_NAMES_KEPT = 10_000  # repositories remembered, and names that strangers tried
+
+
+def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
+    settings = kiln.settings
+    auth = Auth(
+        settings.admin_token or kiln.instance.admin_token, kiln.tokens, secure=settings.url.startswith("https:")
+    )
+    inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
+    door = WebhookDoor(
+        decoders={Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github},
+        find=_Known(kiln.builds).find,
+        accept=inbox.accept,
+    )
+    api = Api(
+        auth=auth,
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        sources=kiln.sources,
+        inbox=inbox,
+        base_url=settings.url,
+        enrol=lambda wanted: _enrol(kiln, announced, wanted),
+        device_file=lambda enrolled: _device_file(settings, enrolled),
+    )
+    jobs = Jobs(auth=auth, builds=kiln.builds, logs=kiln.logs, tokens=kiln.tokens, objects=kiln.objects)
+    pages = Pages(auth=auth, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
+    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
+    badges = Badges(lambda forge, path, branch, board: _state_of(kiln, forge, path, branch, board))
+    parts = (door, api, jobs, ota, badges, pages)
+    routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
+    routes += [route for part in parts for route in part.routes()]
+    if isinstance(kiln.objects, LocalObjects):
+        routes += object_routes(kiln.objects)
+    return routes
+
+
+async def _healthy(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+class _Known:
+    """Repositories for the door, remembered for a moment: a burst of pushes asks the database once."""
+
+    def __init__(self, builds: DatabaseBuilds) -> None:
+        self._builds = builds
+        self._kept: dict[RepositoryId, tuple[float, Repository | None]] = {}
+
+    async def find(self, forge: Forge, path: str) -> Repository | None:
+        name = RepositoryId(f"{forge.value}/{path}")
+        at, found = self._kept.get(name, (float("-inf"), None))
+        if time.monotonic() - at > REPOSITORIES_LIVE_S:
+            found = await run_in_threadpool(self._read, name)
+            if len(self._kept) > MAX_NAMES_KEPT:
+                self._kept.clear()
+            self._kept[name] = (time.monotonic(), found)
+        return found
+
+    def _read(self, name: RepositoryId) -> Repository | None:
+        try:
+            return self._builds.repository(name)
+        except NotFoundError:
+            return None
+
+
+def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request) -> enrol.Enrolled:
+    enrolled = enrol.enrol(
+        request,
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        accounts=kiln.accounts,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        catalogue=kiln.catalogue,
+        new_token=lambda: secrets.token_urlsafe(32),
+    )
+    announced()
+    return enrolled
+
+
+def _device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
+    """`device.json` of the agent (device/README.md)."""
+    return {
+        "id": enrolled.device.id,
+        "token": enrolled.token,
+        "board": enrolled.device.board,
+        "repo": enrolled.device.repository,
+        "base": settings.url,
+        "mqtt": {"host": settings.mqtt_host, "port": settings.mqtt_port},
+    }
+
+
+def _state_of(kiln: Kiln, forge: Forge, path: str, branch: str, board: str) -> str | None:
+    try:
+        repository = kiln.builds.repository(RepositoryId(f"{forge.value}/{path}"))
+    except NotFoundError:
+        return None
+    if not repository.public:
+        return None
+    newest = kiln.builds.newest(repository.id, ref=f"refs/heads/{branch or repository.default_branch}")
+    if newest is None or not board:
+        return newest.status.value if newest else None
+    return next((each.status.value for each in kiln.builds.jobs(newest.id) if each.board == board), None)
