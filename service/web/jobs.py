@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from service.domain.build import BuildId, BuildJob, JobId
@@ -49,7 +49,7 @@ class Jobs:
         if offset == "0":
             await run_in_threadpool(self.builds.start_job, job)
         wanted = await run_in_threadpool(self.logs.append, job, int(offset), content)
-        return JSONResponse({"offset": wanted})
+        return PlainTextResponse(f"{wanted}\n")
 
     async def follow_log(self, request: Request) -> Response:
         """The log as plain text; it stays open while the job runs."""
