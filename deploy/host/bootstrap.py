@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Make a bare Debian or Ubuntu ready: container engine, virtual environment, build image.
+
+Standard library only: it runs before anything is installed. What is there already is left alone, so it
+may be run as often as you like; when nothing changed it looks at a stamp, the engine and the image, and
+is done in a fraction of a second.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STATE = ROOT / ".kiln"
+VENV = ROOT / ".venv"
+SOCKET = "/var/run/docker.sock"
+BASE, IMAGE = "kiln/base:bookworm", "kiln/micropython:current"
+OLDEST_PYTHON = (3, 11)
+COMMAND_TIMEOUT_S = 900
+ENGINE_STARTS_S = 60  # how long a container engine may take to answer
+ENGINE_TIMEOUT_S = 5  # of one question to it
+WHY = {
+    "docker.io": "Docker Engine, which runs the builds",
+    "debootstrap": "debootstrap, which makes a base image where no registry answers",
+    "python3-venv": "python3-venv, for the virtual environment",
+    "mosquitto": "Mosquitto, the MQTT broker that tests compare with",
+}
+
+
+class SetupError(Exception):
+    """The machine cannot be made ready; the message says what to do."""
+
+
+def say(text: str) -> None:
+    print(f"setup: {text}", flush=True)
+
+
+def run(*command: str | pathlib.Path, doing: str) -> None:
+    """Raises: SetupError with the end of what the command printed."""
+    words = [str(word) for word in command]
+    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=COMMAND_TIMEOUT_S,
+            env=settings,
+            cwd=ROOT,
+        )
+    except FileNotFoundError as error:
+        raise SetupError(f"{doing} failed: {words[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"{doing} did not end within {COMMAND_TIMEOUT_S} s") from error
+    if done.returncode:
+        raise SetupError(f"{doing} failed:\n{done.stdout[-3000:]}")
+
+
+class _EngineConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ENGINE_TIMEOUT_S)
+        self.sock.connect(SOCKET)
+
+
+def engine_says(path: str) -> int:
+    """The engine's HTTP status for a GET of `path`, 0 when no engine answers."""
+    if os.environ.get("DOCKER_HOST"):  # the operator's own choice of engine: ask it by its own command
+        question = ["docker", "version"] if path == "/_ping" else ["docker", "image", "inspect", IMAGE]
+        asked = subprocess.run(question, check=False, capture_output=True) if shutil.which("docker") else None
+        return 200 if asked and not asked.returncode else 0
+    connection = _EngineConnection("engine", timeout=ENGINE_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+def engine_answers() -> bool:
+    return engine_says("/_ping") == 200
+
+
+def image_is_there() -> bool:
+    return engine_says(f"/images/{IMAGE}/json") == 200
+
+
+def missing_packages(*, test: bool) -> list[str]:
+    needed = []
+    if not engine_answers() and not shutil.which("dockerd"):
+        needed.append("docker.io")
+    if not image_is_there() and not shutil.which("debootstrap"):
+        needed.append("debootstrap")
+    if not (VENV / "bin" / "python").exists() and not importlib.util.find_spec("ensurepip"):
+        needed.append("python3-venv")
+    if test and not shutil.which("mosquitto") and not pathlib.Path("/usr/sbin/mosquitto").exists():
+        needed.append("mosquitto")
+    return needed
+
+
+def install(packages: list[str]) -> None:
+    if not packages:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetupError(f"install {' '.join(packages)}, then run this again (doing it for you needs root and apt)")
+    for each in packages:
+        say(f"installing {WHY[each]}")
+    run("apt-get", "update", "-q", doing="apt-get update")
+    run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, doing="apt-get install")
+
+
+def start_engine() -> None:
+    if engine_answers():
+        return
+    if os.geteuid() != 0:
+        raise SetupError("no container engine answers: start Docker, or add yourself to the group docker")
+    if pathlib.Path("/run/systemd/system").is_dir():
+        say("starting Docker Engine by systemd")
+        run("systemctl", "start", "docker", doing="starting Docker Engine")
+    else:
+        log = STATE / "dockerd.log"
+        say(f"starting Docker Engine, as no service manager runs here (log: {log.relative_to(ROOT)})")
+        with log.open("ab") as output:  # its own session and no stream of ours: it outlives whoever called us
+            subprocess.Popen(
+                ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+    deadline = time.monotonic() + ENGINE_STARTS_S
+    while not engine_answers():
+        if time.monotonic() > deadline:
+            raise SetupError(f"Docker Engine does not answer after {ENGINE_STARTS_S} s: see its log")
+        time.sleep(0.1)
+
+
+def make_environment(lock: pathlib.Path) -> None:
+    if not (VENV / "bin" / "python").exists():
+        say("making the virtual environment .venv")
+        run(sys.executable, "-m", "venv", VENV, doing="making .venv")
+    say(f"installing Python packages from {lock.name}")
+    pip = (VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile")
+    run(*pip, "--require-hashes", "-r", lock, doing="installing packages")
+    run(*pip, "--no-build-isolation", "--no-deps", "-e", ROOT, doing="installing Kiln")
+
+
+def make_ready(lock: pathlib.Path, *, test: bool) -> None:
+    """Packages, engine and base image on one side, the virtual environment on the other, the build image last."""
+    packages = missing_packages(test=test)
+    has_venv = threading.Event()
+    if "python3-venv" not in packages:
+        has_venv.set()
+
+    def machine() -> None:
+        try:
+            install(packages)
+        finally:
+            has_venv.set()
+        start_engine()
+        if not image_is_there():
+            say("getting a base image for builds (half a minute where no registry answers)")
+            run(ROOT / "build-images" / "base" / "make", BASE, doing="making the base image")
+
+    def environment() -> None:
+        has_venv.wait()
+        make_environment(lock)
+
+    with ThreadPoolExecutor() as pool:
+        for task in [pool.submit(machine), pool.submit(environment)]:
+            task.result()
+    if not image_is_there():
+        say("making the build image")
+    python = VENV / "bin" / "python"
+    run(sys.executable, ROOT / "build-images" / "build.py", "--python", python, doing="making the build image")
+
+
+def inputs(lock: pathlib.Path) -> str:
+    """A digest of everything that decides what there is to do."""
+    digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
+    images = (each for each in (ROOT / "build-images").rglob("*") if each.is_file())
+    for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images]):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make this machine ready for Kiln.")
+    parser.add_argument("--test", action="store_true", help="also what `make test` needs")
+    try:
+        set_up(test=parser.parse_args().test)
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def set_up(*, test: bool) -> None:
+    """Raises: SetupError."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError("Kiln needs Python 3.11 or newer")
+    STATE.mkdir(exist_ok=True)
+    lock = ROOT / ("requirements-dev.lock" if test else "requirements.lock")
+    stamp = STATE / ("setup-test" if test else "setup")
+    wanted = inputs(lock)
+    if is_done(stamp, wanted) and image_is_there():
+        return
+    with (STATE / "setup.lock").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # two calls at once: the second finds everything done
+        began = time.monotonic()
+        if is_done(stamp, wanted):
+            start_engine()  # a restart of the machine takes nothing else away
+        if not is_done(stamp, wanted) or not image_is_there():
+            make_ready(lock, test=test)
+            stamp.write_text(wanted)
+            say(f"ready after {time.monotonic() - began:.0f} s")
+
+
+def is_done(stamp: pathlib.Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted and (VENV / "bin" / "python").exists()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
