@@ -1,5 +1,6 @@
 # The agent's life: at a start, before the application, look for another release with the whole heap
 # free; then run the application and keep the line to the broker alive from its loop.
+import gc
 import hashlib
 
 from micropython import const
@@ -198,6 +199,7 @@ class Agent:
 
         if not raw:
             raise RefusedError("too_large", "desired state")
+        gc.collect()  # as in update.py: room for the signature's numbers
         desired = notice.parse(raw, trust.keys(self.root, "director"))
         verdict = notice.judge(desired, self.device["id"], self.state, hal.now())
         if verdict == notice.NOTE:

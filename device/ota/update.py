@@ -1,5 +1,7 @@
 # One update: download, verify, install into the inactive slot, look at every byte once more.
 # Imported only while it happens, before the application.
+import gc
+
 from micropython import const
 
 from ota import app, hal, slots, state
@@ -53,6 +55,7 @@ def _believe(source, desired, agent):
     from ota import statement, trust
 
     jws = statement.read(source)
+    gc.collect()  # 3,072 bits squared want 768 bytes in one piece, several times over
     stated = statement.parse(jws, trust.keys(agent.root, "release"))
     statement.judge(jws, stated, desired, agent.device, agent.state["counter"], hal.mpy())
     return stated

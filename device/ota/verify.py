@@ -1,7 +1,6 @@
 # JWS RS256 (RFC 7515, RFC 7518 section 3.3), checked as RFC 8017 section 8.2.2 step 4 wants it: the
 # whole padded block is rebuilt and compared. Nothing in a signature is ever parsed.
 import binascii
-import gc
 import hashlib
 
 from micropython import const
@@ -29,8 +28,6 @@ def payload(jws, keys, limit):
         raise RefusedError("malformed", "not a compact JWS")
     key = _key(parts[0], keys)
     signature = _decode(parts[2])
-    # 3,072 bits squared want 768 bytes in one piece, several times over.
-    gc.collect()
     digest = hashlib.sha256(jws[: len(parts[0]) + 1 + len(parts[1])]).digest()
     if not _signed(signature, digest, key):
         raise RefusedError("bad_signature", "signature does not verify")
