@@ -1,8 +1,10 @@
 """The webhook door between twins: an inbox in memory, a list of repositories, and the recorded deliveries."""
 
+import asyncio
 import hashlib
 import hmac
 import pathlib
+from collections.abc import Iterable, Mapping
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,9 +15,11 @@ from service.domain.repository import Forge, Repository, RepositoryId
 from service.ports import Accepted
 from service.web.errors import LastResort, exception_handlers
 from service.web.webhooks import WebhookDoor
+from tests.fakes.asgi import Reply, ask
 
 SAMPLES = pathlib.Path(__file__).parent.parent / "samples"
 SECRET = "correct horse battery staple"
+HELLO = "/hooks/github/Codertocat/Hello-World"  # the repository that GitHub's samples speak of
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
 DECODERS = {Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github}
@@ -91,3 +95,20 @@ class World:
     async def _find(self, forge: Forge, path: str) -> Repository | None:
         self.looked_up.append(path)
         return next((each for each in self.repositories if each.forge is forge and each.path == path), None)
+
+
+def post(
+    world: World, target: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes | Iterable[bytes]
+) -> Reply:
+    return asyncio.run(ask(world.app, "POST", target, headers=headers, body=body))
+
+
+def refusal(world: World, reply: Reply) -> tuple[int, str]:
+    """Status and sentence, when nothing but a sentence came of it."""
+    assert world.inbox.events == []
+    assert list(reply.fields) == ["error"]
+    return reply.status, reply.fields["error"]
+
+
+def signed(body: bytes) -> dict[str, str]:
+    return github_headers(body)
