@@ -17,7 +17,12 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.adapters.broker_embedded import EmbeddedAccounts
+from service.adapters.broker_mosquitto import MosquittoAccounts, configuration
+from service.ports import BrokerAccounts
+
 START_S = 20.0
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -40,8 +45,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> 
 class Server:
     """A child process that listens on a port; can be killed and started again with the same arguments."""
 
-    def __init__(self, command: Sequence[str], port: int, log: pathlib.Path) -> None:
+    def __init__(self, command: Sequence[str], port: int, log: pathlib.Path, *, at: pathlib.Path | None = None) -> None:
         self.port = port
+        self._at = at
         self._command = list(command)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,7 +59,7 @@ class Server:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._at)
         wait_for_port(self.port, self._process)
 
     def stop(self) -> None:
@@ -123,3 +129,46 @@ def http_server(app: ASGIApp, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+SERVICE_PASSWORD = "the password of kiln-service in tests"
+
+
+@dataclass(slots=True)
+class BrokerServer:
+    """A real broker process, and how its accounts are changed."""
+
+    accounts: BrokerAccounts
+    server: Server
+    settle_s: float  # how long after an acknowledgement a retained message may still be lost to kill -9
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+
+def embedded_broker(folder: pathlib.Path) -> BrokerServer:
+    """Not started yet."""
+    port = free_port()
+    code = (
+        "import pathlib, sys\n"
+        "from service.adapters.broker_embedded import BrokerSettings, serve\n"
+        "serve(BrokerSettings(host='127.0.0.1', port=int(sys.argv[1]), folder=pathlib.Path(sys.argv[2]),"
+        " service_password=sys.argv[3]))\n"
+    )
+    command = [sys.executable, "-c", code, str(port), str(folder), SERVICE_PASSWORD]
+    server = Server(command, port, folder.with_suffix(".log"), at=ROOT)
+    return BrokerServer(EmbeddedAccounts(folder), server, settle_s=0.0)
+
+
+def mosquitto_broker(folder: pathlib.Path) -> BrokerServer:
+    """Not started yet. Debian's Mosquitto."""
+    port = free_port()
+    accounts = MosquittoAccounts(folder, service_password=SERVICE_PASSWORD)
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        configuration(folder, host="127.0.0.1", port=port) + "user root\n"
+    )  # or it cannot read the folder of the test
+    mosquitto = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    server = Server([mosquitto, "-c", str(config)], port, folder.with_suffix(".log"))
+    return BrokerServer(accounts, server, settle_s=1.5)
