@@ -31,7 +31,7 @@ RESERVED = frozenset(vars(logging.makeLogRecord({})))
 class JsonLines(logging.Formatter):
     """One JSON object a line: a constant sentence, and the record's `extra`."""
 
-    def format(self, record: logging.LogRecord) -> str:  # type: ignore[explicit-override]  # comes with Python 3.12
+    def format(self, record: logging.LogRecord) -> str:
         extra = {key: value for key, value in vars(record).items() if key not in RESERVED}
         line = {"at": self.formatTime(record), "level": record.levelname.lower(), "event": record.getMessage()} | extra
         if record.exc_info:

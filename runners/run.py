@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from runners import artifacts
@@ -65,6 +65,7 @@ class Runner:
     service: Service
     clock: Callable[[], float]  # monotonic seconds
     is_cancelled: Callable[[str], bool] = lambda _: False
+    recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)  # by family
 
     def run(self, job: Job) -> Result:
         """What became of the job. Never raises for what can go wrong with a job: that is a value too."""
@@ -80,7 +81,7 @@ class Runner:
         return replace(result, seconds=round(self.clock() - began, 3))
 
     def _run(self, job: Job) -> Result:
-        recipe = RECIPES.get(job.family)
+        recipe = self.recipes.get(job.family)
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(recipe.image)

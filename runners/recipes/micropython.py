@@ -1,25 +1,24 @@
 """MicroPython: a folder of the repository becomes the board's file system, its modules compiled.
 
-The runner chooses the files, so that the container holds nothing that does not go to the board. Every
-``.py`` but the root's ``main.py`` is compiled by the mpy-cross of the version that the manifest names,
-under its own path, so the bytecode says where it came from and has the same bytes everywhere.
+The runner chooses the files, so that the container holds nothing that does not go to the board. Every ``.py``
+but those at the root that MicroPython starts is compiled, by the mpy-cross of the version that the manifest names
+and under its own path, so the bytecode says where it came from and has the same bytes everywhere.
 """
 
-import io
 import re
-import tarfile
 from collections.abc import Mapping
 
 from runners.contract import paths
 from runners.contract.job import MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job
 from runners.engine import Image
 from runners.errors import RefusedError
-from runners.recipes.recipe import Staged
+from runners.recipes.recipe import Staged, pack_tree
 from runners.recipes.snapshot import Snapshot, is_chosen
 
 NEVER = ("**/.*", "**/__pycache__")  # what tools leave around
 ROOT_ONLY = ("kiln.toml", "README*", "LICENSE*", "CHANGELOG*", "*.md", "docs", "tests")  # when the source is the root
-KEPT = "main.py"  # the agent imports it by name; everything else may be bytecode
+MAIN = "main.py"
+KEPT = (MAIN, "boot.py")  # what MicroPython looks for by name; everything else may be bytecode
 MAX_BOARD_FILES = 512  # as docs/ota.md
 LABEL = "kiln.micropython"  # of the build image: the versions that it can compile for
 
@@ -55,7 +54,7 @@ class MicroPython:
                 f"this runner cannot compile for MicroPython {job.options.micropython}, only for {', '.join(versions)}"
             )
         chosen = _choose(job, snapshot)
-        compiled = sorted(path for path in chosen if path.endswith(".py") and path != KEPT)
+        compiled = sorted(path for path in chosen if path.endswith(".py") and path not in KEPT)
         _check(job, chosen, compiled)
         contents = {path: _content(snapshot, origin) for path, origin in chosen.items()}
         return Staged(tree=_tree(job, contents, compiled), origins=chosen)
@@ -90,7 +89,7 @@ def _choose(job: Job, snapshot: Snapshot) -> dict[str, str]:
     laid_over = set(overlay.values())
     chosen = {path: origin for path, origin in below.items() if origin not in laid_over}
     chosen = {path: origin for path, origin in (chosen | overlay).items() if not is_chosen(path, exclude)}
-    if KEPT not in chosen:
+    if MAIN not in chosen:
         raise RefusedError(f"there is no main.py in {source}: the board would have nothing to run")
     return chosen
 
@@ -117,33 +116,14 @@ def _content(snapshot: Snapshot, path: str) -> bytes:
 
 
 def _tree(job: Job, contents: Mapping[str, bytes], compiled: list[str]) -> bytes:
-    """The tar that build-images/entry unpacks and build-images/micropython/recipe works on."""
+    """What build-images/micropython/recipe works on."""
     march = [f"-march={job.options.arch}"] if job.options.arch else []
     words = [[*march, "-s", path, "-o", f"../out/{_mpy(path)}", f"./{path}"] for path in compiled]
     files = {(f"in/{path}" if path in compiled else f"out/{path}"): data for path, data in contents.items()}
     files["list"] = b"".join(word.encode() + b"\0" for each in words for word in each)
     files["job"] = f"{job.options.micropython} {len(march) + 5} {max(1, int(job.limits.cpus))}\n".encode()
-    folders = {"in", "out", *(_folder(f"{top}/{path}") for path in contents for top in ("in", "out"))}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for folder in sorted(folders):
-            _add_folder(archive, folder)
-        for path, data in files.items():
-            member = tarfile.TarInfo(path)
-            member.size, member.mode = len(data), 0o644
-            archive.addfile(member, io.BytesIO(data))
-        _add_folder(archive, "go")
-    return packed.getvalue()
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _add_folder(archive: tarfile.TarFile, name: str) -> None:
-    member = tarfile.TarInfo(name)
-    member.type, member.mode = tarfile.DIRTYPE, 0o755
-    archive.addfile(member)
+    folders = (f"{top}/{path}".rpartition("/")[0] for path in contents for top in ("in", "out"))
+    return pack_tree(files, folders)
 
 
 def _check_bytecode(path: str, content: bytes, job: Job) -> None:

@@ -1,6 +1,8 @@
 """What a recipe is: it stages a tree for the container, and understands what came of it. Pure."""
 
-from collections.abc import Mapping
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,3 +32,23 @@ class Recipe(Protocol):
 
     def check(self, job: Job, files: Mapping[str, bytes]) -> None:
         """Raises: RefusedError when an output is not for this board."""
+
+
+def pack_tree(files: Mapping[str, bytes], folders: Iterable[str]) -> bytes:
+    """The tar that build-images/entry unpacks: folders, files, and last the folder that says that it is whole."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for folder in sorted({"in", "out", *folders}):
+            archive.addfile(_folder(folder))
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(data), 0o644
+            archive.addfile(member, io.BytesIO(data))
+        archive.addfile(_folder("go"))
+    return packed.getvalue()
+
+
+def _folder(name: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    return member
