@@ -80,9 +80,7 @@ class Fleet(Protocol):
     def device(self, name: DeviceId) -> Device:
         """Raises: NotFoundError."""
 
-    def devices(
-        self, repository: RepositoryId | None = None, *, channel: str | None = None
-    ) -> list[Device]: ...
+    def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]: ...
 
     def desire(self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes) -> bool:
         """Set the desired release and queue its notice, in one transaction.

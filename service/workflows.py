@@ -8,12 +8,12 @@ that is the pusher's doing travels as a value, for a checkpoint does not keep an
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos._serialization import DBOSPortableJSON
 
 from runners.contract.board import Catalogue
@@ -31,7 +31,8 @@ APPLICATION = "kiln"
 VERSION = "1"  # a constant: DBOS would hash the code, and leave builds in flight behind at every upgrade
 EXECUTOR = "service"
 CONTROL = "control"  # the queue of builds
-BUILD = "build"  # the workflow
+RECEIVE = "receive"  # the workflow that starts the builds of deliveries which came together
+BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
 POLL_S = 0.05
 STEP_TRIES = 8  # with waits from 1 s, doubling: four minutes for another system to come back
@@ -69,17 +70,19 @@ class Starter:
             system_database_engine=engine, application_name=APPLICATION, serializer=DBOSPortableJSON
         )
 
-    def __call__(self, connection: sa.Connection, build: BuildId) -> None:
-        self._client.enqueue_in_transaction(
-            connection,
-            {
-                "queue_name": CONTROL,
-                "workflow_name": BUILD,
-                "workflow_id": f"build-{build}",
-                "app_version": VERSION,
-            },
-            build,
-        )
+    def __call__(self, connection: sa.Connection, builds: Sequence[BuildId]) -> None:
+        """One build starts at once; several share one start, for starting costs more than all else here."""
+        name, argument = (BUILD, builds[0]) if len(builds) == 1 else (RECEIVE, list(builds))
+        self._client.enqueue_in_transaction(connection, _on_control(name, builds[0]), argument)
+
+
+def _on_control(workflow: str, build: int) -> EnqueueOptions:
+    return {
+        "queue_name": CONTROL,
+        "workflow_name": workflow,
+        "workflow_id": f"{workflow}-{build}",
+        "app_version": VERSION,
+    }
 
 
 def prepare(engine: sa.Engine) -> None:
@@ -140,6 +143,11 @@ def _install(parts: Parts, observe: Observer) -> None:
     publish_step = step("publish", lambda build: _publish(parts, build))
     announce_step = step("announce", lambda build: _announce(parts, build))
     end_step = step("end", lambda build, status, message: _end(parts, build, status, message))
+
+    @DBOS.workflow(name=RECEIVE, max_recovery_attempts=1000)
+    def receive_workflow(builds: list[int]) -> None:
+        for each in builds:
+            DBOS.enqueue_workflow_with_options(_on_control(BUILD, each), each)
 
     @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,9 +14,8 @@ from service.domain.errors import ConflictError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
 
-Starter = Callable[
-    [sa.Connection, BuildId], None
-]  # starts a build's workflow inside the caller's transaction
+# Starts the builds' workflows inside the caller's transaction.
+Starter = Callable[[sa.Connection, Sequence[BuildId]], None]
 
 
 class DatabaseBuilds:
@@ -27,10 +26,7 @@ class DatabaseBuilds:
         self._start = start
 
     def add_repository(self, repository: Repository) -> None:
-        row = {
-            name: getattr(repository, name)
-            for name in ("id", "path", "url", "secret", "default_branch", "public")
-        }
+        row = {name: getattr(repository, name) for name in ("id", "path", "url", "secret", "default_branch", "public")}
         try:
             with self._engine.begin() as connection:
                 connection.execute(repositories.insert().values(**row, forge=repository.forge.value))
@@ -38,47 +34,31 @@ class DatabaseBuilds:
             raise ConflictError(f"{repository.id} is followed already") from error
 
     def repository(self, name: RepositoryId) -> Repository:
-        row = self._one(
-            sa.select(repositories).where(repositories.c.id == name), f"no repository {name[:200]!r}"
-        )
+        row = self._one(sa.select(repositories).where(repositories.c.id == name), f"no repository {name[:200]!r}")
         return _repository(row)
 
     def repositories(self) -> list[Repository]:
         return [_repository(row) for row in self._all(sa.select(repositories).order_by(repositories.c.id))]
 
-    def accept(
-        self, deliveries_: Sequence[Delivery], *, now: datetime.datetime
-    ) -> list[tuple[BuildId, bool]]:
+    def accept(self, deliveries_: Sequence[Delivery], *, now: datetime.datetime) -> list[tuple[BuildId, bool]]:
+        # A handful of statements, however many deliveries there are: that is what makes waiting together pay.
+        wanted = {(each.repository, each.event.delivery): each for each in deliveries_}
         with self._engine.begin() as connection:
             for repository in sorted({each.repository for each in deliveries_}):
                 _lock(connection, repository)
-            return [self._accept_one(connection, each, now.timestamp()) for each in deliveries_]
-
-    def _accept_one(self, connection: sa.Connection, delivery: Delivery, now: float) -> tuple[BuildId, bool]:
-        repository, event = delivery.repository, delivery.event
-        key = {"repository": repository, "delivery": event.delivery}
-        known = connection.execute(_KNOWN, {"r": repository, "d": event.delivery}).scalar()
-        if known is not None:
-            return BuildId(known), False
-        number = connection.execute(_LAST_NUMBER, {"r": repository}).scalar() or 0
-        result = connection.execute(
-            builds.insert(),
-            {
-                "repository": repository,
-                "number": number + 1,
-                "ref": event.ref,
-                "commit": event.commit,
-                "title": event.title,
-                "author": event.author,
-                "status": Status.QUEUED.value,
-                "created_at": now,
-            },
-        )
-        assert result.inserted_primary_key is not None
-        build = BuildId(result.inserted_primary_key[0])
-        connection.execute(deliveries.insert(), {**key, "build": build, "received_at": now})
-        self._start(connection, build)
-        return build, True
+            known = _known(connection, wanted)
+            fresh = [each for key, each in wanted.items() if key not in known]
+            made = _add_builds(connection, fresh, now.timestamp())
+            if made:
+                self._start(connection, list(made.values()))
+        answers: list[tuple[BuildId, bool]] = []
+        for each in deliveries_:
+            key = (each.repository, each.event.delivery)
+            is_new = key not in known
+            if is_new:
+                known[key] = made[key]  # the second of two equal ones is not new
+            answers.append((known[key], is_new))
+        return answers
 
     def build(self, name: BuildId) -> Build:
         return _build(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
@@ -114,9 +94,7 @@ class DatabaseBuilds:
             )
 
     def jobs(self, name: BuildId) -> list[BuildJob]:
-        return [
-            _job(row) for row in self._all(sa.select(jobs).where(jobs.c.build == name).order_by(jobs.c.board))
-        ]
+        return [_job(row) for row in self._all(sa.select(jobs).where(jobs.c.build == name).order_by(jobs.c.board))]
 
     def job(self, name: JobId) -> BuildJob:
         return _job(self._one(sa.select(jobs).where(jobs.c.id == name), f"no job {name[:80]!r}"))
@@ -137,17 +115,12 @@ class DatabaseBuilds:
     def add_release(self, release: Release, bundles_: Sequence[Bundle]) -> bool:
         with self._engine.begin() as connection:
             _lock(connection, release.repository)
-            if (
-                connection.execute(sa.select(releases).where(releases.c.build == release.build)).first()
-                is None
-            ):
+            if connection.execute(sa.select(releases).where(releases.c.build == release.build)).first() is None:
                 names = ("build", "repository", "name", "version", "counter", "channel")
                 row = {name: getattr(release, name) for name in names}
                 connection.execute(releases.insert().values(**row, created_at=release.created_at.timestamp()))
                 for each in bundles_:
-                    connection.execute(
-                        bundles.insert().values(**{c.name: getattr(each, c.name) for c in bundles.c})
-                    )
+                    connection.execute(bundles.insert().values(**{c.name: getattr(each, c.name) for c in bundles.c}))
             return release.channel is not None and _move_channel(connection, release)
 
     def release(self, build: BuildId) -> Release | None:
@@ -181,11 +154,49 @@ class DatabaseBuilds:
             connection.execute(statement)
 
 
-# Built once: composing them costs more than SQLite needs to run them.
-_KNOWN = sa.select(deliveries.c.build).where(
-    deliveries.c.repository == sa.bindparam("r"), deliveries.c.delivery == sa.bindparam("d")
-)
-_LAST_NUMBER = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == sa.bindparam("r"))
+_Key = tuple[RepositoryId, str]
+
+
+def _known(connection: sa.Connection, wanted: Iterable[_Key]) -> dict[_Key, BuildId]:
+    ids = {delivery for _, delivery in wanted}
+    query = sa.select(deliveries.c.repository, deliveries.c.delivery, deliveries.c.build)
+    rows = connection.execute(query.where(deliveries.c.delivery.in_(ids)))
+    return {(RepositoryId(row.repository), row.delivery): BuildId(row.build) for row in rows}
+
+
+def _add_builds(connection: sa.Connection, fresh: Sequence[Delivery], now: float) -> dict[_Key, BuildId]:
+    """New builds for these deliveries, numbered in their order. The repositories are locked."""
+    made: dict[_Key, BuildId] = {}
+    for repository in {each.repository: None for each in fresh}:
+        mine = [each for each in fresh if each.repository == repository]
+        highest = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == repository)
+        last = connection.execute(highest).scalar() or 0
+        rows = [_build_row(each, last + place, now) for place, each in enumerate(mine, 1)]
+        connection.execute(builds.insert(), rows)
+        new = sa.select(builds.c.id).where(builds.c.repository == repository, builds.c.number > last)
+        ids = connection.execute(new.order_by(builds.c.number)).scalars()
+        keys = [(repository, each.event.delivery) for each in mine]
+        made |= {key: BuildId(build) for key, build in zip(keys, ids, strict=True)}
+    if made:
+        names = ("repository", "delivery", "build", "received_at")
+        connection.execute(
+            deliveries.insert(), [dict(zip(names, (*key, build, now), strict=True)) for key, build in made.items()]
+        )
+    return made
+
+
+def _build_row(delivery: Delivery, number: int, now: float) -> dict[str, Any]:
+    event = delivery.event
+    return {
+        "repository": delivery.repository,
+        "number": number,
+        "ref": event.ref,
+        "commit": event.commit,
+        "title": event.title,
+        "author": event.author,
+        "status": Status.QUEUED.value,
+        "created_at": now,
+    }
 
 
 def _lock(connection: sa.Connection, repository: RepositoryId) -> None:
@@ -210,9 +221,7 @@ def moment(stamp: float) -> datetime.datetime:
 
 
 def _repository(row: sa.RowMapping) -> Repository:
-    return Repository(
-        **{**{key: row[key] for key in row if key not in ("id", "forge")}, "forge": Forge(row["forge"])}
-    )
+    return Repository(**{**{key: row[key] for key in row if key not in ("id", "forge")}, "forge": Forge(row["forge"])})
 
 
 def _build(row: sa.RowMapping) -> Build:

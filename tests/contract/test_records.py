@@ -2,7 +2,7 @@
 
 import datetime
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,7 +37,7 @@ def started() -> list[BuildId]:
 
 @pytest.fixture
 def builds(engine: sa.Engine, started: list[BuildId]) -> DatabaseBuilds:
-    records = DatabaseBuilds(engine, start=lambda _connection, build: started.append(build))
+    records = DatabaseBuilds(engine, start=lambda _connection, made: started.extend(made))
     records.add_repository(BLINK)
     return records
 
@@ -99,8 +99,8 @@ def test_a_delivery_makes_one_build_however_often_it_comes(builds: DatabaseBuild
 
 
 def test_deliveries_whose_workflow_cannot_start_are_not_recorded(engine: sa.Engine, builds: DatabaseBuilds) -> None:
-    def fail(_connection: sa.Connection, build: BuildId) -> None:
-        raise RuntimeError(build)
+    def fail(_connection: sa.Connection, made: Sequence[BuildId]) -> None:
+        raise RuntimeError(made)
 
     with pytest.raises(RuntimeError):
         DatabaseBuilds(engine, start=fail).accept([push("a")], now=NOW)
