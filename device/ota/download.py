@@ -119,11 +119,11 @@ class Bundle:
             raise RefusedError("download_failed", "server does not resume")
         if status != wanted:
             raise RefusedError("download_failed", "HTTP " + _printable(status))
-        if length is None or not length.isdigit() or len(length) > 10:
+        if length is None or not length.isdigit():
             raise RefusedError("download_failed", "no length")
         left = self._size - self._at
-        if int(length) > left:
-            raise RefusedError("too_large", "%d bytes, promised %d" % (int(length), left))
+        if len(length) > 10 or int(length) > left:
+            raise RefusedError("too_large", "more than the promised %d bytes" % left)
         if int(length) < left:
             raise RefusedError("download_failed", "%d bytes, promised %d" % (int(length), left))
         if self._at and not span.startswith(b"bytes %d-" % self._at):

@@ -88,6 +88,11 @@ def cat(path: Path, inside: str) -> bytes:
     return _files(path, "cat", inside)
 
 
+def remove(path: Path, inside: str) -> None:
+    """Remove one file. Raises FileNotFoundError."""
+    _files(path, "rm", inside)
+
+
 def _files(path: Path, *words: str) -> bytes:
     command = [tool("micropython"), str(BOARD / "files.py"), str(path.resolve()), *words]
     done = subprocess.run(command, capture_output=True, check=False)

@@ -35,7 +35,7 @@ def index_of(files: dict[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
-def statement_of(files: dict[str, bytes], index: bytes, **changes: Any) -> dict[str, Any]:
+def statement_of(files: dict[str, bytes], index: bytes) -> dict[str, Any]:
     return {
         "v": 1,
         "type": "release",
@@ -50,7 +50,6 @@ def statement_of(files: dict[str, bytes], index: bytes, **changes: Any) -> dict[
         "files": len(files),
         "size": sum(map(len, files.values())),
         "index": {"sha256": hashlib.sha256(index).hexdigest(), "size": len(index)},
-        **changes,
     }
 
 
@@ -60,11 +59,12 @@ def make_release(
     index: bytes | None = None,
     blobs: bytes | None = None,
     key: Signer | None = None,
-    **changes: Any,
+    claims: dict[str, Any] | None = None,
+    **more_claims: Any,
 ) -> FakeRelease:
-    """A signed bundle; `changes` go into the statement, `index` and `blobs` replace the true ones."""
+    """A signed bundle; claims go into the statement, `index` and `blobs` replace the true ones."""
     true_index = index_of(files) if index is None else index
-    payload = statement_of(files, true_index, **changes)
+    payload = {**statement_of(files, true_index), **(claims or {}), **more_claims}
     jws = (key or release_key()).sign(payload)
     body = b"".join(files[path] for path in sorted(files)) if blobs is None else blobs
     bundle = b"KILN1\n" + jws + b"\n" + true_index + body

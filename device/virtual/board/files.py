@@ -1,4 +1,4 @@
-# micropython files.py FLASH make TREE | put TREE | ls PATH | cat PATH: look into a flash file, fill it.
+# micropython files.py FLASH make TREE | put TREE | ls PATH | cat PATH | rm PATH: look into a flash file, fill it.
 import os
 import sys
 
@@ -48,5 +48,7 @@ if sys.argv[2] == "ls":
     ls(where.rstrip("/"))
 elif sys.argv[2] == "cat":
     cat(where)
+elif sys.argv[2] == "rm":
+    os.remove(where)
 else:
     put(sys.argv[3], "/flash")

@@ -68,6 +68,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="service")
         self._client.username_pw_set(*SERVICE)
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("kiln/v1/+/+", 1)
         self._client.on_message = self._on_message
         self.start()
@@ -93,6 +94,9 @@ class Broker:
         self._client.disconnect()
         self._client.loop_stop()
         self.stop()
+
+    def connected(self) -> bool:
+        return self._client.is_connected()
 
     def desire(self, jws: bytes, *, device: str = "d1") -> None:
         info = self._client.publish(f"kiln/v1/{device}/desired", jws, qos=1, retain=True)
@@ -239,6 +243,10 @@ class Board:
     def state(self) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(flashing.cat(self.flash, "kiln/state.json"))
         return value
+
+    def spoil(self, path: str) -> None:
+        """Remove a file from the flash of a board that is off."""
+        flashing.remove(self.flash, path)
 
     def _live(self, ready: threading.Event) -> None:
         while self._running:

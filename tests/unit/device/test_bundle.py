@@ -1,6 +1,8 @@
 """Statement, index and paths: A1, A3, A7, A8, A9, A14, A15."""
 
+import hashlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,7 @@ def test_a4_the_two_roles_must_agree_on_the_counter(tmp_path: Path) -> None:
 def test_a7_a_bundle_for_something_else_is_refused(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    assert refused(make_release(FILES, **changes), tmp_path) == reason
+    assert refused(make_release(FILES, claims=changes), tmp_path) == reason
 
 
 @pytest.mark.parametrize("changes", [{"mpy": 6}, {"arch": 7}, {"arch": 4}, {"arch": 0}], ids=str)
@@ -132,7 +134,7 @@ def test_a8_swapped_and_mixed_files_are_refused(tmp_path: Path) -> None:
 
     assert refused(make_release(files, blobs=b"B" * 10 + b"A" * 10), tmp_path) == "digest_mismatch"
     assert refused(make_release(files, blobs=b"A" * 10 + b"C" * 10), tmp_path) == "digest_mismatch"
-    assert refused(make_release(files, blobs=b"A" * 10), tmp_path, size=None or 10**6) == "malformed"
+    assert refused(make_release(files, blobs=b"A" * 10), tmp_path, size=10**6) == "malformed"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a8_swapped_and_mixed_files_are_refused(tmp_path: Path) -> None:
 def test_a_statement_out_of_shape_is_refused(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    assert refused(make_release(FILES, **changes), tmp_path) == reason
+    assert refused(make_release(FILES, claims=changes), tmp_path) == reason
 
 
 def test_a9_a_bundle_longer_or_shorter_than_ordered_is_refused(tmp_path: Path) -> None:
@@ -356,11 +358,16 @@ def test_a18_what_changed_on_flash_stops_the_switch(tmp_path: Path, name: str) -
 def test_a_release_larger_than_the_flash_is_refused_before_a_file_is_written(
     tmp_path: Path,
 ) -> None:
-    huge = (1 << 30) - 1
-    index = f"{'0' * 64} {huge} main.py\n".encode() * 1
-    files = index + b"".join(f"{'0' * 64} {huge} main{n}.py\n".encode() for n in range(1, 9))
-    with pytest.raises(RefusedError) as caught:
-        take(make_release({"main.py": b""}, index=files, files=9, size=huge, blobs=b""), tmp_path, size=huge)
+    disk = shutil.disk_usage(tmp_path).free
+    size = (1 << 30) - 1
+    count = disk // size + 1
+    stated: dict[str, Any] = {"files": count, "size": count * size}
+    index = b"".join(f"{'0' * 64} {size} m{n:06}\n".encode() for n in range(count))
+    stated["index"] = {"sha256": hashlib.sha256(index).hexdigest(), "size": len(index)}
+    (tmp_path / "kiln").mkdir()
 
-    assert caught.value.reason in ("too_large", "malformed")
+    with pytest.raises(RefusedError) as caught:
+        install.fill(io.BytesIO(index), stated, str(tmp_path), "b", lambda: None)
+
+    assert caught.value.reason == "no_space"
     assert not (tmp_path / "b").exists()

@@ -116,7 +116,7 @@ def test_a16_the_release_key_cannot_order() -> None:
 )
 def test_another_shape_is_malformed(changes: dict[str, Any]) -> None:
     with pytest.raises(RefusedError) as caught:
-        notice.parse(sign_desired(RELEASE, **{"seq": 7} | changes), KEYS)
+        notice.parse(director_key().sign({**desired_for(RELEASE, seq=7), **changes}), KEYS)
 
     assert caught.value.reason == "malformed"
 

@@ -22,9 +22,9 @@ def check(jws: bytes, *, key: Signer | None = None) -> bytes:
     return found
 
 
-def refused(jws: bytes) -> str:
+def refused(jws: bytes, *, key: Signer | None = None) -> str:
     with pytest.raises(RefusedError) as caught:
-        check(jws)
+        check(jws, key=key)
     reason: str = caught.value.reason
     return reason
 
@@ -70,6 +70,7 @@ def test_other_sizes_of_modulus_work(bits: int) -> None:
     assert check(key.sign(PAYLOAD), key=key) == PAYLOAD
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_a_modulus_of_1024_bits_is_not_used() -> None:
     key = Signer(bits=1024)
 
@@ -152,13 +153,14 @@ def test_a1_the_signature_of_another_message_is_refused() -> None:
 
 
 def test_a1_every_flipped_bit_is_refused() -> None:
-    jws = release_key().sign(PAYLOAD)
+    key = Signer(bits=2048)  # shorter only to save the time of 3,000 checks
+    jws = key.sign(PAYLOAD)
 
     for place in range(len(jws)):
         for bit in range(8):
             changed = bytearray(jws)
             changed[place] ^= 1 << bit
-            assert refused(bytes(changed)) in ("bad_signature", "malformed")
+            assert refused(bytes(changed), key=key) in ("bad_signature", "malformed")
 
 
 def respelt() -> list[bytes]:
