@@ -239,6 +239,8 @@ class Agent:
         if flight is self.state["outbox"]:
             self.state["outbox"] = None
             self._save()
+            # The outcome said everything that a greeting says, and stays the last word.
+            self._hello = self.state["trial"] is not None
         elif self._sayings and flight is self._sayings[0]:
             self._sayings.pop(0)
         elif flight in (state.TRIAL, state.IDLE):

@@ -1,0 +1,2 @@
+# The level that lights the LED. boards/ holds what differs.
+LIT = 1
