@@ -44,9 +44,9 @@ def _translated(doing: str) -> Iterator[None]:
 class DockerContainer:
     """`runners.engine.Container`."""
 
-    def __init__(self, api: Api, name: str, *, is_resumed: bool, age_s: float, stdin: Any = None) -> None:
+    def __init__(self, api: Api, identity: str, *, is_resumed: bool, age_s: float, stdin: Any = None) -> None:
         self._api = api
-        self._name = name
+        self._id = identity  # not the name, which may be another container's later
         self._is_resumed = is_resumed
         self._age_s = age_s  # when we met it
         self._stdin = stdin
@@ -66,14 +66,14 @@ class DockerContainer:
         def stop() -> None:
             is_over.set()
             with contextlib.suppress(*TROUBLE):
-                self._api.kill(self._name)
+                self._api.kill(self._id)
 
         watchdog = threading.Timer(max(0.0, timeout_s - self._age_s), stop)
         watchdog.daemon = True
         watchdog.start()
         try:
             with _translated("reading a log"):
-                yield from self._api.logs(self._name, stdout=False, stderr=True, stream=True, follow=True)
+                yield from self._api.logs(self._id, stdout=False, stderr=True, stream=True, follow=True)
         finally:
             watchdog.cancel()
         if is_over.is_set():
@@ -81,18 +81,19 @@ class DockerContainer:
 
     def end(self) -> End:
         with _translated("waiting for a container"):
-            code = int(self._api.wait(self._name, timeout=API_TIMEOUT_S)["StatusCode"])
-            state = self._api.inspect_container(self._name)["State"] if code else {}
+            code = int(self._api.wait(self._id, timeout=API_TIMEOUT_S)["StatusCode"])
+            state = self._api.inspect_container(self._id)["State"] if code else {}
         return End(exit_code=code, is_out_of_memory=bool(state.get("OOMKilled")))
 
     def output(self) -> Iterator[bytes]:
         with _translated("reading outputs"):
-            yield from self._api.logs(self._name, stdout=True, stderr=False, stream=True, follow=False)
+            yield from self._api.logs(self._id, stdout=True, stderr=False, stream=True, follow=False)
 
     def remove(self) -> None:
-        if self._stdin is not None:
-            self._stdin.close()
-        _remove(self._api, self._name)
+        stdin, self._stdin = self._stdin, None
+        if stdin is not None:
+            _close(stdin)
+        _remove(self._api, self._id)
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +144,7 @@ class DockerEngine:
         limits = spec.limits
         try:
             with _translated(spec.image):
-                self._api.create_container(
+                created = self._api.create_container(
                     spec.image,
                     name=spec.name,
                     user=NOBODY,
@@ -161,12 +162,18 @@ class DockerEngine:
             raise
         try:
             with _translated(spec.image):
-                stdin = self._api.attach_socket(spec.name, params={"stdin": 1, "stream": 1})
-                self._api.start(spec.name)
+                stdin = self._api.attach_socket(created["Id"], params={"stdin": 1, "stream": 1})
         except EngineError:
-            _remove(self._api, spec.name)
+            _remove(self._api, created["Id"])
             raise
-        return DockerContainer(self._api, spec.name, is_resumed=False, age_s=0.0, stdin=stdin)
+        container = DockerContainer(self._api, created["Id"], is_resumed=False, age_s=0.0, stdin=stdin)
+        try:
+            with _translated(spec.image):
+                self._api.start(created["Id"])
+        except EngineError:
+            container.remove()
+            raise
+        return container
 
     def _resume(self, spec: ContainerSpec) -> DockerContainer | None:
         """None when it never got its tree, is not this runner's, or has just gone."""
@@ -174,8 +181,7 @@ class DockerEngine:
             found = self._api.inspect_container(spec.name)
             if found["Config"]["Labels"].get("kiln.runner") != spec.runner:
                 return None
-            output = self._api.logs(spec.name, stdout=True, stderr=False, stream=True, follow=False)
-            if not next(iter(output), b"").startswith(STARTED):
+            if not self._api.logs(spec.name, stdout=True, stderr=False).startswith(STARTED):
                 return None
         except docker.errors.NotFound:
             return None
@@ -183,7 +189,7 @@ class DockerEngine:
             raise EngineError(f"Docker, resuming a container: {error}"[:500]) from error
         started = datetime.datetime.fromisoformat(found["State"]["StartedAt"][:19] + "+00:00")
         age_s = (self._now() - started).total_seconds()
-        return DockerContainer(self._api, spec.name, is_resumed=True, age_s=max(0.0, age_s))
+        return DockerContainer(self._api, found["Id"], is_resumed=True, age_s=max(0.0, age_s))
 
 
 def _tar_bytes(limits: Limits) -> int:
@@ -209,6 +215,14 @@ def _hardening(limits: Limits) -> dict[str, Any]:
             type="local", config={"max-size": str(LOG_FILE_BYTES), "max-file": str(LOG_FILES), "compress": "false"}
         ),
     }
+
+
+def _close(stdin: Any) -> None:
+    """Close a hijacked connection for real: the SDK's reader, the socket under it, the response that holds both."""
+    connection, response = stdin._sock, stdin._response  # noqa: SLF001  # the SDK offers no other way
+    response.close()
+    stdin.close()
+    connection.close()
 
 
 def _remove(api: Api, name: str) -> None:
