@@ -82,19 +82,13 @@ class DatabaseFleet:
         newest = sa.select(sa.func.max(outbox.c.id)).group_by(outbox.c.device).scalar_subquery()
         due = (outbox.c.sent_at.is_(None)) & (outbox.c.id.in_(newest))
         with self._engine.connect() as connection:
-            rows = (
-                connection.execute(sa.select(outbox).where(due).order_by(outbox.c.id).limit(limit))
-                .mappings()
-                .all()
-            )
+            rows = connection.execute(sa.select(outbox).where(due).order_by(outbox.c.id).limit(limit)).mappings().all()
         return [Notice(id=row["id"], device=row["device"], payload=row["payload"]) for row in rows]
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:
             for each in notices:
-                older = (
-                    (outbox.c.device == each.device) & (outbox.c.id <= each.id) & (outbox.c.sent_at.is_(None))
-                )
+                older = (outbox.c.device == each.device) & (outbox.c.id <= each.id) & (outbox.c.sent_at.is_(None))
                 connection.execute(outbox.update().where(older).values(sent_at=now.timestamp()))
 
 

@@ -30,9 +30,7 @@ class Status(enum.Enum):
 
 
 NEXT: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset(
-        {Status.RUNNING, Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED}
-    ),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED}),
     Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),

@@ -121,9 +121,7 @@ def release_digest(statement: str) -> str:
 def pack(statement: str, listing: Index, files: Iterable[File]) -> Iterator[bytes]:
     """The bundle's bytes. Raises: TooLargeError for a statement over its limit."""
     if len(statement) > MAX_STATEMENT_BYTES:
-        raise TooLargeError(
-            f"a statement of {len(statement)} bytes is over {MAX_STATEMENT_BYTES}: shorten its names"
-        )
+        raise TooLargeError(f"a statement of {len(statement)} bytes is over {MAX_STATEMENT_BYTES}: shorten its names")
     yield MAGIC
     yield statement.encode() + b"\n"
     yield listing.encoded

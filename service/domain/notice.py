@@ -8,9 +8,7 @@ from service.domain.device import DeviceId
 from service.domain.release import ReleaseDigest
 
 MAX_NOTICE_BYTES = 1024
-LIFETIME = datetime.timedelta(
-    days=90
-)  # refreshed long before; bounds how long a withheld update goes unnoticed
+LIFETIME = datetime.timedelta(days=90)  # refreshed long before; bounds how long a withheld update goes unnoticed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

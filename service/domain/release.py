@@ -11,9 +11,7 @@ from service.domain.repository import RepositoryId
 ReleaseDigest = NewType("ReleaseDigest", str)  # of a bundle's signed statement
 
 # https://semver.org, with the numbers bounded
-_SEMVER = re.compile(
-    r"v?((?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})(?:-[0-9A-Za-z.-]{1,32})?)"
-)
+_SEMVER = re.compile(r"v?((?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})(?:-[0-9A-Za-z.-]{1,32})?)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
