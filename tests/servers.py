@@ -111,7 +111,7 @@ def s3_server(folder: pathlib.Path) -> Iterator[S3Server]:
     bucket.mkdir(parents=True)
     port = free_port()
     at = ["--addr", f"127.0.0.1:{port}", "--auth-key", "kiln-test,a-secret-of-tests"]
-    cache = ["--config", str(folder / "rclone.conf"), "--cache-dir", str(folder / "cache"), "--dir-cache-time", "0s"]
+    cache = ["--config", str(folder / "rclone.conf"), "--cache-dir", str(folder / "cache")]
     with Server([rclone, "serve", "s3", *at, *cache, str(bucket.parent)], port, folder / "rclone.log"):
         yield S3Server(f"http://127.0.0.1:{port}", "kiln", "kiln-test", "a-secret-of-tests", bucket)
 
@@ -171,4 +171,4 @@ def mosquitto_broker(folder: pathlib.Path) -> BrokerServer:
     )  # or it cannot read the folder of the test
     mosquitto = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
     server = Server([mosquitto, "-c", str(config)], port, folder.with_suffix(".log"))
-    return BrokerServer(accounts, server, settle_s=1.5)
+    return BrokerServer(accounts, server, settle_s=2.5)
