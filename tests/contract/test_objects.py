@@ -1,121 +1,19 @@
 """One suite for both object stores: the folder behind its own routes, and a real S3 server."""
 
-import contextlib
 import datetime
-import hashlib
-import http.client
-import itertools
 import pathlib
-import random
 import subprocess
 import sys
-import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
-from starlette.applications import Starlette
 
-from service.adapters.clock import SystemClock
 from service.adapters.objects_local import LocalObjects
 from service.adapters.objects_s3 import S3Objects
-from service.domain.errors import BadInputError, MalformedError, NotFoundError, ObjectsError
+from service.domain.errors import NotFoundError, ObjectsError
 from service.ports import Objects
-from service.web.objects import object_routes
-from tests.servers import free_port, http_server, s3_server
-
-KEY = b"k" * 32
-ABSENT = "0" * 64
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    objects: Objects
-    stranger: Objects  # signs with another key
-    late: Callable[[str], None]  # makes this address an old one
-    files: pathlib.Path  # everything that the store keeps is a file below it
-    is_local: bool
-    refused: frozenset[int]  # the statuses of an address that is too old or not well signed
-
-
-class SetClock:
-    def __init__(self) -> None:
-        self.ahead = datetime.timedelta()
-
-    def now(self) -> datetime.datetime:
-        return SystemClock().now() + self.ahead
-
-
-@contextlib.contextmanager
-def local_store(folder: pathlib.Path) -> Iterator[Store]:
-    port, clock = free_port(), SetClock()
-    url = f"http://127.0.0.1:{port}"
-    objects = LocalObjects(folder / "kept", base_url=url, key=KEY, clock=clock)
-    stranger = LocalObjects(folder / "elsewhere", base_url=url, key=b"x" * 32, clock=clock)
-
-    def late(_: str) -> None:
-        clock.ahead += datetime.timedelta(seconds=61)
-
-    with http_server(Starlette(routes=object_routes(objects)), port):
-        yield Store(objects, stranger, late, folder / "kept", is_local=True, refused=frozenset({403}))
-
-
-@contextlib.contextmanager
-def s3_store(folder: pathlib.Path) -> Iterator[Store]:
-    with s3_server(folder) as server:
-        of = {"endpoint": server.endpoint, "bucket": server.bucket}
-        objects = S3Objects(**of, key=server.key, secret=server.secret)
-        stranger = S3Objects(**of, key=server.key, secret="another secret")
-
-        def late(_: str) -> None:
-            threading.Event().wait(2.1)  # a foreign server has its own clock: the tests ask for one second
-
-        yield Store(objects, stranger, late, server.folder, is_local=False, refused=frozenset({400, 403}))
-
-
-@pytest.fixture(scope="module", params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with (local_store if request.param == "local" else s3_store)(folder) as made:
-        yield made
-
-
-@pytest.fixture
-def objects(store: Store) -> Objects:
-    return store.objects
-
-
-_seed = itertools.count()
-
-
-def some_bytes(size: int = 100_000) -> bytes:
-    return random.Random(next(_seed)).randbytes(size)
-
-
-def digest_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-def ask(url: str, method: str = "GET", body: bytes | Iterator[bytes] | None = None, **headers: str) -> Answer:
-    parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
-    try:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent
-            connection.request(method, f"{parts.path}?{parts.query}", body=body, headers=names)
-        answer = connection.getresponse()
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-    finally:
-        connection.close()
-
+from tests.contract.object_stores import ABSENT, KEY, SetClock, Store, ask, digest_of, some_bytes
+from tests.servers import free_port, s3_server
 
 # -- objects
 
@@ -257,113 +155,6 @@ def test_without_a_signature_nothing_is_given(objects: Objects, store: Store) ->
 
 def test_an_address_of_what_is_not_there_is_404(objects: Objects) -> None:
     assert ask(objects.fetch_url(ABSENT, expires_s=60)).status == 404
-
-
-# -- uploads
-
-
-def uploaded(objects: Objects, key: str, content: bytes, *, max_bytes: int = 1 << 30) -> Answer:
-    return ask(objects.upload_url(key, max_bytes=max_bytes, expires_s=60), "PUT", content)
-
-
-def test_an_upload_is_adopted(objects: Objects) -> None:
-    content = some_bytes(9 << 20)
-
-    assert uploaded(objects, "job-1/files", content).status == 200
-    with pytest.raises(NotFoundError):
-        objects.size(digest_of(content))
-    stored = objects.adopt("job-1/files", digest=digest_of(content), size_bytes=len(content))
-
-    assert b"".join(objects.read(stored.digest)) == content
-
-
-def test_adopting_is_safe_to_repeat(objects: Objects) -> None:
-    content = some_bytes()
-    uploaded(objects, "job-2/files", content)
-
-    first = objects.adopt("job-2/files", digest=digest_of(content), size_bytes=len(content))
-
-    assert objects.adopt("job-2/files", digest=digest_of(content), size_bytes=len(content)) == first
-
-
-def test_the_last_of_two_uploads_counts(objects: Objects) -> None:
-    content = some_bytes()
-    uploaded(objects, "job-3/files", some_bytes())
-    uploaded(objects, "job-3/files", content)
-
-    objects.adopt("job-3/files", digest=digest_of(content), size_bytes=len(content))
-
-    assert objects.size(digest_of(content)) == len(content)
-
-
-def test_other_bytes_than_announced_are_not_adopted(objects: Objects) -> None:
-    content = some_bytes()
-    uploaded(objects, "job-4/files", content[:-1] + bytes([content[-1] ^ 1]))
-
-    with pytest.raises(BadInputError, match="digest"):
-        objects.adopt("job-4/files", digest=digest_of(content), size_bytes=len(content))
-    with pytest.raises(NotFoundError):
-        objects.size(digest_of(content))
-
-
-@pytest.mark.parametrize("wrong", [-1, 1])
-def test_another_size_than_announced_is_not_adopted(objects: Objects, wrong: int) -> None:
-    content = some_bytes()
-    uploaded(objects, "job-5/files", content)
-
-    with pytest.raises(BadInputError, match="bytes"):
-        objects.adopt("job-5/files", digest=digest_of(content), size_bytes=len(content) + wrong)
-
-
-def test_more_than_the_limit_never_becomes_an_object(objects: Objects, store: Store) -> None:
-    content = some_bytes()
-
-    answer = uploaded(objects, "job-6/files", content, max_bytes=1000)
-
-    if store.is_local:  # S3 cannot bind a limit into a signed PUT
-        assert answer.status == 413
-    with pytest.raises((BadInputError, NotFoundError)):
-        objects.adopt("job-6/files", digest=digest_of(content[:1000]), size_bytes=1000)
-
-
-def test_an_upload_address_takes_its_own_key_only(objects: Objects) -> None:
-    url = objects.upload_url("job-7/files", max_bytes=100, expires_s=60)
-
-    assert ask(url.replace("job-7", "job-8"), "PUT", b"for another").status == 403
-    assert ask(url.replace("files", "../x/files"), "PUT", b"elsewhere").status in (400, 403, 404)
-    with pytest.raises(NotFoundError):
-        objects.adopt("job-8/files", digest=digest_of(b"for another"), size_bytes=11)
-
-
-def test_an_upload_address_does_not_read(objects: Objects) -> None:
-    url = objects.upload_url("job-9/files", max_bytes=100, expires_s=60)
-    ask(url, "PUT", b"mine")
-
-    assert ask(url).status in (403, 405)
-
-
-def test_an_upload_address_expires(objects: Objects, store: Store) -> None:
-    url = objects.upload_url("job-10/files", max_bytes=100, expires_s=1)
-
-    store.late(url)
-
-    assert ask(url, "PUT", b"late").status in store.refused
-
-
-def test_an_upload_with_another_key_is_refused(store: Store) -> None:
-    url = store.stranger.upload_url("job-11/files", max_bytes=100, expires_s=60)
-
-    assert ask(url, "PUT", b"forged").status == 403
-
-
-@pytest.mark.parametrize(
-    "key", ["one", "../x", "a/..", "a/../b", "a/b/c/d", "A/b", "a//b", "/a/b", "a/b ", "a/b\n", ""]
-)
-def test_a_key_that_is_not_plain_is_refused(objects: Objects, key: str) -> None:
-    with pytest.raises(MalformedError):
-        objects.upload_url(key, max_bytes=1, expires_s=60)
-    with pytest.raises(MalformedError):
-        objects.adopt(key, digest=ABSENT, size_bytes=1)
 
 
 # -- the process dies

@@ -1,0 +1,46 @@
+"""Each suite on every adapter of its port."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from service.ports import Objects
+from tests.contract.broker_stage import Stage
+from tests.contract.object_stores import Store, local_store, s3_store
+from tests.servers import BrokerServer, embedded_broker, mosquitto_broker
+
+
+@pytest.fixture(scope="module", params=["embedded", "mosquitto"])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
+    make = embedded_broker if request.param == "embedded" else mosquitto_broker
+    made = make(tmp_path_factory.mktemp(request.param))
+    with made.server:
+        yield made
+
+
+@pytest.fixture
+def stage(broker: BrokerServer) -> Iterator[Stage]:
+    if not broker.server.is_running():
+        broker.server.start()
+    with contextlib.closing(Stage(broker)) as made:
+        yield made
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A device of this test alone: brokers remember."""
+    return f"d-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="module", params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with (local_store if request.param == "local" else s3_store)(folder) as made:
+        yield made
+
+
+@pytest.fixture
+def objects(store: Store) -> Objects:
+    return store.objects
