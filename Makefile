@@ -57,7 +57,7 @@ setup-test: ## install what `make test` needs
 	@deploy/host/setup --test
 
 images: setup ## build images
-	@$(PYTHON) -m runners images
+	@$(PYTHON) build-images/build.py
 
 lock: setup-test ## resolve the lock files anew
 	@deploy/host/lock

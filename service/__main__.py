@@ -19,7 +19,7 @@ OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given_arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if given_arguments[:1] and given_arguments[0] in ("build", "boards", "images"):
+    if given_arguments[:1] and given_arguments[0] == "build":
         # Another package, which holds the Docker socket: another process, too.
         os.execv(sys.executable, [sys.executable, "-m", "runners", *given_arguments])  # noqa: S606
     parser = argparse.ArgumentParser(prog="kiln", description="git push in, signed firmware out.")
@@ -43,7 +43,7 @@ def _serve() -> int:
     _log()
     settings = _settings()
     instance = load_instance(settings.data)
-    with supervisor.only_one(settings):
+    with supervisor.only_one(settings, "serve"):
         print(f"Kiln: {settings.url}\nadmin token: {settings.admin_token or instance.admin_token}", flush=True)
         supervisor.Supervisor(supervisor.children(settings, instance, os.environ)).run()
     return 0
@@ -54,7 +54,9 @@ def _service() -> int:
 
     _log()
     _die_with_parent()
-    app.serve(_settings())
+    settings = _settings()
+    with supervisor.only_one(settings, "service"):
+        app.serve(settings)
     return 0
 
 

@@ -15,7 +15,7 @@ from service.adapters.background import Repeater
 from service.adapters.instance import load_instance
 from service.domain.build import JobId
 from service.domain.errors import KilnError
-from service.flows import deliver, plan, track
+from service.flows import announce, deliver, plan, track
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
@@ -25,6 +25,7 @@ from service.web.jobs import LOG_PURPOSE
 logger = logging.getLogger("kiln.app")
 
 OUTBOX_EVERY_S = 2.0
+RENEWAL_EVERY_S = 3600.0
 KEEP_ALIVE_S = 75  # forges reuse connections; uvicorn's own 5 s shows them resets
 SHUTDOWN_S = 5
 
@@ -37,10 +38,20 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
         every_s=OUTBOX_EVERY_S,
     )
 
+    renewal = Repeater(
+        "renewal",
+        lambda: (
+            announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock) and outbox.wake()
+        ),
+        every_s=RENEWAL_EVERY_S,
+    )
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(_start, kiln, outbox, observe)
+        renewal.start()
         yield
+        await run_in_threadpool(renewal.stop)
         await run_in_threadpool(_stop, kiln, outbox)
 
     return Starlette(
@@ -66,6 +77,7 @@ def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
         announced=outbox.wake,
     )
     workflows.launch(parts, observe=observe)
+    kiln.fleet.send_again()
     kiln.broker.on_report(lambda device, payload: _take_report(kiln, device, payload))
     kiln.broker.start()
     outbox.start()

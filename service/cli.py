@@ -76,7 +76,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("id")
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
     enrol.add_argument("--board", required=True)
-    enrol.add_argument("--channel", default="stable")
+    enrol.add_argument("--channel", default="beta")
     enrol.add_argument("--output", type=pathlib.Path, default=pathlib.Path(), help="folder for the two files")
     enrol.set_defaults(act=_add_device)
     devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", "/api/v1/devices"))

@@ -82,7 +82,15 @@ class Fleet(Protocol):
 
     def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]: ...
 
-    def desire(self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes) -> bool:
+    def withdraw(self, name: DeviceId) -> None:
+        """Forget a device whose enrolment failed half-way: nobody has its token."""
+
+    def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
+        """Devices whose desired state expires before then."""
+
+    def desire(
+        self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes, until: datetime.datetime
+    ) -> bool:
         """Set the desired release and queue its notice, in one transaction.
 
         False, and nothing is done, when the device's `seq` is not `seq - 1`: somebody else was faster.
@@ -96,5 +104,8 @@ class Fleet(Protocol):
 
     def unsent(self, *, limit: int = 500) -> list[Notice]:
         """The newest notice of each device that still has to reach the broker, oldest first."""
+
+    def send_again(self) -> None:
+        """Every device's newest notice is unsent again: the broker may have lost what it kept."""
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None: ...

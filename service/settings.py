@@ -10,6 +10,8 @@ from runners.contract.job import Limits
 from service.domain.errors import BadInputError
 
 PREFIX = "KILN_"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,11 @@ class Settings:
             raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
+
+        if self.host in EVERYWHERE and not self.base_url:
+            raise BadInputError(f"KILN_HOST={self.host} needs KILN_BASE_URL, the address that devices and forges use")
+        if self.host in EVERYWHERE and self.mqtt_host in LOOPBACK:
+            raise BadInputError(f"KILN_HOST={self.host} needs KILN_MQTT_HOST, where devices find the broker")
 
     @property
     def url(self) -> str:

@@ -117,10 +117,10 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def only_one(settings: Settings):  # type: ignore[no-untyped-def]  # a context manager of nothing
+def only_one(settings: Settings, what: str):  # type: ignore[no-untyped-def]  # a context manager of nothing
     """Two services on one database would take each other's builds for their own. Raises: ConflictError."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with (settings.data / "lock").open("w") as file:
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.data / f"{what}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

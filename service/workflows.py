@@ -35,7 +35,7 @@ RECEIVE = "receive"  # the workflow that starts the builds of deliveries which c
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
 POLL_S = 0.05
-STEP_TRIES = 8  # with waits from 1 s, doubling: four minutes for another system to come back
+STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
 
 # Told before and after each step: (step, "begin" | "end", build). For logs, and for tests that kill.
 Observer = Callable[[str, str, int], None]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 
 MAX_PATH_CHARS = 100
+# What would run before the agent, or instead of it.
+AGENTS_FILES = frozenset({"boot.py", "boot.mpy", "ota", "ota.py", "ota.mpy"})
 _PATH = re.compile(r"[A-Za-z0-9._/-]+")
 
 
@@ -32,8 +34,8 @@ def _complaint(path: str) -> str | None:
         return f"the path {shown} has characters other than A-Z a-z 0-9 . _ - /"
     if {"", ".", ".."} & set(path.split("/")):
         return f"the path {shown} is not relative and plain"
-    if path == "boot.py":
-        return "boot.py belongs to Kiln's agent on the board: move what it does into main.py, or exclude it"
-    if path.split("/", maxsplit=1)[0] == "ota":
+    if path.lower() in AGENTS_FILES:
+        return f"{path} belongs to Kiln's agent on the board: rename it, or exclude it"
+    if path.split("/", maxsplit=1)[0].lower() == "ota":
         return f"{path} is in ota/, which belongs to Kiln's agent on the board: rename the folder"
     return None

@@ -49,12 +49,26 @@ class DatabaseFleet:
         with self._engine.connect() as connection:
             return [_device(row) for row in connection.execute(query).mappings()]
 
-    def desire(self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes) -> bool:
+    def withdraw(self, name: DeviceId) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(outbox.delete().where(outbox.c.device == name))
+            connection.execute(devices.delete().where(devices.c.id == name))
+
+    def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
+        query = sa.select(devices).where(devices.c.desired_until < before.timestamp()).order_by(devices.c.id)
+        with self._engine.connect() as connection:
+            return [_device(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def desire(
+        self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes, until: datetime.datetime
+    ) -> bool:
         with self._engine.begin() as connection:
             mine = (devices.c.id == name) & (devices.c.seq == seq - 1)
-            update = devices.update().where(mine).values(seq=seq, desired=release)
+            update = devices.update().where(mine)
+            update = update.values(seq=seq, desired=release, desired_until=until.timestamp())
             if connection.execute(update).rowcount == 0:
                 return False
+            connection.execute(outbox.delete().where(outbox.c.device == name))  # its place is this one's now
             connection.execute(outbox.insert().values(device=name, seq=seq, payload=notice))
             return True
 
@@ -78,24 +92,26 @@ class DatabaseFleet:
         return [(moment(row["at"]), _report(row["report"])) for row in rows]
 
     def unsent(self, *, limit: int = 500) -> list[Notice]:
-        # An older notice of the same device is skipped: a retained message has one place only.
-        newest = sa.select(sa.func.max(outbox.c.id)).group_by(outbox.c.device).scalar_subquery()
-        due = (outbox.c.sent_at.is_(None)) & (outbox.c.id.in_(newest))
+        due = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(limit)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(outbox).where(due).order_by(outbox.c.id).limit(limit)).mappings().all()
+            rows = connection.execute(due).mappings().all()
         return [Notice(id=row["id"], device=row["device"], payload=row["payload"]) for row in rows]
+
+    def send_again(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(outbox.update().values(sent_at=None))
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:
-            for each in notices:
-                older = (outbox.c.device == each.device) & (outbox.c.id <= each.id) & (outbox.c.sent_at.is_(None))
-                connection.execute(outbox.update().where(older).values(sent_at=now.timestamp()))
+            ids = [each.id for each in notices]
+            connection.execute(outbox.update().where(outbox.c.id.in_(ids)).values(sent_at=now.timestamp()))
 
 
 def _device(row: sa.RowMapping) -> Device:
     values: dict[str, Any] = dict(row)
     values["created_at"] = moment(row["created_at"])
-    values["seen_at"] = None if row["seen_at"] is None else moment(row["seen_at"])
+    for name in ("seen_at", "desired_until"):
+        values[name] = None if row[name] is None else moment(row[name])
     values["report"] = None if row["report"] is None else _report(row["report"])
     return Device(**values)
 

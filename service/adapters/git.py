@@ -6,13 +6,21 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from service.domain.errors import NotFoundError, SourceError, TooLargeError
+from service.domain.errors import BadInputError, NotFoundError, SourceError, TooLargeError
 from service.domain.event import is_commit
 from service.domain.repository import Forge, Repository
 
 MAX_SNAPSHOT_BYTES = 64 << 20
 TIMEOUT_S = 120
 CHUNK_BYTES = 1 << 20
+# What trying again does not mend, in the words of git (LC_ALL=C).
+_LASTING = (
+    "could not read Username",
+    "Authentication failed",
+    "does not appear to be a git repository",
+    "repository not found",
+    "not allowed",
+)
 
 
 class GitSources:
@@ -85,6 +93,8 @@ class GitSources:
             word = done.stderr.replace(repository.url, repository.id).strip()[-300:]
             if "not our ref" in word or "couldn't find remote ref" in word:
                 raise NotFoundError(f"the commit is not in {repository.id} any more")
+            if any(each in word for each in _LASTING):
+                raise BadInputError(f"{repository.id} cannot be read: check its address and credentials ({word})")
             raise SourceError(f"git could not read {repository.id}: {word}")
         return done.stdout
 

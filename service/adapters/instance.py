@@ -17,7 +17,7 @@ class Instance:
 
 def load_instance(data: pathlib.Path) -> Instance:
     """Read `<data>/instance.json`, or make it (mode 0600)."""
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # the database in it holds secrets of hooks
     path = data / "instance.json"
     if not path.exists():
         made = {

@@ -101,6 +101,7 @@ devices = sa.Table(
     sa.Column("token_digest", _text, nullable=False),
     sa.Column("seq", _int, nullable=False, default=0),
     sa.Column("desired", _text),
+    sa.Column("desired_until", _real),
     sa.Column("report", _text),
     sa.Column("seen_at", _real),
     sa.Column("created_at", _real, nullable=False),
@@ -114,15 +115,15 @@ reports = sa.Table(
     sa.Column("at", _real, nullable=False),
     sa.Column("report", _text, nullable=False),
 )
+# The newest notice of each device, and whether it reached the broker: a retained message has one place only.
 outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", _key, primary_key=True),
-    sa.Column("device", _text, nullable=False, index=True),
+    sa.Column("device", _text, nullable=False, unique=True),
     sa.Column("seq", _int, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("sent_at", _real),
-    sa.UniqueConstraint("device", "seq"),
     sa.Index("outbox_unsent", "sent_at"),
     sqlite_autoincrement=True,
 )

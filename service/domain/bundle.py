@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from runners.contract.paths import complaint
 from service.domain.errors import BadInputError, TooLargeError
 
 MAGIC = b"KILN1\n"
@@ -14,9 +14,7 @@ MEDIA_TYPE = "application/vnd.kiln.bundle"
 MAX_STATEMENT_BYTES = 1536  # as JWS
 MAX_INDEX_BYTES = 64 << 10
 MAX_FILES = 512
-MAX_PATH_CHARS = 100
 MAX_COUNTER = 2**31 - 1
-_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 def canonical(value: dict[str, Any]) -> bytes:
@@ -50,29 +48,11 @@ def file(path: str, content: bytes) -> File:
     return File(path=path, digest=hashlib.sha256(content).hexdigest(), content=content)
 
 
-def check_paths(paths: Iterable[str]) -> None:
-    """Raises: BadInputError naming the first path that a board must not be given (docs/ota.md, Index)."""
-    seen: dict[str, str] = {}
-    for path in paths:
-        parts = path.split("/")
-        if len(path) > MAX_PATH_CHARS or not _PATH.fullmatch(path) or {"", ".", ".."} & set(parts):
-            raise BadInputError(f"a board cannot hold a file named {path[:120]!r}")
-        if path == "boot.py" or parts[0] == "ota":
-            raise BadInputError(f"{path!r} belongs to the agent: rename it")
-        folded = path.lower()
-        if folded in seen:
-            raise BadInputError(f"{path!r} and {seen[folded]!r} are the same file to some file systems")
-        seen[folded] = path
-    for path in seen:
-        for cut in (index for index, char in enumerate(path) if char == "/"):
-            if path[:cut] in seen:
-                raise BadInputError(f"{seen[path[:cut]]!r} is both a file and a folder")
-
-
 def index(files: Iterable[File]) -> Index:
     """Raises: BadInputError for a bad path, TooLargeError over the limits."""
     ordered = sorted(files, key=lambda each: each.path.encode())
-    check_paths(each.path for each in ordered)
+    if said := complaint(each.path for each in ordered):
+        raise BadInputError(said)
     lines = "".join(f"{each.digest} {len(each.content)} {each.path}\n" for each in ordered).encode()
     if len(ordered) > MAX_FILES or len(lines) > MAX_INDEX_BYTES:
         raise TooLargeError(f"{len(ordered)} files: a bundle holds at most {MAX_FILES}")
@@ -111,6 +91,22 @@ class Statement:
                 "index": {"sha256": self.index.digest, "size": len(self.index.encoded)},
             }
         )
+
+
+def native_arch(files: Iterable[File]) -> int:
+    """The architecture of the native code in `.mpy` files, 0 when there is only bytecode.
+
+    https://docs.micropython.org/en/latest/reference/mpyfiles.html. Raises: BadInputError when there are two.
+    """
+    found = {
+        (each.content[2] >> 2) & 0xF: each.path
+        for each in files
+        if each.path.endswith(".mpy") and len(each.content) > 3
+    }
+    found.pop(0, None)
+    if len(found) > 1:
+        raise BadInputError(f"{' and '.join(sorted(found.values()))} hold native code for different processors")
+    return next(iter(found), 0)
 
 
 def release_digest(statement: str) -> str:

@@ -107,6 +107,7 @@ class Device:
     token_digest: str  # SHA-256 of its token: 256 random bits need no slow hash
     seq: int = 0  # of its newest desired state
     desired: ReleaseDigest | None = None
+    desired_until: datetime.datetime | None = None  # then the signed desired state expires
     report: Report | None = None
     seen_at: datetime.datetime | None = None
     created_at: datetime.datetime

@@ -8,7 +8,8 @@ from service.domain.device import DeviceId
 from service.domain.release import ReleaseDigest
 
 MAX_NOTICE_BYTES = 1024
-LIFETIME = datetime.timedelta(days=90)  # refreshed long before; bounds how long a withheld update goes unnoticed
+LIFETIME = datetime.timedelta(days=90)  # bounds how long a withheld update goes unnoticed
+RENEW_BEFORE = datetime.timedelta(days=60)  # of the end: a device may be off for that long and still believe it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError
-from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, Desired
+from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired
 from service.domain.release import Bundle, Release
 from service.ports import Clock, Keys
 from service.records import Builds, Fleet
@@ -37,22 +37,36 @@ def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys
         device = fleet.device(name)
         if device.desired == bundle.digest:
             return False
-        notice = _sign(device, bundle, release, keys=keys, clock=clock)
-        if fleet.desire(name, seq=device.seq + 1, release=bundle.digest, notice=notice):
+        if order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
             return True
     raise BadInputError(f"{name} is being changed by others all the time")
 
 
-def _sign(device: Device, bundle: Bundle, release: Release, *, keys: Keys, clock: Clock) -> bytes:
+def order(device: Device, bundle: Bundle, release: Release, *, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
+    """Sign a desired state as it follows this record of the device. False when the record is out of date."""
+    until = clock.now() + LIFETIME
     desired = Desired(
         device=device.id,
         seq=device.seq + 1,
         release=bundle.digest,
         size_bytes=bundle.size_bytes,
         counter=release.counter,
-        expires=int((clock.now() + LIFETIME).timestamp()),
+        expires=int(until.timestamp()),
     )
     notice = keys.sign("director", desired.payload()).encode()
     if len(notice) > MAX_NOTICE_BYTES:
         raise BadInputError(f"the desired state of {device.id} has {len(notice)} bytes, over {MAX_NOTICE_BYTES}")
-    return notice
+    return fleet.desire(device.id, seq=desired.seq, release=bundle.digest, notice=notice, until=until)
+
+
+def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
+    """Sign again what would expire soon. Safe to repeat; how many were renewed."""
+    renewed = 0
+    for device in fleet.expiring(clock.now() + RENEW_BEFORE):
+        assert device.desired is not None
+        bundle = builds.bundle(device.desired)
+        release = builds.release(bundle.build)
+        # Somebody who told the device anything meanwhile has renewed it, too.
+        if release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
+            renewed += 1
+    return renewed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain.device import Device, device_id
-from service.domain.errors import BadInputError
+from service.domain.errors import BadInputError, OutsideError
 from service.domain.repository import RepositoryId
 from service.flows.announce import tell
 from service.ports import BrokerAccounts, Clock, Keys
@@ -68,7 +68,11 @@ def enrol(
         created_at=clock.now(),
     )
     fleet.add_device(device)
-    accounts.allow(device.id, token)
+    try:
+        accounts.allow(device.id, token)
+    except OutsideError:
+        fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
+        raise
     release = builds.current(known.id, wanted.channel)
     if release is not None:
         for bundle in builds.bundles(release.build):

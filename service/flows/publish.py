@@ -57,7 +57,7 @@ def _bundle(
         raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
     files = unpack(b"".join(objects.read(artifact.digest)))
     try:
-        index = bundle.index(files)
+        index, arch = bundle.index(files), bundle.native_arch(files)
     except BadInputError as error:
         raise type(error)(f"{job.board}: {error}") from error
     statement = keys.sign(
@@ -70,7 +70,7 @@ def _bundle(
             counter=build.number,
             board=job.board,
             mpy=catalogue.board(job.board).mpy,
-            arch=0,
+            arch=arch,
             index=index,
         ).payload(),
     )

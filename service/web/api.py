@@ -119,7 +119,7 @@ class Api:
                 id=fields["id"],
                 repository=RepositoryId(fields["repository"]),
                 board=fields["board"],
-                channel=fields.get("channel") or "stable",
+                channel=fields.get("channel") or "beta",
             ),
         )
         answer = {"device": self.device_file(enrolled), "trust": enrolled.trust}

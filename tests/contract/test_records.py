@@ -20,6 +20,7 @@ from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+UNTIL = NOW + datetime.timedelta(days=90)
 BLINK = Repository(forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20)
 
 
@@ -77,6 +78,10 @@ def device(name: str = "d1") -> Device:
         token_digest="0" * 64,
         created_at=NOW,
     )
+
+
+def desire(fleet: DatabaseFleet, name: str, seq: int, notice: bytes) -> bool:
+    return fleet.desire(DeviceId(name), seq=seq, release=ReleaseDigest(str(seq) * 64), notice=notice, until=UNTIL)
 
 
 def test_a_repository_is_followed_once(builds: DatabaseBuilds) -> None:
@@ -193,26 +198,50 @@ def test_a_device_id_is_used_once(fleet: DatabaseFleet) -> None:
 def test_a_desired_state_and_its_notice_are_one(fleet: DatabaseFleet) -> None:
     fleet.add_device(device())
 
-    assert fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("a"), notice=b"one")
-    assert not fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("b"), notice=b"late")
-    assert not fleet.desire(DeviceId("d1"), seq=5, release=ReleaseDigest("b"), notice=b"early")
+    assert desire(fleet, "d1", 1, b"one")
+    assert not desire(fleet, "d1", 1, b"late")
+    assert not desire(fleet, "d1", 5, b"early")
 
-    assert fleet.device(DeviceId("d1")).desired == "a"
+    assert fleet.device(DeviceId("d1")).desired == "1" * 64
     assert [each.payload for each in fleet.unsent()] == [b"one"]
 
 
 def test_only_the_newest_notice_of_a_device_is_sent(fleet: DatabaseFleet) -> None:
     for name in ("d1", "d2"):
         fleet.add_device(device(name))
-    fleet.desire(DeviceId("d1"), seq=1, release=ReleaseDigest("a"), notice=b"1a")
-    fleet.desire(DeviceId("d2"), seq=1, release=ReleaseDigest("a"), notice=b"2a")
-    fleet.desire(DeviceId("d1"), seq=2, release=ReleaseDigest("b"), notice=b"1b")
+    desire(fleet, "d1", 1, b"1a")
+    desire(fleet, "d2", 1, b"2a")
+    desire(fleet, "d1", 2, b"1b")
 
     due = fleet.unsent()
     fleet.sent(due, now=NOW)
 
     assert [each.payload for each in due] == [b"2a", b"1b"]
     assert fleet.unsent() == []
+    fleet.send_again()
+    assert [each.payload for each in fleet.unsent()] == [b"2a", b"1b"]
+
+
+def test_devices_whose_desired_state_expires_are_found(fleet: DatabaseFleet) -> None:
+    for name in ("d1", "d2"):
+        fleet.add_device(device(name))
+    desire(fleet, "d1", 1, b"x")
+
+    found = fleet.expiring(UNTIL + datetime.timedelta(seconds=1))
+
+    assert [each.id for each in found] == ["d1"]
+    assert found[0].desired_until == UNTIL
+    assert fleet.expiring(UNTIL) == []
+
+
+def test_a_withdrawn_device_leaves_nothing_behind(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+    desire(fleet, "d1", 1, b"x")
+
+    fleet.withdraw(DeviceId("d1"))
+
+    assert fleet.unsent() == []
+    fleet.add_device(device())
 
 
 def test_reports_are_kept_newest_first_and_not_for_ever(fleet: DatabaseFleet) -> None:

@@ -26,10 +26,15 @@ class MemoryBroker:
 class MemoryAccounts:
     """`service.ports.BrokerAccounts` in a dictionary."""
 
+    error = BrokerError
+
     def __init__(self) -> None:
         self.tokens: dict[str, str] = {}
+        self.is_away = False
 
     def allow(self, device: str, token: str) -> None:
+        if self.is_away:
+            raise BrokerError("the broker is away")
         self.tokens[device] = token
 
     def forbid(self, device: str) -> None:

@@ -36,13 +36,13 @@ def test_the_order_of_files_does_not_change_a_bundle() -> None:
     ids=repr,
 )
 def test_a_path_that_a_board_cannot_hold_is_refused_by_name(path: str) -> None:
-    with pytest.raises(BadInputError, match="cannot hold"):
+    with pytest.raises(BadInputError, match="path"):
         bundle.index([bundle.file(path, b"")])
 
 
-@pytest.mark.parametrize("path", ["boot.py", "ota/agent.mpy", "ota"])
+@pytest.mark.parametrize("path", ["boot.py", "BOOT.py", "boot.mpy", "ota/agent.mpy", "OTA/x", "ota", "ota.mpy"])
 def test_the_agents_own_files_are_refused(path: str) -> None:
-    with pytest.raises(BadInputError, match="belongs to the agent"):
+    with pytest.raises(BadInputError, match="belongs to Kiln's agent"):
         bundle.index([bundle.file(path, b"")])
 
 
@@ -82,3 +82,12 @@ def test_the_largest_statement_stays_under_its_limit() -> None:
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
 def test_canonical_json_does_not_depend_on_order(value: dict[str, object]) -> None:
     assert bundle.canonical(value) == bundle.canonical(dict(reversed(value.items())))
+
+
+def test_native_code_is_found_by_the_header_of_its_file() -> None:
+    bytecode, armv6m = bundle.file("a.mpy", b"M\x06\x00\x1f"), bundle.file("b.mpy", b"M\x06\x13\x1f")
+
+    assert bundle.native_arch([bytecode]) == 0
+    assert bundle.native_arch([bytecode, armv6m, bundle.file("c.txt", b"M\x06\x2b\x1f")]) == 4
+    with pytest.raises(BadInputError, match=r"b\.mpy and x\.mpy"):
+        bundle.native_arch([armv6m, bundle.file("x.mpy", b"M\x06\x2b\x1f")])

@@ -59,12 +59,18 @@ def announced(world: World, build: BuildId) -> int:
     return announce.announce(build, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
 
 
-def enrolled(world: World, name: str = "d1", board: str = "unix", channel: str = "beta") -> enrol.Enrolled:
+def enrolled(
+    world: World,
+    name: str = "d1",
+    board: str = "unix",
+    channel: str = "beta",
+    accounts: MemoryAccounts | None = None,
+) -> enrol.Enrolled:
     return enrol.enrol(
         enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
         builds=world.builds,
         fleet=world.fleet,
-        accounts=MemoryAccounts(),
+        accounts=accounts or MemoryAccounts(),
         keys=world.keys,
         clock=world.clock,
         catalogue=world.catalogue,
@@ -76,7 +82,10 @@ def verified(world: World, role: str, token: str) -> dict[str, Any]:
     """By PyJWT with the public key alone, as any other party would."""
     public = world.keys.public(role)
     key = RSAPublicNumbers(int(str(public["e"])), int(str(public["n"]), 16)).public_key()
-    assert json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "==")) == {"alg": "RS256", "kid": public["kid"]}
+    assert json.loads(base64.urlsafe_b64decode(token.split(".", maxsplit=1)[0] + "==")) == {
+        "alg": "RS256",
+        "kid": public["kid"],
+    }
     return dict(json.loads(jwt.PyJWS().decode(token, key, algorithms=["RS256"])))
 
 
@@ -267,6 +276,34 @@ def test_the_outbox_reaches_the_broker_and_waits_while_it_is_away(world: World) 
     assert deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock) == 1
     assert deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock) == 0
     assert list(broker.retained) == ["kiln/v1/d1/desired"]
+
+
+def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None:
+    enrolled(world)
+    announced(world, published(world, "one"))
+    first = verified(world, "director", world.fleet.unsent()[0].payload.decode())
+
+    world.clock.move(days=20)
+    early = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+    world.clock.move(days=20)
+    due = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+
+    second = verified(world, "director", world.fleet.unsent()[0].payload.decode())
+    assert (early, due) == (0, 1)
+    assert second["release"] == first["release"]
+    assert second["seq"] == first["seq"] + 1
+    assert second["expires"] - first["expires"] == 40 * 24 * 3600
+
+
+def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World) -> None:
+    accounts = MemoryAccounts()
+    accounts.is_away = True
+
+    with pytest.raises(accounts.error):
+        enrolled(world, accounts=accounts)
+
+    assert world.fleet.devices() == []
+    enrolled(world)
 
 
 def test_a_report_is_kept_for_its_device(world: World) -> None:
