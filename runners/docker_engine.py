@@ -73,11 +73,23 @@ class DockerContainer:
         watchdog.start()
         try:
             with _translated("reading a log"):
-                yield from self._api.logs(self._id, stdout=False, stderr=True, stream=True, follow=True)
+                yield from self._whole_log()
         finally:
             watchdog.cancel()
         if is_over.is_set():
             raise ContainerTimeoutError(timeout_s)
+
+    def _whole_log(self) -> Iterator[bytes]:
+        seen = 0
+        for chunk in _stream(self._api, self._id, stdout=False, stderr=True, follow=True):
+            seen += len(chunk)
+            yield chunk
+        # A followed log lacks what came after its last newline, so it is read again behind what was seen.
+        with contextlib.suppress(docker.errors.NotFound):  # removed by another thread: that was all
+            self._api.wait(self._id, timeout=API_TIMEOUT_S)
+            for chunk in _stream(self._api, self._id, stdout=False, stderr=True, follow=False):
+                yield chunk[seen:]
+                seen = max(0, seen - len(chunk))
 
     def end(self) -> End:
         with _translated("waiting for a container"):
@@ -87,7 +99,7 @@ class DockerContainer:
 
     def output(self) -> Iterator[bytes]:
         with _translated("reading outputs"):
-            yield from self._api.logs(self._id, stdout=True, stderr=False, stream=True, follow=False)
+            yield from _stream(self._api, self._id, stdout=True, stderr=False, follow=False)
 
     def remove(self) -> None:
         stdin, self._stdin = self._stdin, None
@@ -116,6 +128,10 @@ class DockerEngine:
             client = docker.from_env(timeout=int(API_TIMEOUT_S))
             client.ping()
         return cls(client.api, now=now)
+
+    def close(self) -> None:
+        """Close all connections. Containers stay."""
+        self._api.close()
 
     def image(self, name: str) -> Image:
         with _translated(name):
@@ -215,6 +231,15 @@ def _hardening(limits: Limits) -> dict[str, Any]:
             type="local", config={"max-size": str(LOG_FILE_BYTES), "max-file": str(LOG_FILES), "compress": "false"}
         ),
     }
+
+
+def _stream(api: Api, container: str, **which: bool) -> Iterator[bytes]:
+    """A log stream whose connection is closed when nobody reads on, which the SDK leaves to chance."""
+    stream = api.logs(container, stream=True, **which)
+    try:
+        yield from stream
+    finally:
+        stream._response.close()  # noqa: SLF001
 
 
 def _close(stdin: Any) -> None:

@@ -35,11 +35,13 @@ class Bench:
 @pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.docker)])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     is_real = request.param == "docker"
-    engine = DockerEngine.connect(now=SystemClock().now) if is_real else InMemoryEngine()
+    engine: Engine = DockerEngine.connect(now=SystemClock().now) if is_real else InMemoryEngine()
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield Bench(engine, name)
     for job in engine.jobs(name):
         engine.remove(job)
+    if isinstance(engine, DockerEngine):
+        engine.close()
 
 
 GOOD: dict[str, bytes | None] = {"main.py": b"", "a.py": b"x = 1\n"}

@@ -1,0 +1,127 @@
+"""Real Docker: a runner whose builds are shell scripts, in an image made from the MicroPython one."""
+
+import hashlib
+import pathlib
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from runners import artifacts
+from runners.contract.job import FILES_ARTIFACT, Annotation, Job, Limits, Options, Result
+from runners.docker_engine import DockerEngine
+from runners.engine import Image
+from runners.recipes.micropython import MicroPython
+from runners.recipes.recipe import Recipe, Staged, pack_tree
+from runners.recipes.snapshot import Snapshot
+from runners.run import Runner
+from service.adapters.clock import SystemClock
+from tests.fakes.runner_service import InMemoryService
+
+SHELL_IMAGE = "kiln/test-shell:current"
+DOCKERFILE = f"""FROM {MicroPython.image}
+USER 0
+RUN printf '#!/bin/sh\\nexec sh ./build.sh\\n' > /opt/kiln/recipe
+USER 65534:65534
+"""
+
+
+class Shell:
+    """A recipe that runs whatever `build.sh` says: what a hostile repository would do with a compiler's hole."""
+
+    image = SHELL_IMAGE
+
+    def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
+        files = {f"in/{path}": content or b"" for path, content in snapshot.files.items()}
+        return Staged(tree=pack_tree(files, ()), origins={})
+
+    def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
+        return ()
+
+    def check(self, job: Job, files: Mapping[str, bytes]) -> None:
+        return
+
+
+@dataclass
+class Bench:
+    """A runner on real Docker, its service in memory."""
+
+    engine: DockerEngine
+    service: InMemoryService = field(default_factory=InMemoryService)
+    name: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:12]}")
+
+    def job(self, files: Mapping[str, bytes], *, family: str = "shell", options: Options | None = None) -> Job:
+        identity = f"{self.name}-{uuid.uuid4().hex[:6]}"
+        return Job(
+            id=identity,
+            board="unix",
+            family=family,
+            commit="c" * 40,
+            source=self.service.offer(artifacts.pack(files)),
+            uploads={FILES_ARTIFACT: f"/{identity}"},
+            log_url=f"/{identity}/log",
+            options=options or Options(),
+        )
+
+    def runner(self) -> Runner:
+        recipes: dict[str, Recipe] = {"shell": Shell(), "micropython": MicroPython()}
+        return Runner(name=self.name, engine=self.engine, service=self.service, clock=time.monotonic, recipes=recipes)
+
+    def run(self, job: Job) -> Result:
+        result = self.runner().run(job)
+        assert self.engine.jobs(self.name) == set(), "a container was left behind"
+        return result
+
+    def log(self, job: Job) -> str:
+        return self.service.logs[job.log_url].content.decode("utf-8", "replace")
+
+    def files(self, job: Job) -> dict[str, bytes]:
+        packed = self.service.uploads[job.uploads[FILES_ARTIFACT]]
+        return artifacts.unpack(iter([packed]), Limits())
+
+
+Script = Callable[..., tuple[Result, str]]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench(DockerEngine.connect(now=SystemClock().now))
+    yield made
+    for job in made.engine.jobs(made.name):
+        made.engine.remove(job)
+    made.engine.close()
+
+
+@pytest.fixture(scope="session")
+def shell_image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("shell-image")
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    build(folder, SHELL_IMAGE)
+
+
+def build(folder: pathlib.Path, tag: str) -> None:
+    command = ["docker", "build", "-q", "--network", "none", "-t", tag, str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env={"DOCKER_BUILDKIT": "0", "PATH": PATH})
+
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@pytest.fixture
+def script(bench: Bench, shell_image: None) -> Script:
+    """Run a shell script as a build; answers result and log."""
+
+    def run(text: str, **limits: float) -> tuple[Result, str]:
+        job = bench.job({"build.sh": text.encode()})
+        values = {"time_s": 20.0, "memory_bytes": 64 << 20, "disk_bytes": 16 << 20, **limits}
+        whole = Job.from_json({**job.to_json(), "limits": {**job.to_json()["limits"], **values}})
+        return bench.run(whole), bench.log(whole)
+
+    return run
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

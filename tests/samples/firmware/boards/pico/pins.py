@@ -1,0 +1,1 @@
+LED = "WL_GPIO0"

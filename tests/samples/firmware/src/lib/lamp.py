@@ -1,0 +1,5 @@
+import pins
+
+
+def on():
+    print("on", pins.LED)

@@ -1,0 +1,3 @@
+import lib.lamp
+
+lib.lamp.on()
