@@ -39,10 +39,8 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
     )
 
     renewal = Repeater(
-        "renewal",
-        lambda: (
-            announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock) and outbox.wake()
-        ),
+        "renewal",  # the outbox looks for itself soon enough
+        lambda: announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock),
         every_s=RENEWAL_EVERY_S,
     )
 

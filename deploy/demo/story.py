@@ -188,7 +188,7 @@ class Story:
                 if report["release"] == bundle["digest"]:
                     self._mark(chapter, f"device: {report['state']}")
             report = chapter.device["report"] or {}
-            return report.get("release") == bundle["digest"] and report["state"] == state
+            return bool(report.get("release") == bundle["digest"] and report["state"] == state)
 
         self._wait(look, f"the device to report {state}")
 

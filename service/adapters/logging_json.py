@@ -34,5 +34,5 @@ def configure(*, terminal: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter() if terminal else JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("urllib3", "botocore", "amqtt", "transitions", "dbos", "uvicorn.access", "apscheduler"):
+    for chatty in ("urllib3", "botocore", "transitions", "dbos", "uvicorn.access", "apscheduler"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
