@@ -61,11 +61,19 @@ def _service() -> int:
 
 
 def _broker() -> int:
-    from service import app  # noqa: PLC0415
+    from service.adapters import broker_embedded  # noqa: PLC0415
 
     _log()
     _die_with_parent()
-    app.serve_broker(_settings())
+    settings = _settings()
+    broker_embedded.serve(
+        broker_embedded.BrokerSettings(
+            host=settings.mqtt_listen or settings.host,
+            port=settings.mqtt_port,
+            folder=settings.data / "broker",
+            service_password=settings.mqtt_password or load_instance(settings.data).mqtt_password,
+        )
+    )
     return 0
 
 

@@ -10,9 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from service import workflows
-from service.adapters import broker_embedded
 from service.adapters.background import Repeater
-from service.adapters.instance import load_instance
 from service.domain.build import JobId
 from service.domain.errors import KilnError
 from service.flows import announce, deliver, plan, track
@@ -119,16 +117,3 @@ def serve(settings: Settings, *, observe: workflows.Observer = workflows.log_ste
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     uvicorn.Server(config).run()
-
-
-def serve_broker(settings: Settings) -> None:
-    """Run the embedded broker's process until SIGTERM."""
-    instance = load_instance(settings.data)
-    broker_embedded.serve(
-        broker_embedded.BrokerSettings(
-            host=settings.mqtt_listen or settings.host,
-            port=settings.mqtt_port,
-            folder=settings.data / "broker",
-            service_password=settings.mqtt_password or instance.mqtt_password,
-        )
-    )

@@ -18,10 +18,9 @@ from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.mqtt import MqttBroker
 from service.adapters.objects_local import LocalObjects
-from service.adapters.objects_s3 import S3Objects
 from service.adapters.schema import open_database
 from service.adapters.tokens import JwtTokens
-from service.ports import BrokerAccounts
+from service.ports import BrokerAccounts, Objects
 from service.settings import Settings
 
 
@@ -35,7 +34,7 @@ class Kiln:
     clock: SystemClock
     builds: DatabaseBuilds
     fleet: DatabaseFleet
-    objects: LocalObjects | S3Objects
+    objects: Objects
     sources: GitSources
     keys: FileKeys
     logs: FileLogs
@@ -67,8 +66,10 @@ def build(settings: Settings) -> Kiln:
     )
 
 
-def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> LocalObjects | S3Objects:
+def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> Objects:
     if settings.objects == "s3":
+        from service.adapters.objects_s3 import S3Objects  # noqa: PLC0415  # boto3 is a third of a start
+
         return S3Objects(
             endpoint=settings.s3_endpoint,
             bucket=settings.s3_bucket,

@@ -208,6 +208,8 @@ class Device:
             self._process.wait()
         if self._reader is not None:
             self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._process = None
 
     def printed(self, text: str, *, since: float = 0.0) -> tuple[float, str] | None:

@@ -44,7 +44,8 @@ def _load_or_make(path: pathlib.Path) -> rsa.RSAPrivateKey:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
-    kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    # The check for primes takes a quarter of a second at every start, of a key that we made ourselves.
+    kept = serialization.load_pem_private_key(path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(kept, rsa.RSAPrivateKey):
         raise TypeError(f"{path} is not an RSA key: restore it from a backup")
     return kept
