@@ -33,7 +33,7 @@ TRIES = 3  # of a job whose outcome is ERROR, that is: our trouble
 RETRY_AFTER_S = (2.0, 10.0)
 RECOVERIES = 20  # a job that takes its runner down more often than this is given up
 WATCH_S = 1.0  # between two looks for cancelled jobs
-NAME_PATIENCE_S = 15.0  # how long a predecessor of the same name may take to end
+NAME_PATIENCE_S = 10.0  # how long a predecessor of the same name may take to end
 STOP_PATIENCE_S = 5  # how long jobs may go on after we were told to stop
 UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
 
