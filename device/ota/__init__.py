@@ -3,7 +3,7 @@
 #   import ota
 #   while True:
 #       work(ota.settings["PERIOD_S"])
-#       ota.sleep_ms(1000)          # or ota.tick() often, or a task: asyncio.create_task(ota.task())
+#       ota.sleep_ms(1000)          # or ota.tick() often, or for asyncio create_task(ota.task())
 #
 # Without the agent (on a desk, in an application's tests) every call is harmless.
 
@@ -20,8 +20,8 @@ def run():
     global _agent
     import gc
 
-    # Collected often, garbage does not drive long-lived objects apart: 3,072-bit numbers need their
-    # 768 bytes in one piece.
+    # Collected often, garbage does not drive long-lived objects apart: 3,072-bit numbers need
+    # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
         gc.threshold(_GC_THRESHOLD_BYTES)
     from ota import agent, hal

@@ -1,5 +1,5 @@
-# The agent's life: at a start, before the application, look for another release with the whole heap
-# free; then run the application and keep the line to the broker alive from its loop.
+# The agent's life: at a start, before the application, look for another release with the whole
+# heap free; then run the application and keep the line to the broker alive from its loop.
 import gc
 import hashlib
 
@@ -274,7 +274,8 @@ class Agent:
         self.state["crashes"] += 1
         self._save()
         self._say(state.IDLE, "crashed", detail)
-        pause = min(self.device["crash_pause_s"] * 2 ** min(self.state["crashes"] - 1, 6), _PAUSE_LIMIT_S)
+        doubled = self.device["crash_pause_s"] * 2 ** min(self.state["crashes"] - 1, 6)
+        pause = min(doubled, _PAUSE_LIMIT_S)
         hal.log("the application crashed, next start in", pause, "s")
         self._until(lambda: self._pending, pause * 1000)
         self.restart("crash")

@@ -16,13 +16,12 @@ def start(folder):
 
 
 def explain(error, folder):
-    """`ValueError: why (file.py:12)`: the exception and where it was raised, seen from the slot."""
+    """`ValueError: why (file.py:12)`: the exception and where it was raised, in the slot."""
     text = _trace(error)
     print(text)
-    lines = text.strip().split("\n")
+    lines = [line.strip() for line in text.strip().split("\n")]
     where = ""
     for line in lines:
-        line = line.strip()
         if line.startswith('File "') and '", line ' in line:
             name, rest = line[6:].split('", line ', 1)
             if name.startswith(folder + "/"):

@@ -37,7 +37,7 @@ class Bundle:
         self._spare = b""  # body bytes that came with the headers
 
     def readinto(self, view):
-        """Read 1 to len(view) bytes; 0 at the end. Raises RefusedError when all retries are used."""
+        """Read 1 to len(view) bytes; 0 at the end. Raises RefusedError after all retries."""
         left = self._size - self._at
         if not left:
             return 0
@@ -76,12 +76,9 @@ class Bundle:
         self._sock = socket.socket()
         self._sock.settimeout(_STALL_MS // 1000)
         self._sock.connect(address)
-        request = "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nX-Kiln-Device: %s\r\n" % (
-            self._path,
-            self._host,
-            self._device["token"],
-            self._device["id"],
-        )
+        request = "GET %s HTTP/1.1\r\nHost: %s\r\n" % (self._path, self._host)
+        request += "Authorization: Bearer %s\r\n" % self._device["token"]
+        request += "X-Kiln-Device: %s\r\n" % self._device["id"]
         if self._at:
             request += "Range: bytes=%d-\r\n" % self._at
         self._sock.write((request + "Connection: close\r\n\r\n").encode())

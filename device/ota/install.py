@@ -1,4 +1,4 @@
-# Filling a slot and checking it. Only the inactive slot is ever written. Imported for an update only.
+# Filling a slot and checking it. Only the inactive slot is ever written. Imported for an update.
 import binascii
 import hashlib
 import os

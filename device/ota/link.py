@@ -65,7 +65,7 @@ class Link:
         return None
 
     def publish(self, what, text, retain=False):
-        """Send `text` on this device's topic `what`, QoS 1; `awaited` falls to 0 with the answer."""
+        """Send `text` on this device's topic `what`, QoS 1; `awaited` is 0 after the answer."""
         self._pid = self._pid % 0xFFFF + 1
         self.awaited = self._pid
         body = _text(self._topic + what) + self._pid.to_bytes(2, "big") + text.encode()
@@ -126,7 +126,8 @@ class Link:
             # 3.1: user name, password, retained will of QoS 1, clean session.
             flags = 0x80 | 0x40 | 0x20 | 0x08 | 0x04 | 0x02
             body = _text("MQTT") + bytes((4, flags, 0, _KEEPALIVE_S)) + _text(self._id)
-            body += _text(self._topic + "alive") + _text("0") + _text(self._id) + _text(self._token)
+            body += _text(self._topic + "alive") + _text("0")
+            body += _text(self._id) + _text(self._token)
             self._go(_GREETING)
             self._send(0x10, body)
 

@@ -12,10 +12,7 @@ def index_path(root, slot):
 
 def startable(root, slot):
     """Whether `slot` holds an application."""
-    for name in ("main.py", "main.mpy"):
-        if _exists(path(root, slot) + "/" + name):
-            return True
-    return False
+    return any(_exists(path(root, slot) + "/" + name) for name in ("main.py", "main.mpy"))
 
 
 def free(root):

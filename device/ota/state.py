@@ -1,5 +1,5 @@
-# What the agent must not forget, in one small file. The slot pointer and the trial live in the same
-# file, so that switching is ONE rename: before it the old release runs, after it the new one.
+# What the agent must not forget, in one small file. The slot pointer and the trial live in the
+# same file, so that switching is ONE rename: before it the old release runs, after it the new one.
 #
 # The functions change the dict; the caller saves it once. Keys:
 #   active   "a", "b" or "" (nothing installed)
@@ -118,7 +118,7 @@ def _post(state, what, reason, detail, release):
 
 
 def load(folder):
-    """(state, intact): the state kept in `folder`, an empty one where there is none or it is damaged.
+    """(state, intact): the state kept in `folder`, an empty one if there is none or it is damaged.
 
     The floors are kept a second time, so that losing the state file does not open the way back.
     """
@@ -170,7 +170,8 @@ def _sound(state):
     for name, value in empty().items():
         kept = state.get(name)
         if name in ("a", "b"):
-            good = kept is None or _has(kept, (("release", str), ("version", str), ("counter", int)))
+            fields = (("release", str), ("version", str), ("counter", int))
+            good = kept is None or _has(kept, fields)
         elif name == "trial":
             good = kept is None or (
                 _has(kept, (("back", str), ("boots", int))) and kept["back"] in ("", "a", "b")

@@ -1,5 +1,5 @@
-# JWS RS256 (RFC 7515, RFC 7518 section 3.3), checked as RFC 8017 section 8.2.2 step 4 wants it: the
-# whole padded block is rebuilt and compared. Nothing in a signature is ever parsed.
+# JWS RS256 (RFC 7515, RFC 7518 section 3.3), checked as RFC 8017 section 8.2.2 step 4 wants it:
+# the whole padded block is rebuilt and compared. Nothing in a signature is ever parsed.
 import binascii
 import hashlib
 

@@ -23,7 +23,7 @@ def tool(name: str) -> str:
     return found
 
 
-def make(  # noqa: PLR0913 - each is one part of what is written
+def make(
     path: Path,
     *,
     device: Mapping[str, object],

@@ -3,6 +3,7 @@
 import ctypes
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -24,8 +25,8 @@ def start(
     """Power on once. The process ends with RESET_EXIT when the board resets itself.
 
     `heapsize` is in bytes or `72k`; words are 64 bits here, so twice a board's heap is fair. The
-    power fails for good (SIGKILL) at flash operation `cut`, if that is not 0. The process dies with
-    the thread that started it.
+    power fails for good (SIGKILL) at flash operation `cut`, if that is not 0. The process dies
+    with the thread that started it.
     """
     command = [tool("micropython"), "-X", f"heapsize={heapsize}", str(BOARD / "start.py")]
     command.append(str(flash.resolve()))
@@ -44,24 +45,23 @@ def start(
 
 def run(flash: Path, *, heapsize: str = "256k") -> int:
     """Run until SIGTERM or SIGINT (0) or until the device stops by itself (its exit code)."""
-    stopping = False
+    stopping = threading.Event()
     child: subprocess.Popen[str] | None = None
 
     def stop(_number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
+        stopping.set()
         if child is not None:
             child.terminate()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    while not stopping:
+    while not stopping.is_set():
         child = start(flash, heapsize=heapsize)
-        if stopping:
+        if stopping.is_set():
             child.terminate()
         code = child.wait()
         if code != RESET_EXIT:
-            return 0 if stopping else code
+            return 0 if stopping.is_set() else code
     return 0
 
 

@@ -1,5 +1,4 @@
-# A flash chip in a file, for MicroPython: NOR rules (erase sets bits, a program needs erased bytes)
-# are kept, and the power may fail at any program or erase.
+# A flash chip in a file, for MicroPython. The power may fail at any program or erase.
 import os
 
 _BLANK = b"\xff" * 256

@@ -1,4 +1,5 @@
-# micropython files.py FLASH make TREE | put TREE | ls PATH | cat PATH | rm PATH: look into a flash file, fill it.
+# micropython files.py FLASH make TREE | put TREE | ls PATH | cat PATH | rm PATH:
+# look into a flash file, fill it.
 import os
 import sys
 

@@ -1,5 +1,6 @@
 # Blinks, and says which version does so.
 import blink
+
 import ota
 
 VERSION = "1"

@@ -18,4 +18,5 @@ def files_of(version: str, body: str = LOOP) -> dict[str, bytes]:
 def app(version: str, body: str = LOOP, **changes: Any) -> FakeRelease:
     """An application whose release counter is its major version."""
     counter = int(version.split(".", maxsplit=1)[0])
-    return make_release(files_of(version, body), **{"version": version, "counter": counter} | changes)
+    claims = {"version": version, "counter": counter, **changes}
+    return make_release(files_of(version, body), claims=claims)

@@ -13,8 +13,9 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
-from device.virtual import flash as flashing, launch
+from paho.mqtt.enums import CallbackAPIVersion
 
+from device.virtual import flash as flashing, launch
 from tests.fakes.releases import FakeRelease, sign_desired
 from tests.fakes.signing import trust
 
@@ -66,7 +67,7 @@ class Broker:
             f"persistence true\npersistence_location {folder}/\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="service")
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="service")
         self._client.username_pw_set(*SERVICE)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("kiln/v1/+/+", 1)
@@ -234,6 +235,10 @@ class Board:
             self._thread.join()
             self._thread = None
 
+    def close(self) -> None:
+        self.switch_off()
+        print("\n".join(self.lines))  # pytest shows it beside a failure
+
     def printed(self, text: str, *, times: int = 1) -> None:
         try:
             until(lambda: sum(text in line for line in list(self.lines)) >= times)
@@ -268,14 +273,22 @@ class Bench:
         self.store = Store()
         self.board = Board(folder, self.broker, self.store)
 
+    def reset(self) -> None:
+        """Forget what an earlier test ordered, reported and spoilt."""
+        until(self.broker.connected, what="the test's own connection")
+        self.broker.desire(b"")
+        self.broker.reports.clear()
+        self.store.requests.clear()
+        self.store.bundles.clear()
+        self.store.rude = None
+
     def desire(self, release: FakeRelease, *, seq: int, **changes: Any) -> FakeRelease:
         self.store.add(release)
         self.broker.desire(sign_desired(release, seq=seq, **changes))
         return release
 
     def close(self) -> None:
-        self.board.switch_off()
-        print("\n".join(self.board.lines))  # pytest shows it beside a failure
+        self.board.close()
         self.store.close()
         self.broker.close()
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from device.virtual import flash as flashing
 
+from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease
 from tests.integration.device.apps import app
 from tests.integration.device.conftest import Bench

@@ -6,15 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from device.virtual import flash as flashing
 
+from device.virtual import flash as flashing
 from tests.fakes.releases import desired_for
 from tests.fakes.signing import trust
 from tests.integration.device.apps import app
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(120)]
 
-SCRIPT = Path(__file__).with_name("powercut.py")
+SCRIPT = flashing.BOARD / "powercut.py"
 DEVICE = {
     "id": "d1",
     "token": "t",

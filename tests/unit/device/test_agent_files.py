@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from device.virtual import flash
 
 SOURCES = sorted(flash.AGENT.glob("*.py"))

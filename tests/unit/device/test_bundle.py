@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+
 from ota import bundle, install, statement
 from ota.reason import RefusedError
-
 from tests.fakes.releases import FakeRelease, desired_for, index_of, make_release
 from tests.fakes.signing import director_key, foreign_key, release_key
 
@@ -110,16 +110,12 @@ def test_a4_the_two_roles_must_agree_on_the_counter(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a7_a_bundle_for_something_else_is_refused(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
+def test_a7_a_bundle_for_something_else_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     assert refused(make_release(FILES, claims=changes), tmp_path) == reason
 
 
 @pytest.mark.parametrize("changes", [{"mpy": 6}, {"arch": 7}, {"arch": 4}, {"arch": 0}], ids=str)
-def test_a_bundle_that_fits_the_interpreter_is_taken(
-    tmp_path: Path, changes: dict[str, Any]
-) -> None:
+def test_a_bundle_that_fits_the_interpreter_is_taken(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert take(make_release(FILES, **changes), tmp_path) == FILES
 
 
@@ -158,9 +154,7 @@ def test_a8_swapped_and_mixed_files_are_refused(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_statement_out_of_shape_is_refused(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
+def test_a_statement_out_of_shape_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     assert refused(make_release(FILES, claims=changes), tmp_path) == reason
 
 
@@ -265,11 +259,7 @@ def test_an_index_is_taken_exactly_when_its_paths_can_live_together(names: set[s
     folded = [path.lower() for path in paths]
     folders = {"/".join(p.split("/")[:n]) for p in folded for n in range(1, len(p.split("/")))}
     parts = [part for path in paths for part in path.split("/")]
-    good = (
-        len(set(folded)) == len(folded)
-        and not folders & set(folded)
-        and not {"", ".", ".."} & set(parts)
-    )
+    good = len(set(folded)) == len(folded) and not folders & set(folded) and not {"", ".", ".."} & set(parts)
 
     try:
         feed(paths)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+
 from ota import notice, state as states
 from ota.reason import RefusedError
-
 from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
 from tests.fakes.signing import director_key, release_key
 

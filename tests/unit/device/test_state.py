@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ota import state
 
 OLD = {"release": "1" * 64, "version": "1.0.0", "counter": 1}

@@ -6,9 +6,9 @@ import json
 
 import jwt
 import pytest
+
 from ota import verify
 from ota.reason import RefusedError
-
 from tests.fakes.signing import Signer, canonical, foreign_key, release_key
 
 SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
@@ -135,7 +135,7 @@ def test_another_algorithm_is_refused(alg: str) -> None:
 
 
 def test_the_modulus_as_a_shared_secret_is_refused() -> None:
-    secret = release_key().entry["n"]
+    secret = f"{release_key().n:x}"
     headers = {"kid": release_key().kid, "typ": ""}
 
     assert refused(jwt.PyJWS().encode(PAYLOAD, secret, "HS256", headers).encode()) == "bad_signature"

@@ -1,6 +1,6 @@
-# MicroPython: lives of a board whose power fails, on littlefs in RAM. Run by test_powercut.py:
+# MicroPython: lives of a board whose power fails, on littlefs in RAM. Run by the tests:
 #   micropython powercut.py FOLDER PROGRAM_BYTES STEP FIRST
-# FOLDER holds lib/ota, kiln/, bundles and orders. The real agent runs; only its download is replaced
+# FOLDER holds lib/ota, kiln/, bundles and orders. The real agent runs; its download is replaced
 # by a file and its restart by an exception. Prints one line for each outcome that must not be.
 import gc
 import io
@@ -72,7 +72,7 @@ ORDERS = {name: json.loads(read(name + ".json")) for name in BUNDLES}
 
 def contents(bundle):
     """Path -> bytes of a bundle, read without the agent."""
-    _, statement, rest = bundle.split(b"\n", 2)
+    _, _, rest = bundle.split(b"\n", 2)
     files, lines = {}, []
     while rest[64:65] == b" " and rest.find(b"\n") > 0 and len(lines) < 9:
         line, rest = rest.split(b"\n", 1)
