@@ -31,9 +31,7 @@ def run(*command: str | Path) -> str:
     """The command's output, or BuildImageError with the end of what it printed."""
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
-        )
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
     except FileNotFoundError as error:
         raise BuildImageError(f"{words[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:

@@ -158,7 +158,7 @@ def test_the_exit_code_tells_how_it_went(tmp_path: pathlib.Path, files: dict[str
 
 
 def test_an_unknown_board_or_folder_says_so(tmp_path: pathlib.Path) -> None:
-    board = kiln("build", str(SAMPLE), "--board", "unx")
+    board = kiln("build", str(SAMPLE), "--board", "unixx")
     folder = kiln("build", str(tmp_path / "absent"))
 
     assert (board.returncode, folder.returncode) == (2, 2)

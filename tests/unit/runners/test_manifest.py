@@ -113,7 +113,7 @@ def test_a_ref_feeds_a_channel(text: str, ref: str, channel: str | None) -> None
     ("text", "said"),
     [
         ('[firmware]\n\nbords = ["unix"]', 'line 3: unknown key "bords" in [firmware]; did you mean "boards"?'),
-        ('[frimware]\nname = "x"', 'line 1: unknown key "frimware"; did you mean "firmware"?'),
+        ('[firmwares]\nname = "x"', 'line 1: unknown key "firmwares"; did you mean "firmware"?'),
         ('[firmware]\nboards = [\n "unix",\n "esp32-generc",\n]', "line 4: unknown board 'esp32-generc'; did you mean"),
         ('[firmware]\nboards = ["unix", "unix"]', 'line 2: "boards" names unix twice'),
         ("[firmware]\nboards = []", 'line 2: "boards" is empty'),
