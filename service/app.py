@@ -1,6 +1,7 @@
 """The composition root: what a Kiln is made of meets the web, and is started and stopped with it."""
 
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator
 
@@ -72,11 +73,15 @@ def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
         addresses=plan.Addresses(log=lambda job: _log_url(kiln, job)),
         announced=outbox.wake,
     )
-    workflows.launch(parts, observe=observe)
+    workflows.launch(parts, kiln.starter, observe=observe)
     kiln.fleet.send_again()
     kiln.broker.on_report(lambda device, payload: _take_report(kiln, device, payload))
     kiln.broker.start()
     outbox.start()
+    # What lives as long as the process need not be looked through again: a full collection took 100 ms,
+    # and the door stood still for it.
+    gc.collect()
+    gc.freeze()
     logger.info("service started", extra={"url": kiln.settings.url, "instance": kiln.instance.id})
 
 
@@ -84,6 +89,7 @@ def _stop(kiln: Kiln, outbox: Repeater) -> None:
     outbox.stop()
     kiln.broker.stop()
     workflows.stop()
+    kiln.builds.close()
     kiln.engine.dispose()
 
 

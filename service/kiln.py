@@ -32,6 +32,7 @@ class Kiln:
     instance: Instance
     engine: sa.Engine
     clock: SystemClock
+    starter: workflows.Starter
     builds: DatabaseBuilds
     fleet: DatabaseFleet
     objects: Objects
@@ -48,12 +49,14 @@ def build(settings: Settings) -> Kiln:
     data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
     engine = open_database(settings.database)
     workflows.prepare(engine)
+    starter = workflows.Starter(engine)
     return Kiln(
         settings=settings,
         instance=instance,
         engine=engine,
         clock=clock,
-        builds=DatabaseBuilds(engine, start=workflows.Starter(engine)),
+        starter=starter,
+        builds=DatabaseBuilds(engine, start=starter),
         fleet=DatabaseFleet(engine),
         objects=_objects(settings, instance, clock),
         sources=GitSources(data / "git"),

@@ -31,7 +31,10 @@ APPLICATION = "kiln"
 VERSION = "1"  # a constant: DBOS would hash the code, and leave builds in flight behind at every upgrade
 EXECUTOR = "service"
 CONTROL = "control"  # the queue of builds
-RECEIVE = "receive"  # the workflow that starts the builds of deliveries which came together
+RECEIVE = "receive"  # the workflow that starts the builds of deliveries which came together, and its queue
+# While hundreds of deliveries come in each second their builds may wait; the door must not wait for them.
+RECEIVES_A_SECOND = 10
+STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
 POLL_S = 0.05
@@ -66,19 +69,29 @@ class Starter:
     """Starts a build's workflow inside the transaction that records its delivery."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
         self._client = DBOSClient(
             system_database_engine=engine, application_name=APPLICATION, serializer=DBOSPortableJSON
         )
 
     def __call__(self, connection: sa.Connection, builds: Sequence[BuildId]) -> None:
         """One build starts at once; several share one start, for starting costs more than all else here."""
-        name, argument = (BUILD, builds[0]) if len(builds) == 1 else (RECEIVE, list(builds))
-        self._client.enqueue_in_transaction(connection, _on_control(name, builds[0]), argument)
+        if len(builds) == 1:
+            self._client.enqueue_in_transaction(connection, _options(CONTROL, BUILD, builds[0]), builds[0])
+        else:
+            self._client.enqueue_in_transaction(connection, _options(RECEIVE, RECEIVE, builds[0]), list(builds))
+
+    def start_each(self, builds: Sequence[int]) -> None:
+        """Start those that were not started before; a few in each transaction, so that nobody waits for long."""
+        for first in range(0, len(builds), STARTS_TOGETHER):
+            with self._engine.begin() as connection:
+                for each in builds[first : first + STARTS_TOGETHER]:
+                    self._client.enqueue_in_transaction(connection, _options(CONTROL, BUILD, each), each)
 
 
-def _on_control(workflow: str, build: int) -> EnqueueOptions:
+def _options(queue: str, workflow: str, build: int) -> EnqueueOptions:
     return {
-        "queue_name": CONTROL,
+        "queue_name": queue,
         "workflow_name": workflow,
         "workflow_id": f"{workflow}-{build}",
         "app_version": VERSION,
@@ -101,14 +114,21 @@ def prepare(engine: sa.Engine) -> None:
     )
 
 
-def launch(parts: Parts, *, observe: Observer) -> None:
+def launch(parts: Parts, starter: Starter, *, observe: Observer) -> None:
     """Begin to work on builds, those of before a crash first. One process for each database may do this."""
-    _install(parts, observe)
-    DBOS.listen_queues([CONTROL])
+    _install(parts, starter, observe)
+    DBOS.listen_queues([CONTROL, RECEIVE])
     DBOS.launch()
     DBOS.register_queue(
         CONTROL,
         worker_concurrency=MAX_BUILDS_AT_ONCE,
+        polling_interval_sec=POLL_S,
+        on_conflict="always_update",
+    )
+    DBOS.register_queue(
+        RECEIVE,
+        worker_concurrency=1,
+        limiter={"limit": RECEIVES_A_SECOND, "period": 1.0},
         polling_interval_sec=POLL_S,
         on_conflict="always_update",
     )
@@ -123,7 +143,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, OutsideError | sa.exc.OperationalError)
 
 
-def _install(parts: Parts, observe: Observer) -> None:
+def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
     def step(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
         def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
             observe(name, "begin", build)
@@ -144,10 +164,13 @@ def _install(parts: Parts, observe: Observer) -> None:
     announce_step = step("announce", lambda build: _announce(parts, build))
     end_step = step("end", lambda build, status, message: _end(parts, build, status, message))
 
+    @DBOS.step(name=RECEIVE, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
+    def receive_step(builds: list[int]) -> None:
+        starter.start_each(builds)
+
     @DBOS.workflow(name=RECEIVE, max_recovery_attempts=1000)
     def receive_workflow(builds: list[int]) -> None:
-        for each in builds:
-            DBOS.enqueue_workflow_with_options(_on_control(BUILD, each), each)
+        receive_step(builds)
 
     @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:

@@ -2,20 +2,18 @@
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from runners.contract.job import Result
-from service.adapters.schema import builds, bundles, channels, deliveries, jobs, releases, repositories
+from service.adapters.acceptance import Acceptance, Starter, lock
+from service.adapters.schema import builds, bundles, channels, jobs, releases, repositories
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, status_of
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
-
-# Starts the builds' workflows inside the caller's transaction.
-Starter = Callable[[sa.Connection, Sequence[BuildId]], None]
 
 
 class DatabaseBuilds:
@@ -23,7 +21,10 @@ class DatabaseBuilds:
 
     def __init__(self, engine: sa.Engine, *, start: Starter) -> None:
         self._engine = engine
-        self._start = start
+        self._acceptance = Acceptance(engine, start)
+
+    def close(self) -> None:
+        self._acceptance.close()
 
     def add_repository(self, repository: Repository) -> None:
         row = {name: getattr(repository, name) for name in ("id", "path", "url", "secret", "default_branch", "public")}
@@ -40,25 +41,8 @@ class DatabaseBuilds:
     def repositories(self) -> list[Repository]:
         return [_repository(row) for row in self._all(sa.select(repositories).order_by(repositories.c.id))]
 
-    def accept(self, deliveries_: Sequence[Delivery], *, now: datetime.datetime) -> list[tuple[BuildId, bool]]:
-        # A handful of statements, however many deliveries there are: that is what makes waiting together pay.
-        wanted = {(each.repository, each.event.delivery): each for each in deliveries_}
-        with self._engine.begin() as connection:
-            for repository in sorted({each.repository for each in deliveries_}):
-                _lock(connection, repository)
-            known = _known(connection, wanted)
-            fresh = [each for key, each in wanted.items() if key not in known]
-            made = _add_builds(connection, fresh, now.timestamp())
-            if made:
-                self._start(connection, list(made.values()))
-        answers: list[tuple[BuildId, bool]] = []
-        for each in deliveries_:
-            key = (each.repository, each.event.delivery)
-            is_new = key not in known
-            if is_new:
-                known[key] = made[key]  # the second of two equal ones is not new
-            answers.append((known[key], is_new))
-        return answers
+    def accept(self, deliveries: Sequence[Delivery], *, now: datetime.datetime) -> list[tuple[BuildId, bool]]:
+        return self._acceptance.accept(deliveries, now.timestamp())
 
     def build(self, name: BuildId) -> Build:
         return _build(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
@@ -114,7 +98,7 @@ class DatabaseBuilds:
 
     def add_release(self, release: Release, bundles_: Sequence[Bundle]) -> bool:
         with self._engine.begin() as connection:
-            _lock(connection, release.repository)
+            lock(connection, release.repository)
             if connection.execute(sa.select(releases).where(releases.c.build == release.build)).first() is None:
                 names = ("build", "repository", "name", "version", "counter", "channel")
                 row = {name: getattr(release, name) for name in names}
@@ -152,57 +136,6 @@ class DatabaseBuilds:
     def _write(self, statement: sa.Update) -> None:
         with self._engine.begin() as connection:
             connection.execute(statement)
-
-
-_Key = tuple[RepositoryId, str]
-
-
-def _known(connection: sa.Connection, wanted: Iterable[_Key]) -> dict[_Key, BuildId]:
-    ids = {delivery for _, delivery in wanted}
-    query = sa.select(deliveries.c.repository, deliveries.c.delivery, deliveries.c.build)
-    rows = connection.execute(query.where(deliveries.c.delivery.in_(ids)))
-    return {(RepositoryId(row.repository), row.delivery): BuildId(row.build) for row in rows}
-
-
-def _add_builds(connection: sa.Connection, fresh: Sequence[Delivery], now: float) -> dict[_Key, BuildId]:
-    """New builds for these deliveries, numbered in their order. The repositories are locked."""
-    made: dict[_Key, BuildId] = {}
-    for repository in {each.repository: None for each in fresh}:
-        mine = [each for each in fresh if each.repository == repository]
-        highest = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == repository)
-        last = connection.execute(highest).scalar() or 0
-        rows = [_build_row(each, last + place, now) for place, each in enumerate(mine, 1)]
-        connection.execute(builds.insert(), rows)
-        new = sa.select(builds.c.id).where(builds.c.repository == repository, builds.c.number > last)
-        ids = connection.execute(new.order_by(builds.c.number)).scalars()
-        keys = [(repository, each.event.delivery) for each in mine]
-        made |= {key: BuildId(build) for key, build in zip(keys, ids, strict=True)}
-    if made:
-        names = ("repository", "delivery", "build", "received_at")
-        connection.execute(
-            deliveries.insert(), [dict(zip(names, (*key, build, now), strict=True)) for key, build in made.items()]
-        )
-    return made
-
-
-def _build_row(delivery: Delivery, number: int, now: float) -> dict[str, Any]:
-    event = delivery.event
-    return {
-        "repository": delivery.repository,
-        "number": number,
-        "ref": event.ref,
-        "commit": event.commit,
-        "title": event.title,
-        "author": event.author,
-        "status": Status.QUEUED.value,
-        "created_at": now,
-    }
-
-
-def _lock(connection: sa.Connection, repository: RepositoryId) -> None:
-    """Writers to one repository wait for each other: on SQLite a write takes the file, on PostgreSQL the row."""
-    mine = repositories.c.id == repository
-    connection.execute(repositories.update().where(mine).values(id=repositories.c.id))
 
 
 def _move_channel(connection: sa.Connection, release: Release) -> bool:

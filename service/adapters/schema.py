@@ -129,7 +129,10 @@ outbox = sa.Table(
 )
 
 
-def open_database(url: str) -> sa.Engine:
+BUSY_MS = 30_000  # how long SQLite waits for another writer
+
+
+def open_database(url: str, *, busy_ms: int = BUSY_MS) -> sa.Engine:
     """An engine for `sqlite:///file` or `postgresql://...`, with the tables made.
 
     SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
@@ -143,7 +146,7 @@ def open_database(url: str) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def _tune(connection: sqlite3.Connection, _record: Any) -> None:  # SQLAlchemy's pool record
             connection.isolation_level = "IMMEDIATE"
-            connection.execute("pragma busy_timeout=30000")
+            connection.execute(f"pragma busy_timeout={busy_ms}")
             connection.execute("pragma journal_mode=wal")
             connection.execute("pragma synchronous=full")
 
