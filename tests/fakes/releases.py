@@ -29,8 +29,7 @@ class FakeRelease:
 
 def index_of(files: dict[str, bytes]) -> bytes:
     lines = (
-        f"{hashlib.sha256(content).hexdigest()} {len(content)} {path}\n"
-        for path, content in sorted(files.items())
+        f"{hashlib.sha256(content).hexdigest()} {len(content)} {path}\n" for path, content in sorted(files.items())
     )
     return "".join(lines).encode()
 
@@ -85,7 +84,5 @@ def desired_for(release: FakeRelease, *, seq: int, **changes: Any) -> dict[str, 
     }
 
 
-def sign_desired(
-    release: FakeRelease, *, seq: int, key: Signer | None = None, **changes: Any
-) -> bytes:
+def sign_desired(release: FakeRelease, *, seq: int, key: Signer | None = None, **changes: Any) -> bytes:
     return (key or director_key()).sign(desired_for(release, seq=seq, **changes))

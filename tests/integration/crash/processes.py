@@ -56,7 +56,8 @@ class Processes:
         else:
             step, phase, mark = until
             self.start("service", "-m", "tests.integration.crash.killed_service", step, phase, str(mark))
-        wait(self.answers, "the service to answer", log=self.data / "service.log")
+        # A recovered build may bring it to the kill before anybody could ask.
+        wait(lambda: self.answers() or self.died("service"), "the service to answer", log=self.data / "service.log")
 
     def runner(self) -> None:
         self.start("runner", "-m", "runners", "serve")
