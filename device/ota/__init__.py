@@ -24,14 +24,14 @@ def run():
     # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
         gc.threshold(_GC_THRESHOLD_BYTES)
-    from ota import agent, hal
+    from ota import agent, app, hal
 
     try:
         _agent = agent.Agent()
     except (OSError, ValueError) as e:
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
-        agent.run_alone()
+        app.start_alone()
         return
     settings.update(_agent.settings)
     try:
@@ -39,7 +39,7 @@ def run():
     except Exception as e:
         # The agent itself failed, out of memory for example. A board never ends here: it starts
         # again, and a trial that keeps failing is rolled back by the count of its starts.
-        agent.app.explain(e, "")
+        app.explain(e, "")
         hal.sleep_ms(_FAULT_PAUSE_MS)
     hal.reset()
 

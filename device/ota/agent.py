@@ -5,12 +5,11 @@ import hashlib
 
 from micropython import const
 
-from ota import app, hal, link, slots, state
+from ota import app, hal, link, slots, state, voice
 from ota.reason import RefusedError
 
 _POLL_MS = const(20)
 _ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
-_SAYINGS = const(4)  # reports kept in RAM while there is no broker
 _RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
 _PAUSE_LIMIT_S = const(300)
 _STEADY_MS = const(600000)  # a crash after running this long is the first in a row
@@ -33,11 +32,7 @@ class Agent:
         self._pending = None  # a desired state to act on
         self._heard = b""  # digest of the last message, so that a repetition costs nothing
         self._skip = 0  # seq whose download failed since this start
-        self._greeted = 0
-        self._hello = False
-        self._sayings = []
-        self._flight = None  # what the report not yet acknowledged was
-        self._told = False  # the broker acknowledged that we are on trial
+        self._voice = voice.Voice()
         self._well = False
         self._ticked = False  # the application has come as far as its loop
         self._since = None  # ticks of the application's start
@@ -98,7 +93,7 @@ class Agent:
         if self.state["trial"]:
             self._roll_back("unhealthy", why)
             self.restart("unhealthy")
-        self._say(state.IDLE, "unhealthy", why)
+        self._voice.say(state.IDLE, "unhealthy", why)
 
     def restart(self, why):
         """Leave the broker in an orderly way and restart the board; does not return."""
@@ -121,7 +116,7 @@ class Agent:
 
     def _look(self):
         if self._until(self.link.up, self.device["connect_s"] * 1000):
-            self._until(lambda: self._pending, self.device["desired_s"] * 1000)
+            self._until(lambda: self._heard, self.device["desired_s"] * 1000)
         pause = _RETRY_S
         while self._pending or not self.state["active"]:
             if not self._until(lambda: self._pending, 1000):
@@ -150,7 +145,7 @@ class Agent:
             hal.log("refused:", e.reason, e.detail)
             if e.reason == "download_failed":
                 self._skip = desired["seq"]
-                self._say(state.REFUSED, e.reason, e.detail, desired["release"])
+                self._voice.say(state.REFUSED, e.reason, e.detail, desired["release"])
                 return False
             state.refuse(self.state, desired, e.reason, e.detail)
             self._save()
@@ -179,7 +174,8 @@ class Agent:
         raw = self.link.poll()
         if raw is not None:
             self._hear(raw)
-        self._speak()
+        if self._voice.speak(self):
+            self._save()
 
     def _hear(self, raw):
         mark = hashlib.sha256(raw).digest()
@@ -191,7 +187,7 @@ class Agent:
         except RefusedError as e:
             # Not kept in flash: whoever can reach the topic could wear it out.
             hal.log("desired state refused:", e.reason, e.detail)
-            self._say(state.REFUSED, e.reason, e.detail)
+            self._voice.say(state.REFUSED, e.reason, e.detail)
         app.forget("notice", "verify", "field", "trust")
 
     def _judge(self, raw):
@@ -208,51 +204,12 @@ class Agent:
         elif verdict == notice.INSTALL and desired["seq"] != self._skip:
             self._pending = desired
 
-    def _speak(self):
-        if self.link.greeted != self._greeted:
-            self._greeted = self.link.greeted
-            self._flight = None
-            self._hello = True
-        if not self.link.quiet():
-            return
-        if self._flight is not None:
-            self._acknowledged()
-        box = self.state["outbox"]
-        if box:
-            self._send(box, box["state"], box["reason"], box["detail"], box["release"])
-        elif self._sayings:
-            self._send(self._sayings[0], *self._sayings[0])
-        elif self._hello:
-            active = self.state["active"]
-            release = self.state[active]["release"] if active else ""
-            what = state.TRIAL if self.state["trial"] else state.IDLE
-            self._send(what, what, "", "", release)
-
-    def _send(self, flight, what, reason, detail, release):
-        from ota import report
-
-        self._flight = flight
-        self.link.publish("report", report.compose(self, what, reason, detail, release))
-
-    def _acknowledged(self):
-        flight, self._flight = self._flight, None
-        if flight is self.state["outbox"]:
-            self.state["outbox"] = None
-            self._save()
-            # The outcome said everything that a greeting says, and stays the last word.
-            self._hello = self.state["trial"] is not None
-        elif self._sayings and flight is self._sayings[0]:
-            self._sayings.pop(0)
-        elif flight in (state.TRIAL, state.IDLE):
-            self._hello = False
-            self._told = flight == state.TRIAL
-
     def _settle(self):
         if self._unsaved_since is not None and self._age(self._unsaved_since) > _SAVE_AGAIN_MS:
             self._save()
         if self.state["trial"]:
             ran = self._since is not None and self._age(self._since)
-            if self._well or (self._told and ran >= self.device["confirm_after_s"] * 1000):
+            if self._well or (self._voice.told and ran >= self.device["confirm_after_s"] * 1000):
                 state.confirm(self.state)
                 self._save()
                 hal.log("confirmed", self.state[self.state["active"]]["version"])
@@ -273,22 +230,18 @@ class Agent:
             self.state["crashes"] = 0
         self.state["crashes"] += 1
         self._save()
-        self._say(state.IDLE, "crashed", detail)
+        self._voice.say(state.IDLE, "crashed", detail)
         doubled = self.device["crash_pause_s"] * 2 ** min(self.state["crashes"] - 1, 6)
         pause = min(doubled, _PAUSE_LIMIT_S)
         hal.log("the application crashed, next start in", pause, "s")
         self._until(lambda: self._pending, pause * 1000)
         self.restart("crash")
 
-    def _say(self, what, reason="", detail="", release=""):
-        if len(self._sayings) < _SAYINGS:
-            self._sayings.append((what, reason, detail, release))
-
     def _announce(self, what, desired):
         hal.log(what)
-        self._say(what, "", "", desired["release"])
+        self._voice.say(what, "", "", desired["release"])
         if self.link.up():
-            self._until(lambda: not self._sayings, _ANNOUNCE_MS)
+            self._until(self._voice.silent, _ANNOUNCE_MS)
 
     def _until(self, done, limit_ms):
         start = hal.ticks_ms()
@@ -312,10 +265,3 @@ class Agent:
 
     def _age(self, start):
         return hal.ticks_diff(hal.ticks_ms(), start)
-
-
-def run_alone(root=""):
-    """Start the active slot without an agent: the device's identity cannot be read."""
-    kept, _ = state.load(root + "/kiln")
-    if kept["active"] and slots.startable(root, kept["active"]):
-        app.start(slots.path(root, kept["active"]))

@@ -15,6 +15,15 @@ def start(folder):
     __import__("main")
 
 
+def start_alone(root=""):
+    """Start the active slot without an agent: the device's identity cannot be read."""
+    from ota import slots, state
+
+    kept, _ = state.load(root + "/kiln")
+    if kept["active"] and slots.startable(root, kept["active"]):
+        start(slots.path(root, kept["active"]))
+
+
 def explain(error, folder):
     """`ValueError: why (file.py:12)`: the exception and where it was raised, in the slot."""
     text = _trace(error)
