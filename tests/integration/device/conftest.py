@@ -1,195 +1,24 @@
-"""A real broker, a small HTTP server and a board, for whole lives of a device."""
+"""A board between a real broker and a small HTTP server, for whole lives of a device."""
 
 import json
-import re
-import socket
+import shutil
+import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from device.virtual import flash as flashing, launch
 from tests.fakes.releases import FakeRelease, sign_desired
 from tests.fakes.signing import trust
+from tests.integration.device.apps import app
+from tests.integration.device.parts import TOKEN, Broker, Store, until
 
-TOKEN = "device-token-of-d1"
-SERVICE = ("service", "service-password")
-MOSQUITTO = "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], Any], *, timeout_s: float = 8, what: str = "") -> Any:
-    """Wait for a true value and return it."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
-
-
-class Broker:
-    """Mosquitto with passwords and topic rights as docs/ota.md wants them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.reports: list[dict[str, Any]] = []
-        self.alive: list[str] = []
-        passwords = folder / "passwords"
-        passwords.touch(mode=0o600)
-        for user, password in (("d1", TOKEN), ("d2", "other"), SERVICE):
-            command = ["mosquitto_passwd", "-b", str(passwords), user, password]
-            subprocess.run(command, check=True, capture_output=True)
-        acl = folder / "acl"
-        acl.write_text(
-            "user service\ntopic readwrite kiln/v1/#\n\n"
-            "pattern read kiln/v1/%u/desired\npattern write kiln/v1/%u/report\n"
-            "pattern write kiln/v1/%u/alive\n"
-        )
-        acl.chmod(0o600)
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous false\nuser root\n"
-            f"password_file {passwords}\nacl_file {acl}\n"
-            f"persistence true\npersistence_location {folder}/\n"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="service")
-        self._client.username_pw_set(*SERVICE)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe("kiln/v1/+/+", 1)
-        self._client.on_message = self._on_message
-        self.start()
-        self._client.connect("127.0.0.1", self.port)
-        self._client.loop_start()
-        until(self._client.is_connected, what="the test's own connection")
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(self._open, what="mosquitto")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-        self.stop()
-
-    def connected(self) -> bool:
-        return self._client.is_connected()
-
-    def desire(self, jws: bytes, *, device: str = "d1") -> None:
-        info = self._client.publish(f"kiln/v1/{device}/desired", jws, qos=1, retain=True)
-        info.wait_for_publish(5)
-
-    def reported(self, state: str, reason: str = "", **fields: Any) -> dict[str, Any]:
-        """Wait for such a report."""
-
-        def find() -> dict[str, Any] | None:
-            for report in list(self.reports):
-                same = report["state"] == state and report["reason"] == reason
-                if same and all(report[name] == value for name, value in fields.items()):
-                    return report
-            return None
-
-        try:
-            found: dict[str, Any] = until(find)
-        except AssertionError:
-            seen = [(r["state"], r["reason"], r["detail"], r["seq"]) for r in self.reports]
-            raise AssertionError(f"no report {state} {reason} {fields} in {seen}") from None
-        return found
-
-    def _open(self) -> bool:
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        if message.topic == "kiln/v1/d1/report":
-            if len(message.payload) > 1024:
-                raise ValueError("report over 1,024 bytes")
-            self.reports.append(json.loads(message.payload))
-        elif message.topic == "kiln/v1/d1/alive":
-            self.alive.append(message.payload.decode())
-
-
-class Store:
-    """The service's side of a download. `rude` may spoil an answer; `requests` are Range headers."""
-
-    def __init__(self) -> None:
-        self.bundles: dict[str, bytes] = {}
-        self.requests: list[str] = []
-        self.rude: Callable[[BaseHTTPRequestHandler, bytes], bool] | None = None
-        store = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                store.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def add(self, release: FakeRelease) -> FakeRelease:
-        self.bundles[release.digest] = release.bundle
-        return release
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        self.requests.append(request.headers.get("Range", ""))
-        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/bundle", request.path)
-        known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        body = self.bundles.get(found[1]) if found and known else None
-        if body is None or request.headers.get("X-Kiln-Device") != "d1":
-            self._plain(request, 404 if known else 401)
-            return
-        if self.rude is not None and self.rude(request, body):
-            return
-        start = 0
-        if span := request.headers.get("Range"):
-            start = int(span.removeprefix("bytes=").removesuffix("-"))
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        request.wfile.write(body[start:])
-
-    def _plain(self, request: BaseHTTPRequestHandler, status: int) -> None:
-        request.send_response(status)
-        request.send_header("Content-Length", "3")
-        request.end_headers()
-        request.wfile.write(b"no\n")
+FIRST = app("5.0.0")
 
 
 class Board:
@@ -214,13 +43,16 @@ class Board:
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
         self._running = False
+        self._cut, self._torn = 0, False
 
     def make(self, **options: Any) -> None:
         options = {"size_bytes": 1 << 19, **options}
         flashing.make(self.flash, device=self.device, trust=trust(), **options)
 
-    def switch_on(self) -> None:
+    def switch_on(self, *, cut: int = 0, torn: bool = False) -> None:
+        """Power on; the power fails once, at flash operation `cut`, and comes back."""
         self._running = True
+        self._cut, self._torn = cut, torn
         ready = threading.Event()
         # The process dies with the thread that starts it, so that thread is the one that waits.
         self._thread = threading.Thread(target=self._live, args=(ready,))
@@ -255,12 +87,16 @@ class Board:
 
     def _live(self, ready: threading.Event) -> None:
         while self._running:
-            with launch.start(self.flash, heapsize=self.heapsize, output=subprocess.PIPE) as process:
+            cut, self._cut = self._cut, 0
+            options = {"heapsize": self.heapsize, "cut": cut, "torn": self._torn}
+            with launch.start(self.flash, output=subprocess.PIPE, **options) as process:
                 self._process = process
                 ready.set()
                 if process.stdout is not None:
                     self.lines.extend(line.rstrip("\n") for line in process.stdout)
-            if process.returncode != launch.RESET_EXIT:
+            if cut and process.returncode == -signal.SIGKILL:
+                self.lines.append("[power cut]")
+            elif process.returncode != launch.RESET_EXIT:
                 self.lines.append(f"[ended with {process.returncode}]")
                 return
 
@@ -298,3 +134,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Broker and store of all tests here, and a board that took FIRST under seq 1."""
+    made = Bench(tmp_path_factory.mktemp("bench"))
+    made.board.make()
+    made.board.switch_on()
+    made.desire(FIRST, seq=1)
+    made.broker.reported("confirmed", release=FIRST.digest)
+    until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    made.board.switch_off()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(shared: Bench, tmp_path: Path) -> Iterator[Bench]:
+    """A board of its own that runs FIRST, confirmed under seq 1."""
+    shared.reset()
+    board = Board(tmp_path, shared.broker, shared.store)
+    shutil.copy(shared.board.flash, board.flash)
+    bench = copy(shared)
+    bench.board = board
+    board.switch_on()
+    board.printed("app 5.0.0")
+    yield bench
+    board.close()

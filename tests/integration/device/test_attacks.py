@@ -1,69 +1,20 @@
 """What a device refuses: the old release goes on, the reason is reported, no slot is switched."""
 
-import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator
-from copy import copy
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import director_key, foreign_key, release_key
 from tests.integration.device.apps import LOOP, app, files_of
-from tests.integration.device.conftest import Bench, Board, until
+from tests.integration.device.conftest import FIRST, Bench
+from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
+from tests.integration.device.parts import until
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
-GOOD = app("5.0.0")
-NEXT = app("6.0.0")
 FILES = files_of("6.0.0")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Broker and store of all tests here, and a board that took GOOD under seq 1."""
-    made = Bench(tmp_path_factory.mktemp("bench"))
-    made.board.make()
-    made.board.switch_on()
-    made.desire(GOOD, seq=1)
-    made.broker.reported("confirmed", release=GOOD.digest)
-    until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
-    made.board.switch_off()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def running(shared: Bench, tmp_path: Path) -> Iterator[Bench]:
-    """A board of its own that runs GOOD, confirmed under seq 1."""
-    shared.reset()
-    board = Board(tmp_path, shared.broker, shared.store)
-    shutil.copy(shared.board.flash, board.flash)
-    bench = copy(shared)
-    bench.board = board
-    board.switch_on()
-    board.printed("app 5.0.0")
-    yield bench
-    board.close()
-
-
-def refuses(bench: Bench, reason: str, **fields: Any) -> dict[str, Any]:
-    report = bench.broker.reported("refused", reason, **fields)
-    assert report["running"] == GOOD.digest
-    assert report["slot"] == "a"
-    kept = bench.board.state()
-    assert (kept["active"], kept["a"]["release"]) == ("a", GOOD.digest)
-    return report
-
-
-def still_takes_the_next(bench: Bench, *, seq: int = 9) -> None:
-    bench.store.rude = None
-    bench.desire(NEXT, seq=seq)
-    bench.broker.reported("confirmed", release=NEXT.digest)
 
 
 def swapped() -> FakeRelease:
@@ -152,81 +103,6 @@ def test_a8_another_release_under_the_ordered_name_is_refused(running: Bench) ->
     refuses(running, "wrong_release")
 
 
-def drop_after(count: int, *, times: int) -> Callable[[BaseHTTPRequestHandler, bytes], bool]:
-    """Send `count` bytes of the answer and hang up, `times` times."""
-    left = [times]
-
-    def rude(request: BaseHTTPRequestHandler, body: bytes) -> bool:
-        if not left[0]:
-            return False
-        left[0] -= 1
-        span = request.headers.get("Range", "bytes=0-")
-        start = int(span.removeprefix("bytes=").removesuffix("-"))
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        request.wfile.write(body[start : start + count])
-        request.wfile.flush()
-        request.connection.shutdown(socket.SHUT_RDWR)
-        request.close_connection = True
-        return True
-
-    return rude
-
-
-@pytest.mark.parametrize("count", [0, 3, 900, 2000])
-def test_a_dropped_download_is_taken_up_where_it_broke(running: Bench, count: int) -> None:
-    running.store.requests.clear()
-    running.store.rude = drop_after(count, times=2)
-
-    running.desire(NEXT, seq=2)
-
-    running.broker.reported("confirmed", release=NEXT.digest)
-    resumed = [span for span in running.store.requests if span]
-    assert len(running.store.requests) == 3
-    assert len(resumed) == (2 if count else 0)
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Callable[..., bool]:
-    def rude(request: BaseHTTPRequestHandler, _: bytes) -> bool:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(body)
-        request.close_connection = True
-        return True
-
-    return rude
-
-
-LIES: dict[str, tuple[Callable[..., bool], str]] = {
-    "a9-bigger": (answer(200, Content_Length=str(1 << 40)), "too_large"),
-    "a9-one-more": (answer(200, Content_Length=str(len(NEXT.bundle) + 1)), "too_large"),
-    "a9-smaller": (answer(200, b"KILN1\n", Content_Length="6"), "download_failed"),
-    "a9-absent": (answer(200, b"KILN1\n"), "download_failed"),
-    "a9-chunked": (answer(200, b"0\r\n\r\n", Transfer_Encoding="chunked"), "download_failed"),
-    "a9-endless-header": (answer(200, b"", X="y" * 100_000), "download_failed"),
-    "a13-redirect": (answer(302, Location="http://127.0.0.1:1/", Content_Length="0"), "download_failed"),
-    "not-found": (answer(404, b"no\n", Content_Length="3"), "download_failed"),
-    "partial-unasked": (answer(206, Content_Length="10", Content_Range="bytes 5-"), "download_failed"),
-}
-
-
-@pytest.mark.parametrize("lie", list(LIES))
-def test_a_lying_server_is_refused(running: Bench, lie: str) -> None:
-    running.store.rude, reason = LIES[lie]
-
-    running.desire(NEXT, seq=2)
-
-    refuses(running, reason, release=NEXT.digest)
-    running.board.printed("app 5.0.0", times=2)
-    running.store.rude = None
-    still_takes_the_next(running, seq=3)
-
-
 def test_a12_an_application_goes_on_without_a_broker_and_catches_up(running: Bench) -> None:
     running.broker.stop()
     time.sleep(0.3)
@@ -259,6 +135,26 @@ def test_a22_a_device_shows_when_it_is_gone(running: Bench) -> None:
     until(lambda: running.broker.alive[-1] == "0", what="the last will")
 
 
+@pytest.mark.parametrize(("cut", "torn"), [(3, True), (20, False), (35, False), (50, True)])
+def test_a_real_power_cut_during_an_update_only_delays_it(running: Bench, cut: int, torn: bool) -> None:
+    running.board.switch_off()
+    running.desire(NEXT, seq=2)
+
+    running.board.switch_on(cut=cut, torn=torn)
+
+    running.board.printed("[power cut]")
+    running.broker.reported("confirmed", release=NEXT.digest)
+
+
+def test_a_board_that_lost_its_identity_still_runs_its_application(running: Bench) -> None:
+    running.board.switch_off()
+    running.board.spoil("kiln/device.json")
+
+    running.board.switch_on()
+
+    running.board.printed("app 5.0.0", times=2)
+
+
 def test_a26_a_lost_active_slot_falls_back_and_heals(running: Bench) -> None:
     running.desire(NEXT, seq=2)
     running.broker.reported("confirmed", release=NEXT.digest)
@@ -269,7 +165,7 @@ def test_a26_a_lost_active_slot_falls_back_and_heals(running: Bench) -> None:
     running.board.switch_on()
 
     # The order still stands, so the same release is fetched again.
-    assert running.broker.reported("downloading")["running"] == GOOD.digest
+    assert running.broker.reported("downloading")["running"] == FIRST.digest
     running.broker.reported("confirmed", release=NEXT.digest)
 
 
@@ -283,5 +179,5 @@ def test_a26_a_lost_active_slot_falls_back_without_a_server(running: Bench) -> N
 
     running.board.switch_on()
 
-    assert running.broker.reported("refused", "download_failed")["running"] == GOOD.digest
+    assert running.broker.reported("refused", "download_failed")["running"] == FIRST.digest
     running.board.printed("app 5.0.0", times=2)

@@ -1,0 +1,74 @@
+"""Downloads that break, and servers that lie: A9, A13."""
+
+import socket
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from tests.integration.device.conftest import Bench
+from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+
+
+def drop_after(count: int, *, times: int) -> Callable[[BaseHTTPRequestHandler, bytes], bool]:
+    """Send `count` bytes of the answer and hang up, `times` times."""
+    left = [times]
+
+    def rude(request: BaseHTTPRequestHandler, body: bytes) -> bool:
+        if not left[0]:
+            return False
+        left[0] -= 1
+        span = request.headers.get("Range", "bytes=0-")
+        start = int(span.removeprefix("bytes=").removesuffix("-"))
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        request.send_header("Content-Length", str(len(body) - start))
+        request.end_headers()
+        request.wfile.write(body[start : start + count])
+        request.wfile.flush()
+        request.connection.shutdown(socket.SHUT_RDWR)
+        request.close_connection = True
+        return True
+
+    return rude
+
+
+@pytest.mark.parametrize("count", [0, 3, 900, 2000])
+def test_a_dropped_download_is_taken_up_where_it_broke(running: Bench, count: int) -> None:
+    running.store.requests.clear()
+    running.store.rude = drop_after(count, times=2)
+
+    running.desire(NEXT, seq=2)
+
+    running.broker.reported("confirmed", release=NEXT.digest)
+    resumed = [span for span in running.store.requests if span]
+    assert len(running.store.requests) == 3
+    assert len(resumed) == (2 if count else 0)
+
+
+LIES: dict[str, tuple[Callable[..., bool], str]] = {
+    "a9-bigger": (answer(200, Content_Length=str(1 << 40)), "too_large"),
+    "a9-one-more": (answer(200, Content_Length=str(len(NEXT.bundle) + 1)), "too_large"),
+    "a9-smaller": (answer(200, b"KILN1\n", Content_Length="6"), "download_failed"),
+    "a9-absent": (answer(200, b"KILN1\n"), "download_failed"),
+    "a9-chunked": (answer(200, b"0\r\n\r\n", Transfer_Encoding="chunked"), "download_failed"),
+    "a9-endless-header": (answer(200, b"", X="y" * 100_000), "download_failed"),
+    "a13-redirect": (answer(302, Location="http://127.0.0.1:1/", Content_Length="0"), "download_failed"),
+    "not-found": (answer(404, b"no\n", Content_Length="3"), "download_failed"),
+    "partial-unasked": (answer(206, Content_Length="10", Content_Range="bytes 5-"), "download_failed"),
+}
+
+
+@pytest.mark.parametrize("lie", list(LIES))
+def test_a_lying_server_is_refused(running: Bench, lie: str) -> None:
+    running.store.rude, reason = LIES[lie]
+
+    running.desire(NEXT, seq=2)
+
+    refuses(running, reason, release=NEXT.digest)
+    running.board.printed("app 5.0.0", times=2)
+    running.store.rude = None
+    still_takes_the_next(running, seq=3)
