@@ -97,7 +97,7 @@ class Fleet(Protocol):
         """
 
     def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
-        """Keep what a device said. Raises: NotFoundError."""
+        """Keep what a device said; an outcome outlasts the `idle` of a later start. Raises: NotFoundError."""
 
     def reports(self, name: DeviceId, *, limit: int = 50) -> list[tuple[datetime.datetime, Report]]:
         """Newest first."""

@@ -75,9 +75,13 @@ class DatabaseFleet:
     def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
         text = json.dumps(_plain(report))
         with self._engine.begin() as connection:
-            update = devices.update().where(devices.c.id == name).values(report=text, seen_at=now.timestamp())
-            if connection.execute(update).rowcount == 0:
+            mine = devices.c.id == name
+            # Written first, so that two reports of one device follow each other.
+            if connection.execute(devices.update().where(mine).values(seen_at=now.timestamp())).rowcount == 0:
                 raise NotFoundError(f"no device {name[:80]!r}")
+            before = connection.execute(sa.select(devices.c.report).where(mine)).scalar()
+            shown = report.after(_report(before) if before else None)
+            connection.execute(devices.update().where(mine).values(report=json.dumps(_plain(shown))))
             connection.execute(reports.insert().values(device=name, at=now.timestamp(), report=text))
             newest = sa.select(reports.c.id).where(reports.c.device == name).order_by(reports.c.id.desc())
             oldest_kept = connection.execute(newest.offset(MAX_REPORTS).limit(1)).scalar()

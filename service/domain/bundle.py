@@ -51,6 +51,8 @@ def file(path: str, content: bytes) -> File:
 def index(files: Iterable[File]) -> Index:
     """Raises: BadInputError for a bad path, TooLargeError over the limits."""
     ordered = sorted(files, key=lambda each: each.path.encode())
+    if not {"main.py", "main.mpy"} & {each.path for each in ordered}:
+        raise BadInputError("there is no main.py at the top of the source folder: a board would have nothing to start")
     if said := complaint(each.path for each in ordered):
         raise BadInputError(said)
     lines = "".join(f"{each.digest} {len(each.content)} {each.path}\n" for each in ordered).encode()

@@ -1,5 +1,6 @@
 """A device: one unit with an identity, and what it last said of itself."""
 
+import dataclasses
 import datetime
 import enum
 import json
@@ -82,6 +83,16 @@ class Report:
             return cls(state=DeviceState(value.get("state")), **fields)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"not a report: {error}") from error
+
+    def after(self, previous: "Report | None") -> "Report":
+        """What to show of the device from now on.
+
+        A device that comes back says `idle`; what its last order led to stays worth knowing until the next one.
+        """
+        if self.state is not DeviceState.IDLE or previous is None or previous.seq > self.seq:
+            return self
+        kept = {name: getattr(previous, name) for name in ("state", "reason", "detail", "release")}
+        return dataclasses.replace(self, **kept)
 
 
 def _text(value: dict[str, Any], name: str, limit: int) -> str:

@@ -244,6 +244,23 @@ def test_a_withdrawn_device_leaves_nothing_behind(fleet: DatabaseFleet) -> None:
     fleet.add_device(device())
 
 
+def test_an_outcome_outlasts_the_idle_of_a_later_start(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+    rolled_back = Report(state=DeviceState.ROLLED_BACK, reason="import_error", release="b" * 64, seq=3, boots=1)
+
+    fleet.report(DeviceId("d1"), rolled_back, now=NOW)
+    fleet.report(DeviceId("d1"), Report(state=DeviceState.IDLE, seq=3, boots=2), now=NOW)
+    shown = fleet.device(DeviceId("d1")).report
+    fleet.report(DeviceId("d1"), Report(state=DeviceState.DOWNLOADING, seq=4), now=NOW)
+    later = fleet.device(DeviceId("d1")).report
+
+    assert shown is not None
+    assert (shown.state, shown.reason, shown.boots) == (DeviceState.ROLLED_BACK, "import_error", 2)
+    assert fleet.reports(DeviceId("d1"))[1][1].state is DeviceState.IDLE
+    assert later is not None
+    assert later.state is DeviceState.DOWNLOADING
+
+
 def test_reports_are_kept_newest_first_and_not_for_ever(fleet: DatabaseFleet) -> None:
     fleet.add_device(device())
     for number in range(MAX_REPORTS + 5):

@@ -8,6 +8,13 @@ from service.domain.errors import BadInputError, TooLargeError
 
 FILES = [bundle.file("main.py", b"print(1)\n"), bundle.file("lib/net.mpy", b"M\x06\x00\x1f")]
 
+MAIN = FILES[0]
+
+
+def test_files_without_a_main_are_refused() -> None:
+    with pytest.raises(BadInputError, match=r"no main\.py"):
+        bundle.index([bundle.file("lib/main.py", b"")])
+
 
 def test_an_index_is_sorted_by_the_bytes_of_its_paths() -> None:
     index = bundle.index(FILES)
@@ -37,24 +44,24 @@ def test_the_order_of_files_does_not_change_a_bundle() -> None:
 )
 def test_a_path_that_a_board_cannot_hold_is_refused_by_name(path: str) -> None:
     with pytest.raises(BadInputError, match="path"):
-        bundle.index([bundle.file(path, b"")])
+        bundle.index([MAIN, bundle.file(path, b"")])
 
 
 @pytest.mark.parametrize("path", ["boot.py", "BOOT.py", "boot.mpy", "ota/agent.mpy", "OTA/x", "ota", "ota.mpy"])
 def test_the_agents_own_files_are_refused(path: str) -> None:
     with pytest.raises(BadInputError, match="belongs to Kiln's agent"):
-        bundle.index([bundle.file(path, b"")])
+        bundle.index([MAIN, bundle.file(path, b"")])
 
 
 @pytest.mark.parametrize("paths", [("a", "A"), ("lib", "lib/x"), ("x/Y.py", "x/y.py"), ("A/b", "a")])
 def test_paths_that_collide_on_some_file_system_are_refused(paths: tuple[str, ...]) -> None:
     with pytest.raises(BadInputError):
-        bundle.index([bundle.file(path, b"") for path in paths])
+        bundle.index([MAIN, *(bundle.file(path, b"") for path in paths)])
 
 
 def test_too_many_files_are_refused() -> None:
     with pytest.raises(TooLargeError, match="at most 512"):
-        bundle.index([bundle.file(f"f{number}", b"") for number in range(513)])
+        bundle.index([MAIN, *(bundle.file(f"f{number}", b"") for number in range(512))])
 
 
 def test_a_statement_over_its_limit_is_refused() -> None:

@@ -180,7 +180,9 @@ def test_outputs_that_are_not_the_uploaded_bytes_are_never_signed(world: World) 
 def test_files_that_no_board_may_be_given_stop_the_release(world: World, path: str) -> None:
     build = world.push("one")
     for job in planned(world, build):
-        publish.collect(JobId(job.id), world.upload(job.id, {path: b""}), builds=world.builds, objects=world.objects)
+        publish.collect(
+            JobId(job.id), world.upload(job.id, {**FILES, path: b""}), builds=world.builds, objects=world.objects
+        )
 
     with pytest.raises(BadInputError):
         publish_again(world, build)
