@@ -25,18 +25,9 @@ class Reply:
         return json.loads(self.body)
 
 
-async def ask(
-    app: ASGIApp,
-    method: str,
-    target: str,
-    *,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    body: bytes | Iterable[bytes] = b"",
-) -> Reply:
-    """Fails when the application raises, or does not answer exactly once."""
+def _scope(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     path, _, query = target.partition("?")
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    scope = {
+    return {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -50,6 +41,18 @@ async def ask(
         "server": ("kiln.example", 80),
         "client": ("192.0.2.1", 50000),
     }
+
+
+async def ask(
+    app: ASGIApp,
+    method: str,
+    target: str,
+    *,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    body: bytes | Iterable[bytes] = b"",
+) -> Reply:
+    """Fails when the application raises, or does not answer exactly once."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
     pieces = iter([body] if isinstance(body, bytes) else body)
     sent: list[Message] = []
     read = 0
@@ -69,7 +72,7 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    await app(_scope(method, target, pairs), receive, send)
     starts = [message for message in sent if message["type"] == "http.response.start"]
     assert len(starts) == 1
     return Reply(

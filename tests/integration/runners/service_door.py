@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
 @dataclass
 class Door:
     """State that outlives the server, as files do."""
@@ -54,11 +59,7 @@ class Door:
                 self.end_headers()
                 self.wfile.write(content)
 
-        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        server = Server(("127.0.0.1", self.port), Handler)
+        server = _Server(("127.0.0.1", self.port), Handler)
         self.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

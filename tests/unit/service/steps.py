@@ -1,0 +1,82 @@
+"""The verbs with the surroundings of conftest, in the order of a build."""
+
+import base64
+import json
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+from runners.contract.job import Job, Limits
+from service.domain.build import BuildId, JobId
+from service.flows import announce, enrol, plan, publish, source
+from tests.fakes.broker import MemoryAccounts
+from tests.unit.service.conftest import BLINK, World
+
+FILES = {"main.py": b"print(1)\n", "net.mpy": b"M\x06\x00\x1f"}
+
+
+def planned(world: World, build: BuildId) -> list[Job]:
+    source.take_snapshot(build, builds=world.builds, sources=world.sources, objects=world.objects)
+    return plan.plan(
+        build,
+        builds=world.builds,
+        objects=world.objects,
+        catalogue=world.catalogue,
+        instance="kabc123",
+        limits=Limits(),
+        addresses=plan.Addresses(log=lambda job: f"http://kiln/log/{job}"),
+    )
+
+
+def published(world: World, delivery: str, ref: str = "refs/heads/main") -> BuildId:
+    build = world.push(delivery, ref)
+    for job in planned(world, build):
+        publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
+    publish_again(world, build)
+    return build
+
+
+def publish_again(world: World, build: BuildId) -> bool:
+    return publish.publish(
+        build,
+        builds=world.builds,
+        objects=world.objects,
+        keys=world.keys,
+        catalogue=world.catalogue,
+        clock=world.clock,
+    )
+
+
+def announced(world: World, build: BuildId) -> int:
+    return announce.announce(build, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+
+
+def enrolled(
+    world: World,
+    name: str = "d1",
+    board: str = "unix",
+    channel: str = "beta",
+    accounts: MemoryAccounts | None = None,
+) -> enrol.Enrolled:
+    return enrol.enrol(
+        enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
+        builds=world.builds,
+        fleet=world.fleet,
+        accounts=accounts or MemoryAccounts(),
+        keys=world.keys,
+        clock=world.clock,
+        catalogue=world.catalogue,
+        new_token=lambda: "t" * 43,
+    )
+
+
+def verified(world: World, role: str, token: str) -> dict[str, Any]:
+    """By PyJWT with the public key alone, as any other party would."""
+    public = world.keys.public(role)
+    key = RSAPublicNumbers(int(str(public["e"])), int(str(public["n"]), 16)).public_key()
+    assert json.loads(base64.urlsafe_b64decode(token.split(".", maxsplit=1)[0] + "==")) == {
+        "alg": "RS256",
+        "kid": public["kid"],
+    }
+    return dict(json.loads(jwt.PyJWS().decode(token, key, algorithms=["RS256"])))

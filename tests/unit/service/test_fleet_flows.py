@@ -1,0 +1,144 @@
+"""From a release to devices and back, over a database and objects in files."""
+
+import pytest
+
+from service.domain.build import JobId
+from service.domain.device import DeviceId, DeviceState
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.notice import MAX_NOTICE_BYTES
+from service.flows import announce, deliver, publish, track
+from tests.fakes.broker import MemoryAccounts, MemoryBroker
+from tests.unit.service.conftest import NOW, World
+from tests.unit.service.steps import FILES, announced, enrolled, planned, publish_again, published, verified
+
+
+def test_a_device_is_told_of_its_channels_newest_release_once(world: World) -> None:
+    enrolled(world)
+    enrolled(world, "other-board", board="rpi-pico-w")
+    enrolled(world, "other-channel", channel="stable")
+    build = published(world, "one")
+
+    assert announced(world, build) == 1
+    assert announced(world, build) == 0
+
+    device = world.fleet.device(DeviceId("d1"))
+    notice = world.fleet.unsent()[0]
+    desired = verified(world, "director", notice.payload.decode())
+    bundle = next(each for each in world.builds.bundles(build) if each.board == "unix")
+    assert len(notice.payload) <= MAX_NOTICE_BYTES
+    assert (desired["device"], desired["seq"], desired["release"]) == ("d1", 1, bundle.digest)
+    assert (desired["counter"], desired["size"]) == (1, bundle.size_bytes)
+    assert desired["expires"] > NOW.timestamp()
+    assert device.desired == bundle.digest
+
+
+def test_an_older_build_that_ends_later_is_not_announced(world: World) -> None:
+    enrolled(world)
+    old = world.push("old")
+    old_jobs = planned(world, old)
+    new = published(world, "new")
+    for job in old_jobs:
+        publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
+
+    assert announced(world, new) == 1
+    assert not publish_again(world, old)
+    assert announced(world, old) == 0
+    assert world.fleet.device(DeviceId("d1")).seq == 1
+
+
+def test_a_ref_without_a_channel_is_released_and_reaches_nobody(world: World) -> None:
+    enrolled(world)
+
+    build = published(world, "one", "refs/heads/topic")
+
+    release = world.builds.release(build)
+    assert release is not None
+    assert release.channel is None
+    assert announced(world, build) == 0
+
+
+def test_a_tag_feeds_the_channel_of_its_pattern(world: World) -> None:
+    build = published(world, "one", "refs/tags/v1.2.3")
+
+    release = world.builds.release(build)
+
+    assert release is not None
+    assert (release.version, release.channel) == ("1.2.3", "stable")
+
+
+def test_a_new_device_is_given_the_newest_release_at_once(world: World) -> None:
+    build = published(world, "one")
+
+    one = enrolled(world)
+
+    bundle = next(each for each in world.builds.bundles(build) if each.board == "unix")
+    assert world.fleet.device(one.device.id).desired == bundle.digest
+    assert set(one.trust) == {"release", "director"}
+    assert one.trust["release"] != one.trust["director"]
+    with pytest.raises(ConflictError):
+        enrolled(world)
+
+
+@pytest.mark.parametrize(
+    ("name", "board", "channel"), [("D 1", "unix", "beta"), ("d", "toaster", "beta"), ("d", "unix", "")]
+)
+def test_a_device_that_cannot_be_is_not_enrolled(world: World, name: str, board: str, channel: str) -> None:
+    with pytest.raises(BadInputError):
+        enrolled(world, name, board, channel)
+    assert world.fleet.devices() == []
+
+
+def test_the_outbox_reaches_the_broker_and_waits_while_it_is_away(world: World) -> None:
+    enrolled(world)
+    announced(world, published(world, "one"))
+    broker = MemoryBroker()
+
+    broker.is_away = True
+    with pytest.raises(broker.error):
+        deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
+    broker.is_away = False
+
+    assert deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock) == 1
+    assert deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock) == 0
+    assert list(broker.retained) == ["kiln/v1/d1/desired"]
+
+
+def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None:
+    enrolled(world)
+    announced(world, published(world, "one"))
+    first = verified(world, "director", world.fleet.unsent()[0].payload.decode())
+
+    world.clock.move(days=20)
+    early = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+    world.clock.move(days=20)
+    due = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+
+    second = verified(world, "director", world.fleet.unsent()[0].payload.decode())
+    assert (early, due) == (0, 1)
+    assert second["release"] == first["release"]
+    assert second["seq"] == first["seq"] + 1
+    assert second["expires"] - first["expires"] == 40 * 24 * 3600
+
+
+def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World) -> None:
+    accounts = MemoryAccounts()
+    accounts.is_away = True
+
+    with pytest.raises(accounts.error):
+        enrolled(world, accounts=accounts)
+
+    assert world.fleet.devices() == []
+    enrolled(world)
+
+
+def test_a_report_is_kept_for_its_device(world: World) -> None:
+    enrolled(world)
+
+    track.take_report("d1", b'{"v":1,"state":"confirmed"}', fleet=world.fleet, clock=world.clock)
+
+    kept = world.fleet.device(DeviceId("d1")).report
+    assert kept is not None
+    assert kept.state is DeviceState.CONFIRMED
+    for name in ("unknown", "#", ""):
+        with pytest.raises((NotFoundError, BadInputError)):
+            track.take_report(name, b'{"v":1,"state":"idle"}', fleet=world.fleet, clock=world.clock)
