@@ -33,6 +33,7 @@ QUICK = {"main.py": b"import a\n", "a.py": b"A = 1\n"}
 # Compiles for some seconds: time to be killed in.
 SLOW = {"main.py": b"", **{f"m{n}.py": b"".join(b"v%d = %d\n" % (k, k) for k in range(1000)) for n in range(400)}}
 READY_S, RESULT_S = 30.0, 60.0
+A_TENTH = 0.1  # of a core: SLOW lasts most of a minute then, however quick the machine is
 
 
 def until(true: Callable[[], object], *, within_s: float = READY_S) -> None:
@@ -87,7 +88,7 @@ class Farm:
     def _times_ready(self) -> int:
         return sum(each["event"] == "runner ready" for each in self.log)
 
-    def enqueue(self, files: dict[str, bytes]) -> tuple[Job, "WorkflowHandle[Any]"]:
+    def enqueue(self, files: dict[str, bytes], *, cpus: float = 1.0) -> tuple[Job, "WorkflowHandle[Any]"]:
         packed = artifacts.pack(files)
         job = Job(
             id=f"w-{uuid.uuid4().hex[:12]}",
@@ -97,6 +98,7 @@ class Farm:
             source=Blob(url=f"{self.door.address}/source", digest=sha256(packed), size_bytes=len(packed)),
             uploads={FILES_ARTIFACT: f"{self.door.address}/up?sig=1"},
             log_url=f"{self.door.address}/log?sig=1",
+            limits=Limits(cpus=cpus),
         )
         self.door.blobs["/source"] = packed
         if self.client is None:
@@ -183,7 +185,7 @@ def test_orphans_of_a_dead_runner_are_swept(farm: Farm) -> None:
 
 def test_a_cancelled_job_is_stopped(farm: Farm) -> None:
     farm.start()
-    job, _ = farm.enqueue(SLOW)
+    job, _ = farm.enqueue(SLOW, cpus=A_TENTH)
     until(lambda: farm.is_building(job))
     assert farm.client is not None
 
@@ -196,7 +198,7 @@ def test_a_cancelled_job_is_stopped(farm: Farm) -> None:
 
 def test_a_runner_told_to_stop_hands_its_jobs_back(farm: Farm) -> None:
     first = farm.start()
-    job, _ = farm.enqueue(SLOW)
+    job, _ = farm.enqueue(SLOW, cpus=A_TENTH)
     until(lambda: farm.is_building(job))
     began = time.monotonic()
     first.send_signal(signal.SIGTERM)
