@@ -28,7 +28,7 @@ logger = logging.getLogger("kiln.runner")
 
 APPLICATION = "kiln"  # of service and runners alike: they share one engine
 VERSION = "1"  # a constant: DBOS would hash the code, and leave jobs in flight behind at every upgrade
-POLL_S = 0.1
+POLL_S = 0.05
 TRIES = 3  # of a job whose outcome is ERROR, that is: our trouble
 RETRY_AFTER_S = (2.0, 10.0)
 RECOVERIES = 20  # a job that takes its runner down more often than this is given up
