@@ -34,6 +34,7 @@ CONTROL = "control"  # the queue of builds
 RECEIVE = "receive"  # the workflow that starts the builds of deliveries which came together, and its queue
 # While hundreds of deliveries come in each second their builds may wait; the door must not wait for them.
 RECEIVES_A_SECOND = 10
+RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
@@ -129,7 +130,7 @@ def launch(parts: Parts, starter: Starter, *, observe: Observer) -> None:
         RECEIVE,
         worker_concurrency=1,
         limiter={"limit": RECEIVES_A_SECOND, "period": 1.0},
-        polling_interval_sec=POLL_S,
+        polling_interval_sec=RECEIVE_POLL_S,
         on_conflict="always_update",
     )
 
