@@ -190,7 +190,8 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
 def inputs(lock: pathlib.Path) -> str:
     """A digest of everything that decides what there is to do."""
     digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
-    images = (each for each in (ROOT / "build-images").rglob("*") if each.is_file())
+    found = (ROOT / "build-images").rglob("*")
+    images = (each for each in found if each.is_file() and "__pycache__" not in each.parts)
     for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images]):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
