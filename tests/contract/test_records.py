@@ -37,10 +37,11 @@ def started() -> list[BuildId]:
 
 
 @pytest.fixture
-def builds(engine: sa.Engine, started: list[BuildId]) -> DatabaseBuilds:
+def builds(engine: sa.Engine, started: list[BuildId]) -> Iterator[DatabaseBuilds]:
     records = DatabaseBuilds(engine, start=lambda _connection, made: started.extend(made))
     records.add_repository(BLINK)
-    return records
+    yield records
+    records.close()
 
 
 @pytest.fixture
@@ -107,8 +108,10 @@ def test_deliveries_whose_workflow_cannot_start_are_not_recorded(engine: sa.Engi
     def fail(_connection: sa.Connection, made: Sequence[BuildId]) -> None:
         raise RuntimeError(made)
 
+    failing = DatabaseBuilds(engine, start=fail)
     with pytest.raises(RuntimeError):
-        DatabaseBuilds(engine, start=fail).accept([push("a")], now=NOW)
+        failing.accept([push("a")], now=NOW)
+    failing.close()
 
     assert builds.builds() == []
     assert builds.accept([push("a")], now=NOW)[0][1]

@@ -34,7 +34,9 @@ class Chain:
         self.repository.install_hook(f"{self.kiln.url}/hooks/local/demo/blink", SECRET)
         engine = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
         record = Record(forge=Forge.LOCAL, path="demo/blink", url=self.repository.url, secret=SECRET)
-        DatabaseBuilds(engine, start=lambda _connection, _build: None).add_repository(record)
+        builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
+        builds.add_repository(record)
+        builds.close()
         engine.dispose()
         self._pushes = 0
 

@@ -91,4 +91,5 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         keys=keys,
         sources=FolderSources({"kiln.toml": MANIFEST.encode(), "main.py": b"print(1)\n"}),
     )
+    builds.close()
     engine.dispose()
