@@ -147,7 +147,7 @@ class Repository:
 
     def push(self) -> str:
         """What the hook said, as git shows it to who pushes."""
-        return self._git("push", "--quiet", "origin", "main", both=True)
+        return self._git("push", "--quiet", "--set-upstream", "origin", "main", both=True)
 
     def _git(self, *arguments: str, where: pathlib.Path | None = None, both: bool = False) -> str:
         done = subprocess.run(
