@@ -28,6 +28,10 @@ SOCKET = "/var/run/docker.sock"
 BASE, IMAGE = "kiln/base:bookworm", "kiln/micropython:current"
 OLDEST_PYTHON = (3, 11)
 COMMAND_TIMEOUT_S = 900
+PID_FILES = (
+    (pathlib.Path("/var/run/docker.pid"), "dockerd"),
+    (pathlib.Path("/var/run/docker/containerd/containerd.pid"), "containerd"),
+)
 ENGINE_STARTS_S = 60  # how long a container engine may take to answer
 ENGINE_TIMEOUT_S = 5  # of one question to it
 WHY = {
@@ -134,6 +138,7 @@ def start_engine() -> None:
         say("starting Docker Engine by systemd")
         run("systemctl", "start", "docker", doing="starting Docker Engine")
     else:
+        forget_dead_engine()
         log = STATE / "dockerd.log"
         say(f"starting Docker Engine, as no service manager runs here (log: {log.relative_to(ROOT)})")
         with log.open("ab") as output:  # its own session and no stream of ours: it outlives whoever called us
@@ -145,6 +150,19 @@ def start_engine() -> None:
         if time.monotonic() > deadline:
             raise SetupError(f"Docker Engine does not answer after {ENGINE_STARTS_S} s: see its log")
         time.sleep(0.1)
+
+
+def forget_dead_engine() -> None:
+    """Remove what a killed engine left: it would take any process of the old number for itself, and not start."""
+    for path, name in PID_FILES:
+        try:
+            pid = int(path.read_text())
+            status = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            status = ""
+        # "<pid> (<name>) <state> ...", proc(5); a zombie is as dead as none
+        if f"({name}) " not in status or f"({name}) Z" in status:
+            path.unlink(missing_ok=True)
 
 
 def make_environment(lock: pathlib.Path) -> None:
