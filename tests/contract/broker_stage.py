@@ -122,7 +122,7 @@ class Stage:
     def allow(self, name: str) -> str:
         token = self._tokens[name] = secrets.token_urlsafe(32)
         self.broker.accounts.allow(name, token)
-        eventually(lambda: self._is_let_in(name, token), within_s=2.0)
+        expect_soon(lambda: self._is_let_in(name, token), within_s=2.0)
         return token
 
     def connect(self, client_id: str, user: str | None = None, token: str = "", **options: object) -> Client:
@@ -140,7 +140,7 @@ class Stage:
         link.on_report(lambda device, payload: self.reports.append((device, payload)))
         link.on_alive(lambda device, is_alive: self.alive.append((device, is_alive)))
         link.start()
-        eventually(lambda: link.is_connected)
+        expect_soon(lambda: link.is_connected)
         return link
 
     def reports_of(self, name: str) -> list[bytes]:
@@ -157,7 +157,7 @@ class Stage:
         self.service.stop()
 
 
-def eventually(is_so: Callable[[], bool], *, within_s: float = WAIT_S) -> None:
+def expect_soon(is_so: Callable[[], bool], *, within_s: float = WAIT_S) -> None:
     deadline = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline

@@ -6,7 +6,7 @@ import pytest
 
 from service.adapters.mqtt import MqttBroker
 from service.domain.errors import BrokerError
-from tests.contract.broker_stage import QUIET_S, Stage, alive, desired, eventually, report
+from tests.contract.broker_stage import QUIET_S, Stage, alive, desired, expect_soon, report
 from tests.servers import SERVICE_PASSWORD, free_port
 
 # -- the way there and back
@@ -15,11 +15,11 @@ from tests.servers import SERVICE_PASSWORD, free_port
 def test_a_device_reads_its_desired_state_whenever_it_comes(stage: Stage, name: str) -> None:
     stage.service.publish(desired(name), b"one", retain=True)
     device = stage.device(name).subscribe(desired(name))
-    eventually(lambda: device.messages == [(desired(name), b"one", True)])
+    expect_soon(lambda: device.messages == [(desired(name), b"one", True)])
 
     stage.service.publish(desired(name), b"two", retain=True)
 
-    eventually(lambda: device.messages[1:] == [(desired(name), b"two", False)])
+    expect_soon(lambda: device.messages[1:] == [(desired(name), b"two", False)])
 
 
 def test_an_empty_desired_state_removes_it(stage: Stage, name: str) -> None:
@@ -39,8 +39,8 @@ def test_the_service_hears_reports_and_who_is_alive(stage: Stage, name: str) -> 
     device.publish(report(name), b'{"v":1}')
     device.die()
 
-    eventually(lambda: (name, b'{"v":1}') in stage.reports)
-    eventually(lambda: [each for each in stage.alive if each[0] == name] == [(name, True), (name, False)])
+    expect_soon(lambda: (name, b'{"v":1}') in stage.reports)
+    expect_soon(lambda: [each for each in stage.alive if each[0] == name] == [(name, True), (name, False)])
 
 
 def test_reports_come_in_order(stage: Stage, name: str) -> None:
@@ -49,7 +49,7 @@ def test_reports_come_in_order(stage: Stage, name: str) -> None:
     for number in range(300):
         device.paho.publish(report(name), str(number).encode(), qos=1)
 
-    eventually(lambda: len(stage.reports_of(name)) == 300)
+    expect_soon(lambda: len(stage.reports_of(name)) == 300)
     assert stage.reports_of(name) == [str(number).encode() for number in range(300)]
 
 
@@ -60,7 +60,7 @@ def test_reports_wait_for_a_service_that_is_away(stage: Stage, name: str) -> Non
     device.publish(report(name), b"while you were away")
     stage.relink()
 
-    eventually(lambda: stage.reports_of(name) == [b"while you were away"])
+    expect_soon(lambda: stage.reports_of(name) == [b"while you were away"])
 
 
 def test_a_callback_may_fail_and_may_publish(stage: Stage, name: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -75,11 +75,11 @@ def test_a_callback_may_fail_and_may_publish(stage: Stage, name: str, caplog: py
     other.on_report(answer)
     other.start()
     try:
-        eventually(lambda: other.is_connected)
+        expect_soon(lambda: other.is_connected)
         device = stage.device(name).subscribe(desired(name))
         device.publish(report(name), b"bad")
         device.publish(report(name), b"good")
-        eventually(lambda: device.messages == [(desired(name), b"answer", False)])
+        expect_soon(lambda: device.messages == [(desired(name), b"answer", False)])
     finally:
         other.stop()
     assert "a report was not taken" in caplog.messages
@@ -91,7 +91,7 @@ def test_a_thousand_notices_go_out_together(stage: Stage) -> None:
     stage.service.publish_many([(desired(each), each.encode() * 50) for each in names], retain=True)
 
     device = stage.device(names[-1]).subscribe(desired(names[-1]))
-    eventually(lambda: [payload for _, payload, _ in device.messages] == [names[-1].encode() * 50])
+    expect_soon(lambda: [payload for _, payload, _ in device.messages] == [names[-1].encode() * 50])
     stage.service.publish_many([(desired(each), b"") for each in names], retain=True)
 
 
@@ -108,7 +108,7 @@ def test_a_retained_message_survives_a_restart(stage: Stage, name: str) -> None:
     stage.broker.server.start()
 
     again = stage.device(name).subscribe(desired(name))
-    eventually(lambda: again.messages == [(desired(name), b"kept", True)])
+    expect_soon(lambda: again.messages == [(desired(name), b"kept", True)])
 
 
 def test_a_retained_message_survives_kill_9(stage: Stage, name: str) -> None:
@@ -121,21 +121,21 @@ def test_a_retained_message_survives_kill_9(stage: Stage, name: str) -> None:
 
     for each in (names[0], names[-1]):
         device = stage.device(each).subscribe(desired(each))
-        eventually(lambda device=device, each=each: device.messages == [(desired(each), each.encode(), True)])  # type: ignore[misc]  # mypy knows no lambda defaults
+        expect_soon(lambda device=device, each=each: device.messages == [(desired(each), each.encode(), True)])  # type: ignore[misc]  # mypy knows no lambda defaults
 
 
 def test_the_service_comes_back_after_the_broker(stage: Stage, name: str) -> None:
     stage.device(name).close()
     stage.broker.server.kill()
-    eventually(lambda: not stage.service.is_connected)
+    expect_soon(lambda: not stage.service.is_connected)
     stage.broker.server.start()
 
     stage.service.publish(desired(name), b"after", retain=True)
     device = stage.device(name).subscribe(desired(name))
     device.publish(report(name), b"I am here")
 
-    eventually(lambda: device.messages == [(desired(name), b"after", True)])
-    eventually(lambda: (name, b"I am here") in stage.reports)
+    expect_soon(lambda: device.messages == [(desired(name), b"after", True)])
+    expect_soon(lambda: (name, b"I am here") in stage.reports)
 
 
 def test_without_a_broker_publishing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

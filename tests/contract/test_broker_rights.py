@@ -8,7 +8,7 @@ import time
 import pytest
 
 from service.domain.errors import BadInputError
-from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, desired, eventually, report
+from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, desired, expect_soon, report
 
 # -- who may connect
 
@@ -30,7 +30,7 @@ def test_a_stranger_does_not_disturb_whose_name_it_uses(stage: Stage, name: str)
         assert not stage.connect(name, name, "wrong", clean=clean, will=desired(name)).is_welcome
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    eventually(lambda: device.messages == [(desired(name), b"still here", False)])
+    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
     assert not device.is_gone.is_set()
 
 
@@ -42,7 +42,7 @@ def test_a_device_does_not_disturb_another_by_its_client_id(stage: Stage, name: 
     stage.connect("kiln-service", f"{name}-evil", token)
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    eventually(lambda: victim.messages == [(desired(name), b"still here", False)])
+    expect_soon(lambda: victim.messages == [(desired(name), b"still here", False)])
     assert not victim.is_gone.is_set()
 
 
@@ -51,7 +51,7 @@ def test_a_new_token_replaces_the_old_one(stage: Stage, name: str) -> None:
 
     stage.allow(name)
 
-    eventually(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
+    expect_soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
 
 
 def test_a_forbidden_device_is_closed_and_stays_out(stage: Stage, name: str) -> None:
@@ -61,7 +61,7 @@ def test_a_forbidden_device_is_closed_and_stays_out(stage: Stage, name: str) -> 
     stage.broker.accounts.forbid(name)
     stage.broker.accounts.forbid(name)
 
-    eventually(lambda: not stage.connect(name, name, token).is_welcome, within_s=2.0)
+    expect_soon(lambda: not stage.connect(name, name, token).is_welcome, within_s=2.0)
     assert device.is_gone.wait(2.0)
 
 
@@ -73,7 +73,7 @@ def test_other_devices_stay_connected_when_accounts_change(stage: Stage, name: s
     time.sleep(1.2)
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    eventually(lambda: device.messages == [(desired(name), b"still here", False)])
+    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a22_a_device_sets_no_desired_state_not_even_its_own(stage: Stage, name:
     stage.device(name).publish(desired(name), b"", retain=True)
 
     device = stage.device(name).subscribe(desired(name))
-    eventually(lambda: device.messages == [(desired(name), b"signed", True)])
+    expect_soon(lambda: device.messages == [(desired(name), b"signed", True)])
 
 
 def test_a22_a_last_will_has_no_more_rights_than_a_message(stage: Stage, name: str) -> None:
@@ -154,7 +154,7 @@ def test_a9_a_message_of_a_megabyte_is_not_taken(stage: Stage, name: str) -> Non
     device.publish(report(name), b"x" * (1 << 20))
 
     stage.device(name).publish(report(name), b"small")
-    eventually(lambda: stage.reports_of(name) == [b"small"])
+    expect_soon(lambda: stage.reports_of(name) == [b"small"])
 
 
 CONNECT_HEAD = b"\x00\x04MQTT\x04"
@@ -184,7 +184,7 @@ def test_garbage_closes_its_own_connection_only(stage: Stage, name: str, kind: s
 
     device.publish(report(name), b"still here")
 
-    eventually(lambda: (name, b"still here") in stage.reports)
+    expect_soon(lambda: (name, b"still here") in stage.reports)
 
 
 def text(value: str) -> bytes:
@@ -200,4 +200,4 @@ def test_a_device_that_falls_silent_is_closed_and_its_will_is_told(stage: Stage,
         assert silent.recv(4) == b"\x20\x02\x00\x00"
         assert silent.recv(1) == b""
 
-    eventually(lambda: (name, False) in stage.alive)
+    expect_soon(lambda: (name, False) in stage.alive)
