@@ -5,6 +5,7 @@ import datetime
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any, Self
 
 import docker
@@ -85,11 +86,15 @@ class DockerContainer:
             seen += len(chunk)
             yield chunk
         # A followed log lacks what came after its last newline, so it is read again behind what was seen.
-        with contextlib.suppress(docker.errors.NotFound):  # removed by another thread: that was all
+        try:
             self._api.wait(self._id, timeout=API_TIMEOUT_S)
             for chunk in _stream(self._api, self._id, stdout=False, stderr=True, follow=False):
                 yield chunk[seen:]
                 seen = max(0, seen - len(chunk))
+        except docker.errors.APIError as error:
+            # Removed by another thread, or just being removed: that was all.
+            if error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                raise
 
     def end(self) -> End:
         with _translated("waiting for a container"):

@@ -171,7 +171,9 @@ def make_environment(lock: pathlib.Path) -> None:
         run(sys.executable, "-m", "venv", VENV, doing="making .venv")
     say(f"installing Python packages from {lock.name}")
     pip = (VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile")
-    run(*pip, "--require-hashes", "-r", lock, doing="installing packages")
+    # The lock is complete. Resolving again, pip would take an extra (`coverage[toml]`) for a requirement of its own and
+    # stop as soon as its package has a newer release than the locked one.
+    run(*pip, "--require-hashes", "--no-deps", "-r", lock, doing="installing packages")
     run(*pip, "--no-build-isolation", "--no-deps", "-e", ROOT, doing="installing Kiln")
 
 

@@ -128,7 +128,8 @@ def buildbot(folder: pathlib.Path) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
         venv.create(home, with_pip=True)
         lock = str(ROOT / "tests" / "bench" / "buildbot.lock")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        subprocess.run([*pip, "-r", lock], check=True)
         (home / "ready").touch()
     master, port = folder / "master", free_port()
     command = home / "bin" / "buildbot"
