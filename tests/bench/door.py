@@ -128,7 +128,7 @@ def buildbot(folder: pathlib.Path) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
         venv.create(home, with_pip=True)
         lock = str(ROOT / "tests" / "bench" / "buildbot.lock")
-        pip = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        pip = (str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps")
         subprocess.run([*pip, "-r", lock], check=True)
         (home / "ready").touch()
     master, port = folder / "master", free_port()
