@@ -61,6 +61,7 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
 
 def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
     parts = workflows.Parts(
+        repositories=kiln.repositories,
         builds=kiln.builds,
         fleet=kiln.fleet,
         objects=kiln.objects,

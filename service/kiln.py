@@ -11,14 +11,18 @@ from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.clock import SystemClock
+from service.adapters.connections import DatabaseConnections
+from service.adapters.database import open_database
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.git import GitSources
 from service.adapters.instance import Instance, load_instance
 from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
+from service.adapters.marks import DatabaseMarks
 from service.adapters.mqtt import MqttBroker
 from service.adapters.objects_local import LocalObjects
-from service.adapters.schema import open_database
+from service.adapters.repositories import DatabaseRepositories
+from service.adapters.sealing import Sealer
 from service.adapters.tokens import JwtTokens
 from service.ports import BrokerAccounts, Objects
 from service.settings import Settings
@@ -33,7 +37,10 @@ class Kiln:
     engine: sa.Engine
     clock: SystemClock
     starter: workflows.Starter
+    repositories: DatabaseRepositories
+    connections: DatabaseConnections
     builds: DatabaseBuilds
+    marks: DatabaseMarks
     fleet: DatabaseFleet
     objects: Objects
     sources: GitSources
@@ -49,14 +56,17 @@ def build(settings: Settings) -> Kiln:
     data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
     engine = open_database(settings.database)
     workflows.prepare(engine)
-    starter = workflows.Starter(engine)
+    starter = workflows.Starter(engine, clock)
     return Kiln(
         settings=settings,
         instance=instance,
         engine=engine,
         clock=clock,
         starter=starter,
+        repositories=DatabaseRepositories(engine),
+        connections=DatabaseConnections(engine, Sealer(instance.key)),
         builds=DatabaseBuilds(engine, start=starter),
+        marks=DatabaseMarks(engine),
         fleet=DatabaseFleet(engine),
         objects=_objects(settings, instance, clock),
         sources=GitSources(data / "git"),

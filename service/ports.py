@@ -129,9 +129,10 @@ class Decoder(Protocol):
 class Accepted:
     """A delivery that was durably taken."""
 
-    build_id: str
+    build_id: str  # empty: none came of it
     build_url: str
     is_new: bool  # False: this delivery came before, and this is the build of that time
+    said: str = ""  # for people, where there is no build
 
 
 class Logs(Protocol):

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from service.adapters.builds import DatabaseBuilds
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
+from service.adapters.repositories import DatabaseRepositories
 from service.domain.errors import NotFoundError
 from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows import enrol
@@ -40,11 +40,12 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     door = WebhookDoor(
         decoders={Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github},
-        find=_Known(kiln.builds).find,
+        find=_Known(kiln.repositories).find,
         accept=inbox.accept,
     )
     api = Api(
         auth=auth,
+        repositories=kiln.repositories,
         builds=kiln.builds,
         fleet=kiln.fleet,
         sources=kiln.sources,
@@ -53,8 +54,17 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
         device_file=lambda enrolled: _device_file(settings, enrolled),
     )
-    jobs = Jobs(auth=auth, builds=kiln.builds, logs=kiln.logs, tokens=kiln.tokens, objects=kiln.objects)
-    pages = Pages(auth=auth, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
+    jobs = Jobs(
+        auth=auth,
+        repositories=kiln.repositories,
+        builds=kiln.builds,
+        logs=kiln.logs,
+        tokens=kiln.tokens,
+        objects=kiln.objects,
+    )
+    pages = Pages(
+        auth=auth, repositories=kiln.repositories, builds=kiln.builds, fleet=kiln.fleet, templates=templates()
+    )
     ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
     badges = Badges(lambda forge, path, branch, board: _state_of(kiln, forge, path, branch, board))
     parts = (door, api, jobs, ota, badges, pages)
@@ -72,8 +82,8 @@ async def _healthy(_request: Request) -> Response:
 class _Known:
     """Repositories for the door, remembered for a moment: a burst of pushes asks the database once."""
 
-    def __init__(self, builds: DatabaseBuilds) -> None:
-        self._builds = builds
+    def __init__(self, repositories: DatabaseRepositories) -> None:
+        self._repositories = repositories
         self._kept: dict[RepositoryId, tuple[float, Repository | None]] = {}
 
     async def find(self, forge: Forge, path: str) -> Repository | None:
@@ -88,7 +98,7 @@ class _Known:
 
     def _read(self, name: RepositoryId) -> Repository | None:
         try:
-            return self._builds.repository(name)
+            return self._repositories.get(name)
         except NotFoundError:
             return None
 
@@ -96,6 +106,7 @@ class _Known:
 def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request) -> enrol.Enrolled:
     enrolled = enrol.enrol(
         request,
+        repositories=kiln.repositories,
         builds=kiln.builds,
         fleet=kiln.fleet,
         accounts=kiln.accounts,
@@ -122,7 +133,7 @@ def _device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]
 
 def _state_of(kiln: Kiln, forge: Forge, path: str, branch: str, board: str) -> str | None:
     try:
-        repository = kiln.builds.repository(RepositoryId(f"{forge.value}/{path}"))
+        repository = kiln.repositories.get(RepositoryId(f"{forge.value}/{path}"))
     except NotFoundError:
         return None
     if not repository.public:

@@ -19,11 +19,12 @@ from dbos._serialization import DBOSPortableJSON
 from runners.contract.board import Catalogue
 from runners.contract.job import QUEUE, WORKFLOW, Limits, Outcome, Result
 from runners.contract.manifest import ManifestError
+from service.adapters.acceptance import Start
 from service.domain.build import BuildId, JobId, Status, status_of, total
 from service.domain.errors import BadInputError, NotFoundError, OutsideError
 from service.flows import announce, plan, publish, source
 from service.ports import Clock, Keys, Objects, Sources
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Repositories
 
 logger = logging.getLogger("kiln.workflows")
 
@@ -49,6 +50,7 @@ Observer = Callable[[str, str, int], None]
 class Parts:
     """What the verbs need."""
 
+    repositories: Repositories
     builds: Builds
     fleet: Fleet
     objects: Objects
@@ -69,25 +71,41 @@ def log_step(step: str, phase: str, build: int) -> None:
 class Starter:
     """Starts a build's workflow inside the transaction that records its delivery."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
         self._engine = engine
+        self._clock = clock
         self._client = DBOSClient(
             system_database_engine=engine, application_name=APPLICATION, serializer=DBOSPortableJSON
         )
 
-    def __call__(self, connection: sa.Connection, builds: Sequence[BuildId]) -> None:
+    def __call__(self, connection: sa.Connection, starts: Sequence[Start]) -> None:
         """One build starts at once; several share one start, for starting costs more than all else here."""
-        if len(builds) == 1:
-            self._client.enqueue_in_transaction(connection, _options(CONTROL, BUILD, builds[0]), builds[0])
+        if len(starts) == 1:
+            self._start(connection, *starts[0])
         else:
-            self._client.enqueue_in_transaction(connection, _options(RECEIVE, RECEIVE, builds[0]), list(builds))
+            options = _options(RECEIVE, RECEIVE, starts[0].build)
+            self._client.enqueue_in_transaction(connection, options, [list(each) for each in starts])
 
-    def start_each(self, builds: Sequence[int]) -> None:
-        """Start those that were not started before; a few in each transaction, so that nobody waits for long."""
-        for first in range(0, len(builds), STARTS_TOGETHER):
+    def start_each(self, starts: Sequence[tuple[int, float]]) -> None:
+        """Start those that were not started before; a few in each transaction, so that nobody waits for long.
+
+        One that was superseded meanwhile ends as soon as it begins.
+        """
+        for first in range(0, len(starts), STARTS_TOGETHER):
             with self._engine.begin() as connection:
-                for each in builds[first : first + STARTS_TOGETHER]:
-                    self._client.enqueue_in_transaction(connection, _options(CONTROL, BUILD, each), each)
+                for build, begin_at in starts[first : first + STARTS_TOGETHER]:
+                    self._start(connection, build, begin_at)
+
+    def stop(self, builds: Sequence[BuildId], jobs: Sequence[JobId]) -> None:
+        """End their workflows, begun or not; a runner that works on one of the jobs removes its container."""
+        self._client.cancel_workflows([*(f"{BUILD}-{each}" for each in builds), *jobs])
+
+    def _start(self, connection: sa.Connection, build: int, begin_at: float) -> None:
+        options = _options(CONTROL, BUILD, build)
+        wait_s = begin_at - self._clock.now().timestamp()
+        if wait_s > 0:
+            options["delay_seconds"] = wait_s
+        self._client.enqueue_in_transaction(connection, options, build)
 
 
 def _options(queue: str, workflow: str, build: int) -> EnqueueOptions:
@@ -166,12 +184,12 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
     end_step = step("end", lambda build, status, message: _end(parts, build, status, message))
 
     @DBOS.step(name=RECEIVE, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
-    def receive_step(builds: list[int]) -> None:
-        starter.start_each(builds)
+    def receive_step(starts: list[tuple[int, float]]) -> None:
+        starter.start_each(starts)
 
     @DBOS.workflow(name=RECEIVE, max_recovery_attempts=1000)
-    def receive_workflow(builds: list[int]) -> None:
-        receive_step(builds)
+    def receive_workflow(starts: list[tuple[int, float]]) -> None:
+        receive_step(starts)
 
     @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:
@@ -239,12 +257,15 @@ def _board(jobs: list[dict[str, Any]], name: str) -> str:
 
 
 def _source(parts: Parts, build: BuildId) -> None:
-    source.take_snapshot(build, builds=parts.builds, sources=parts.sources, objects=parts.objects)
+    source.take_snapshot(
+        build, repositories=parts.repositories, builds=parts.builds, sources=parts.sources, objects=parts.objects
+    )
 
 
 def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]]:
     jobs = plan.plan(
         build,
+        repositories=parts.repositories,
         builds=parts.builds,
         objects=parts.objects,
         catalogue=parts.catalogue,
@@ -263,6 +284,7 @@ def _collect(parts: Parts, job: str, result: dict[str, Any]) -> dict[str, Any]:
 def _publish(parts: Parts, build: BuildId) -> None:
     publish.publish(
         build,
+        repositories=parts.repositories,
         builds=parts.builds,
         objects=parts.objects,
         keys=parts.keys,

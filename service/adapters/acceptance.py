@@ -1,19 +1,31 @@
-"""Deliveries become durable: recorded, numbered and started in one transaction, as quickly as the disk allows."""
+"""Deliveries become durable: recorded, judged and started in one transaction, as quickly as the disk allows."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from service.adapters.schema import BUSY_MS, builds, deliveries, open_database, repositories
-from service.domain.build import BuildId, Delivery, Status
+from service.adapters.arrivals import add_builds
+from service.adapters.database import BUSY_MS, open_database
+from service.adapters.schema import deliveries, repositories
+from service.adapters.upkeep import act
+from service.domain.build import BuildId, Delivery, Taken
+from service.domain.event import BUILT
 from service.domain.repository import RepositoryId
 
 URGENT_S = 0.0005  # between two tries to write
 
+
+class Start(NamedTuple):
+    """A build whose workflow is to start."""
+
+    build: BuildId
+    begin_at: float  # Unix seconds; not before then
+
+
 # Starts the builds' workflows inside the caller's transaction.
-Starter = Callable[[sa.Connection, Sequence[BuildId]], None]
+Starter = Callable[[sa.Connection, Sequence[Start]], None]
 
 
 class Acceptance:
@@ -27,7 +39,7 @@ class Acceptance:
     def close(self) -> None:
         self._engine.dispose()
 
-    def accept(self, wanted: Sequence[Delivery], now: float) -> list[tuple[BuildId, bool]]:
+    def accept(self, wanted: Sequence[Delivery], now: float) -> list[Taken]:
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
             try:
@@ -38,24 +50,41 @@ class Acceptance:
                     raise
             time.sleep(URGENT_S)
 
-    def _accept(self, connection: sa.Connection, wanted: Sequence[Delivery], now: float) -> list[tuple[BuildId, bool]]:
-        # A handful of statements, however many deliveries there are: that is what makes waiting together pay.
+    def _accept(self, connection: sa.Connection, wanted: Sequence[Delivery], now: float) -> list[Taken]:
+        # A handful of statements, however many pushes there are: that is what makes waiting together pay.
         keys = {(each.repository, each.event.delivery): each for each in wanted}
         for repository in sorted({each.repository for each in wanted}):
             lock(connection, repository)
         known = _known(connection, keys)
         fresh = [each for key, each in keys.items() if key not in known]
-        made = _add_builds(connection, fresh, now)
-        if made:
-            self._start(connection, list(made.values()))
-        answers: list[tuple[BuildId, bool]] = []
+        taken: dict[_Key, Taken] = {}
+        for run in _runs(fresh):
+            taken |= self._take(connection, run, now)
+        _record(connection, fresh, taken, now)
+        answers = []
         for each in wanted:
             key = (each.repository, each.event.delivery)
-            is_new = key not in known
-            if is_new:
-                known[key] = made[key]  # the second of two equal ones is not new
-            answers.append((known[key], is_new))
+            if key in taken:
+                known[key] = _repeated(taken[key])  # the second of two equal ones is not new
+                answers.append(taken.pop(key))
+            else:
+                answers.append(known[key])
         return answers
+
+    def _take(self, connection: sa.Connection, run: Sequence[Delivery], now: float) -> "dict[_Key, Taken]":
+        if run[0].event.kind in BUILT:
+            taken, starts = add_builds(connection, run, now)
+        else:
+            taken, starts = {}, []
+            for each in run:
+                one, again = act(connection, each, now)
+                if again:  # a re-run is an arrival like another
+                    made, more = add_builds(connection, again, now)
+                    one, starts = next(iter(made.values())), [*starts, *more]
+                taken[(each.repository, each.event.delivery)] = one
+        if starts:
+            self._start(connection, [Start(*each) for each in starts])
+        return taken
 
 
 def lock(connection: sa.Connection, repository: RepositoryId) -> None:
@@ -67,43 +96,37 @@ def lock(connection: sa.Connection, repository: RepositoryId) -> None:
 _Key = tuple[RepositoryId, str]
 
 
-def _known(connection: sa.Connection, wanted: Iterable[_Key]) -> dict[_Key, BuildId]:
+def _runs(fresh: Sequence[Delivery]) -> Iterable[list[Delivery]]:
+    """Neighbours that are built together, in their order; everything else by itself."""
+    run: list[Delivery] = []
+    for each in fresh:
+        if run and (each.event.kind in BUILT) != (run[-1].event.kind in BUILT):
+            yield run
+            run = []
+        run.append(each)
+    if run:
+        yield run
+
+
+def _known(connection: sa.Connection, wanted: Iterable[_Key]) -> dict[_Key, Taken]:
     ids = {delivery for _, delivery in wanted}
-    query = sa.select(deliveries.c.repository, deliveries.c.delivery, deliveries.c.build)
-    rows = connection.execute(query.where(deliveries.c.delivery.in_(ids)))
-    return {(RepositoryId(row.repository), row.delivery): BuildId(row.build) for row in rows}
-
-
-def _add_builds(connection: sa.Connection, fresh: Sequence[Delivery], now: float) -> dict[_Key, BuildId]:
-    """New builds for these deliveries, numbered in their order. The repositories are locked."""
-    made: dict[_Key, BuildId] = {}
-    for repository in {each.repository: None for each in fresh}:
-        mine = [each for each in fresh if each.repository == repository]
-        highest = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == repository)
-        last = connection.execute(highest).scalar() or 0
-        rows = [_build_row(each, last + place, now) for place, each in enumerate(mine, 1)]
-        connection.execute(builds.insert(), rows)
-        new = sa.select(builds.c.id).where(builds.c.repository == repository, builds.c.number > last)
-        ids = connection.execute(new.order_by(builds.c.number)).scalars()
-        keys = [(repository, each.event.delivery) for each in mine]
-        made |= {key: BuildId(build) for key, build in zip(keys, ids, strict=True)}
-    if made:
-        names = ("repository", "delivery", "build", "received_at")
-        connection.execute(
-            deliveries.insert(), [dict(zip(names, (*key, build, now), strict=True)) for key, build in made.items()]
-        )
-    return made
-
-
-def _build_row(delivery: Delivery, number: int, now: float) -> dict[str, Any]:
-    event = delivery.event
+    columns = (deliveries.c.repository, deliveries.c.delivery, deliveries.c.build, deliveries.c.said)
+    rows = connection.execute(sa.select(*columns).where(deliveries.c.delivery.in_(ids)))
     return {
-        "repository": delivery.repository,
-        "number": number,
-        "ref": event.ref,
-        "commit": event.commit,
-        "title": event.title,
-        "author": event.author,
-        "status": Status.QUEUED.value,
-        "created_at": now,
+        (RepositoryId(row.repository), row.delivery): Taken(build=row.build, is_new=False, said=row.said)
+        for row in rows
     }
+
+
+def _repeated(taken: Taken) -> Taken:
+    return Taken(build=taken.build, is_new=False, said=taken.said)
+
+
+def _record(connection: sa.Connection, fresh: Sequence[Delivery], taken: dict[_Key, Taken], now: float) -> None:
+    rows = []
+    for each in fresh:
+        one = taken[(each.repository, each.event.delivery)]
+        row = {"repository": each.repository, "delivery": each.event.delivery, "received_at": now}
+        rows.append({**row, "build": one.build, "kind": each.event.kind.value, "said": one.said})
+    if rows:
+        connection.execute(deliveries.insert(), rows)

@@ -8,12 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from runners.contract.job import Result
-from service.adapters.acceptance import Acceptance, Starter, lock
-from service.adapters.schema import builds, bundles, channels, jobs, releases, repositories
-from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, status_of
+from service.adapters.acceptance import Acceptance, Start, Starter, lock
+from service.adapters.arrivals import cancel
+from service.adapters.rows import build_of, bundle_of, job_of, release_of
+from service.adapters.schema import approvals, builds, bundles, channels, jobs, releases
+from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, status_of
 from service.domain.errors import ConflictError, NotFoundError
+from service.domain.event import EventKind
 from service.domain.release import Bundle, Release, ReleaseDigest
-from service.domain.repository import Forge, Repository, RepositoryId
+from service.domain.repository import RepositoryId
 
 
 class DatabaseBuilds:
@@ -21,44 +24,67 @@ class DatabaseBuilds:
 
     def __init__(self, engine: sa.Engine, *, start: Starter) -> None:
         self._engine = engine
+        self._start = start
         self._acceptance = Acceptance(engine, start)
 
     def close(self) -> None:
         self._acceptance.close()
 
-    def add_repository(self, repository: Repository) -> None:
-        row = {name: getattr(repository, name) for name in ("id", "path", "url", "secret", "default_branch", "public")}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(repositories.insert().values(**row, forge=repository.forge.value))
-        except sa.exc.IntegrityError as error:
-            raise ConflictError(f"{repository.id} is followed already") from error
-
-    def repository(self, name: RepositoryId) -> Repository:
-        row = self._one(sa.select(repositories).where(repositories.c.id == name), f"no repository {name[:200]!r}")
-        return _repository(row)
-
-    def repositories(self) -> list[Repository]:
-        return [_repository(row) for row in self._all(sa.select(repositories).order_by(repositories.c.id))]
-
-    def accept(self, deliveries: Sequence[Delivery], *, now: datetime.datetime) -> list[tuple[BuildId, bool]]:
+    def accept(self, deliveries: Sequence[Delivery], *, now: datetime.datetime) -> list[Taken]:
         return self._acceptance.accept(deliveries, now.timestamp())
 
+    def approve(self, name: BuildId, *, by: str, now: datetime.datetime) -> Build:
+        with self._engine.begin() as connection:
+            build = self.build(name)
+            lock(connection, build.repository)
+            waiting = (builds.c.id == name) & (builds.c.status == Status.WAITING.value)
+            values = {"status": Status.QUEUED.value, "untold": builds.c.untold + 1}
+            if not connection.execute(builds.update().where(waiting).values(**values)).rowcount:
+                raise ConflictError(f"build {name} does not wait for approval: it is {build.status.value}")
+            row = {"repository": build.repository, "request": build.request, "commit": build.commit}
+            connection.execute(approvals.insert().values(**row, by=by, at=now.timestamp()))
+            self._start(connection, [Start(name, now.timestamp())])
+        return self.build(name)
+
+    def cancel(self, name: BuildId, message: str, *, now: datetime.datetime) -> Build:
+        with self._engine.begin() as connection:
+            build = self.build(name)
+            if build.status.is_final:
+                raise ConflictError(f"build {name} has ended: it is {build.status.value}")
+            cancel(connection, builds.c.id == name, message, now.timestamp())
+        return self.build(name)
+
+    def winding(self, *, limit: int = 200) -> list[BuildId]:
+        query = sa.select(builds.c.id).where(builds.c.is_winding).order_by(builds.c.id).limit(limit)
+        return [BuildId(row["id"]) for row in self._all(query)]
+
+    def wound(self, names: Sequence[BuildId]) -> None:
+        final = [each.value for each in Status if each.is_final]
+        with self._engine.begin() as connection:
+            mine = jobs.c.build.in_(names) & jobs.c.status.not_in(final)
+            connection.execute(jobs.update().where(mine).values(status=Status.CANCELLED.value))
+            connection.execute(builds.update().where(builds.c.id.in_(names)).values(is_winding=False))
+
+    def heads(self, repository: RepositoryId) -> dict[str, str]:
+        last = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == repository).group_by(builds.c.ref)
+        mine = (builds.c.repository == repository) & builds.c.number.in_(last)
+        return {row["ref"]: row["commit"] for row in self._all(sa.select(builds.c.ref, builds.c.commit).where(mine))}
+
     def build(self, name: BuildId) -> Build:
-        return _build(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
+        return build_of(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
 
     def builds(self, repository: RepositoryId | None = None, *, limit: int = 50) -> list[Build]:
         query = sa.select(builds).order_by(builds.c.id.desc()).limit(limit)
         if repository is not None:
             query = query.where(builds.c.repository == repository)
-        return [_build(row) for row in self._all(query)]
+        return [build_of(row) for row in self._all(query)]
 
     def newest(self, repository: RepositoryId, *, ref: str | None = None) -> Build | None:
-        query = sa.select(builds).where(builds.c.repository == repository)
-        if ref is not None:
-            query = query.where(builds.c.ref == ref)
+        mine = (builds.c.repository == repository) & (builds.c.status != Status.SKIPPED.value)
+        kinds = (EventKind.PUSH.value, EventKind.TAG.value)
+        query = sa.select(builds).where(mine, builds.c.kind.in_(kinds) if ref is None else builds.c.ref == ref)
         rows = self._all(query.order_by(builds.c.number.desc()).limit(1))
-        return _build(rows[0]) if rows else None
+        return build_of(rows[0]) if rows else None
 
     def keep_source(self, name: BuildId, *, digest: str, size_bytes: int) -> None:
         values = {"source_digest": digest, "source_bytes": size_bytes}
@@ -74,31 +100,35 @@ class DatabaseBuilds:
             connection.execute(
                 builds.update()
                 .where(builds.c.id == name, builds.c.status == Status.QUEUED.value)
-                .values(status=Status.RUNNING.value)
+                .values(status=Status.RUNNING.value, untold=builds.c.untold + 1)
             )
 
     def jobs(self, name: BuildId) -> list[BuildJob]:
-        return [_job(row) for row in self._all(sa.select(jobs).where(jobs.c.build == name).order_by(jobs.c.board))]
+        return [job_of(row) for row in self._all(sa.select(jobs).where(jobs.c.build == name).order_by(jobs.c.board))]
 
     def job(self, name: JobId) -> BuildJob:
-        return _job(self._one(sa.select(jobs).where(jobs.c.id == name), f"no job {name[:80]!r}"))
+        return job_of(self._one(sa.select(jobs).where(jobs.c.id == name), f"no job {name[:80]!r}"))
 
     def start_job(self, name: JobId) -> None:
         queued = jobs.c.status == Status.QUEUED.value
-        self._write(jobs.update().where(jobs.c.id == name, queued).values(status=Status.RUNNING.value))
+        self._change_job(name, queued, {"status": Status.RUNNING.value})
 
     def end_job(self, name: JobId, result: Result) -> None:
         values = {"status": status_of(result.outcome).value, "result": json.dumps(result.to_json())}
-        self._write(jobs.update().where(jobs.c.id == name).values(**values))
+        self._change_job(name, sa.true(), values)
 
     def end_build(self, name: BuildId, status: Status, message: str, *, now: datetime.datetime) -> None:
-        values = {"status": status.value, "message": message[:500], "finished_at": now.timestamp()}
+        ended = {"status": status.value, "message": message[:500], "finished_at": now.timestamp()}
+        values = {**ended, "untold": builds.c.untold + 1}
         open_ = builds.c.finished_at.is_(None)
         self._write(builds.update().where(builds.c.id == name, open_).values(**values))
 
     def add_release(self, release: Release, bundles_: Sequence[Bundle]) -> bool:
         with self._engine.begin() as connection:
             lock(connection, release.repository)
+            build = build_of(connection.execute(sa.select(builds).where(builds.c.id == release.build)).mappings().one())
+            if build.status is Status.CANCELLED or not build.may_release:
+                raise ConflictError(f"build {build.id} must not be released")
             if connection.execute(sa.select(releases).where(releases.c.build == release.build)).first() is None:
                 names = ("build", "repository", "name", "version", "counter", "channel")
                 row = {name: getattr(release, name) for name in names}
@@ -109,19 +139,19 @@ class DatabaseBuilds:
 
     def release(self, build: BuildId) -> Release | None:
         rows = self._all(sa.select(releases).where(releases.c.build == build))
-        return _release(rows[0]) if rows else None
+        return release_of(rows[0]) if rows else None
 
     def current(self, repository: RepositoryId, channel: str) -> Release | None:
         here = (channels.c.repository == repository) & (channels.c.channel == channel)
         rows = self._all(sa.select(releases).join(channels, channels.c.build == releases.c.build).where(here))
-        return _release(rows[0]) if rows else None
+        return release_of(rows[0]) if rows else None
 
     def bundles(self, build: BuildId) -> list[Bundle]:
         rows = self._all(sa.select(bundles).where(bundles.c.build == build).order_by(bundles.c.board))
-        return [_bundle(row) for row in rows]
+        return [bundle_of(row) for row in rows]
 
     def bundle(self, digest: ReleaseDigest) -> Bundle:
-        return _bundle(self._one(sa.select(bundles).where(bundles.c.digest == digest), "no such release"))
+        return bundle_of(self._one(sa.select(bundles).where(bundles.c.digest == digest), "no such release"))
 
     def _all(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
         with self._engine.connect() as connection:
@@ -132,6 +162,12 @@ class DatabaseBuilds:
         if not rows:
             raise NotFoundError(missing)
         return rows[0]
+
+    def _change_job(self, name: JobId, condition: sa.ColumnElement[bool], values: dict[str, Any]) -> None:
+        with self._engine.begin() as connection:
+            if connection.execute(jobs.update().where(jobs.c.id == name, condition).values(**values)).rowcount:
+                mine = builds.c.id == sa.select(jobs.c.build).where(jobs.c.id == name).scalar_subquery()
+                connection.execute(builds.update().where(mine).values(untold=builds.c.untold + 1))
 
     def _write(self, statement: sa.Update) -> None:
         with self._engine.begin() as connection:
@@ -147,41 +183,3 @@ def _move_channel(connection: sa.Connection, release: Release) -> bool:
     elif counter < release.counter:
         connection.execute(channels.update().where(here).values(build=release.build, counter=release.counter))
     return counter is None or counter <= release.counter
-
-
-def moment(stamp: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
-
-
-def _repository(row: sa.RowMapping) -> Repository:
-    return Repository(**{**{key: row[key] for key in row if key not in ("id", "forge")}, "forge": Forge(row["forge"])})
-
-
-def _build(row: sa.RowMapping) -> Build:
-    finished = row["finished_at"]
-    return Build(
-        **{
-            **row,
-            "status": Status(row["status"]),
-            "created_at": moment(row["created_at"]),
-            "finished_at": None if finished is None else moment(finished),
-        }
-    )
-
-
-def _job(row: sa.RowMapping) -> BuildJob:
-    base: dict[str, Any] = {key: row[key] for key in ("id", "build", "board", "family")}
-    status = Status(row["status"])
-    if row["result"] is None:
-        return BuildJob(**base, status=status)
-    result = Result.from_json(json.loads(row["result"]))
-    names = ("outcome", "message", "annotations", "artifacts", "image", "seconds")
-    return BuildJob(**base, status=status, **{name: getattr(result, name) for name in names})
-
-
-def _release(row: sa.RowMapping) -> Release:
-    return Release(**{**row, "created_at": moment(row["created_at"])})
-
-
-def _bundle(row: sa.RowMapping) -> Bundle:
-    return Bundle(**row)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.builds import moment
+from service.adapters.rows import moment
 from service.adapters.schema import devices, outbox, reports
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import ConflictError, NotFoundError

@@ -1,6 +1,5 @@
-"""The tables, portable between SQLite and PostgreSQL, and the engine that opens them."""
+"""The tables, portable between SQLite and PostgreSQL. A change here needs a step in `migrations/versions`."""
 
-import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +8,12 @@ metadata = sa.MetaData()
 _text, _int, _real = sa.Text, sa.BigInteger, sa.Float
 # SQLite numbers rows by itself only when the key is a plain INTEGER
 _key = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _where(condition: sa.ColumnElement[bool]) -> dict[str, Any]:
+    """Of a partial index, in each dialect's words."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
 
 repositories = sa.Table(
     "repositories",
@@ -20,6 +25,44 @@ repositories = sa.Table(
     sa.Column("secret", _text, nullable=False),
     sa.Column("default_branch", _text, nullable=False),
     sa.Column("public", sa.Boolean, nullable=False),
+    sa.Column("host", _text, nullable=False, server_default=""),
+    sa.Column("old_secret", _text, nullable=False, server_default=""),
+    sa.Column("old_secret_until", _real),
+    sa.Column("check", _text, nullable=False, server_default="token"),
+    sa.Column("connection", _text, nullable=False, server_default=""),
+    sa.Column("forge_id", _text, nullable=False, server_default=""),
+    sa.Column("requests", _text, nullable=False, server_default="approve"),
+    sa.Column("note", _text, nullable=False, server_default=""),
+    sa.Index("repositories_at_forge", "forge", "host", "forge_id"),
+)
+hooks = sa.Table(
+    "hooks",
+    metadata,
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("id", _text, nullable=False, server_default=""),
+    sa.Column("state", _text, nullable=False, server_default="unknown"),
+    sa.Column("detail", _text, nullable=False, server_default=""),
+    sa.Column("checked_at", _real),
+    sa.Column("recovered_at", _real),
+    sa.Column("etag", _text, nullable=False, server_default=""),
+    sa.Column("reconciled_at", _real),
+    sa.Column("is_doubtful", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+connections = sa.Table(
+    "connections",
+    metadata,
+    sa.Column("id", _text, primary_key=True),
+    sa.Column("forge", _text, nullable=False),
+    sa.Column("host", _text, nullable=False),
+    sa.Column("scheme", _text, nullable=False),
+    sa.Column("kind", _text, nullable=False),
+    sa.Column("name", _text, nullable=False),
+    sa.Column("app_id", _text, nullable=False),
+    sa.Column("slug", _text, nullable=False),
+    sa.Column("client_id", _text, nullable=False),
+    sa.Column("sealed", _text, nullable=False),  # the secrets, as JSON, encrypted
+    sa.Column("created_at", _real, nullable=False),
+    sa.Column("note", _text, nullable=False),
 )
 builds = sa.Table(
     "builds",
@@ -37,17 +80,55 @@ builds = sa.Table(
     sa.Column("source_bytes", _int, nullable=False, default=0),
     sa.Column("created_at", _real, nullable=False),
     sa.Column("finished_at", _real),
+    sa.Column("kind", _text, nullable=False, server_default="push"),
+    sa.Column("before", _text, nullable=False, server_default=""),
+    sa.Column("changed", _text),  # JSON list of paths; NULL: not known
+    sa.Column("request", _int),
+    sa.Column("may_release", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("superseded_by", _int),
+    sa.Column("burst_at", _real),  # NULL: as created_at
+    sa.Column("is_winding", sa.Boolean, nullable=False, server_default=sa.false()),  # cancelled, perhaps still at work
+    sa.Column("untold", _int, nullable=False, server_default="0"),  # changes since its forge was told
+    sa.Column("tell_at", _real),  # not before then
     sa.UniqueConstraint("repository", "number"),
     sa.Index("builds_of_ref", "repository", "ref", "number"),
+    sa.Index("builds_of_commit", "repository", "commit"),
     sqlite_autoincrement=True,
+)
+# Partial indexes: what is still going on is little beside what ever was.
+sa.Index("builds_open", builds.c.repository, builds.c.ref, **_where(builds.c.finished_at.is_(None)))
+sa.Index("builds_winding", builds.c.id, **_where(builds.c.is_winding))
+sa.Index("builds_untold", builds.c.id, **_where(builds.c.untold > 0))
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("request", _int, primary_key=True, autoincrement=False),
+    sa.Column("commit", _text, primary_key=True),
+    sa.Column("by", _text, nullable=False),
+    sa.Column("at", _real, nullable=False),
+)
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("build", _int, primary_key=True, autoincrement=False),
+    sa.Column("board", _text, primary_key=True),
+    sa.Column("state", _text, nullable=False),
+    sa.Column("forge_id", _text, nullable=False),
+    sa.Column("tries", _int, nullable=False),
+    sa.Column("next_at", _real),
+    sa.Column("error", _text, nullable=False),
 )
 deliveries = sa.Table(
     "deliveries",
     metadata,
     sa.Column("repository", _text, primary_key=True),
     sa.Column("delivery", _text, primary_key=True),
-    sa.Column("build", _int, nullable=False),
+    sa.Column("build", _int),
     sa.Column("received_at", _real, nullable=False),
+    sa.Column("kind", _text, nullable=False, server_default="push"),
+    sa.Column("said", _text, nullable=False, server_default=""),
+    sa.Index("deliveries_by_time", "received_at"),
 )
 jobs = sa.Table(
     "jobs",
@@ -127,28 +208,3 @@ outbox = sa.Table(
     sa.Index("outbox_unsent", "sent_at"),
     sqlite_autoincrement=True,
 )
-
-
-BUSY_MS = 30_000  # how long SQLite waits for another writer
-
-
-def open_database(url: str, *, busy_ms: int = BUSY_MS) -> sa.Engine:
-    """An engine for `sqlite:///file` or `postgresql://...`, with the tables made.
-
-    SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
-    take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
-    """
-    if url.startswith("postgresql://"):
-        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sa.create_engine(url, pool_size=16, max_overflow=16)
-    if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def _tune(connection: sqlite3.Connection, _record: Any) -> None:  # SQLAlchemy's pool record
-            connection.isolation_level = "IMMEDIATE"
-            connection.execute(f"pragma busy_timeout={busy_ms}")
-            connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=full")
-
-    metadata.create_all(engine)
-    return engine

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 from runners.contract.job import Annotation, Artifact, Outcome
-from service.domain.event import Event
+from service.domain.event import Event, EventKind
 from service.domain.repository import RepositoryId
 
 BuildId = NewType("BuildId", int)  # rises with every accepted delivery, over all repositories
@@ -17,25 +17,30 @@ JobId = NewType("JobId", str)
 class Status(enum.Enum):
     """Of a build and of a job; the same words as on the badge."""
 
+    WAITING = "waiting"  # for somebody's approval
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # the repository's doing: the message says what to fix
     ERROR = "error"  # our doing
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # nothing of it is ours to build
 
     @property
     def is_final(self) -> bool:
         return not NEXT[self]
 
 
+_ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED})
 NEXT: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED}),
-    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.ERROR, Status.CANCELLED}),
+    Status.WAITING: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.QUEUED: _ENDS | {Status.RUNNING, Status.SKIPPED},
+    Status.RUNNING: _ENDS,
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),
     Status.ERROR: frozenset(),
     Status.CANCELLED: frozenset(),
+    Status.SKIPPED: frozenset(),
 }
 
 
@@ -48,6 +53,12 @@ class Build:
     commit: str
     title: str = ""
     author: str = ""
+    kind: EventKind = EventKind.PUSH
+    before: str = ""  # what the ref held until then
+    changed: tuple[str, ...] | None = None  # paths that the push touched; None: not known
+    request: int | None = None  # the number of the request that it is for
+    may_release: bool = True  # False for requests, merge groups and re-runs of what is not the newest any more
+    superseded_by: BuildId | None = None
     status: Status = Status.QUEUED
     message: str = ""
     source_digest: str = ""  # of the snapshot in object storage
@@ -62,6 +73,11 @@ class Build:
     @property
     def is_tag(self) -> bool:
         return self.ref.startswith("refs/tags/")
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether somebody with write access to the repository asked for exactly this commit."""
+        return self.kind in (EventKind.PUSH, EventKind.TAG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +99,19 @@ class BuildJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What the door hands to be recorded: an authentic push, and whose."""
+    """What the door hands to be recorded: an authentic event, and whose."""
 
     repository: RepositoryId
     event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of a delivery that was recorded."""
+
+    build: BuildId | None = None
+    is_new: bool = True  # False: it came before, or says what another one said; `build` is the build of that one
+    said: str = ""  # for people, where there is no build
 
 
 def status_of(outcome: Outcome) -> Status:

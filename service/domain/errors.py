@@ -5,12 +5,15 @@ KilnError
 │   ├── BadSignatureError    a delivery, token or signed URL that is not authentic
 │   ├── MalformedError       authentic, but not of the format
 │   ├── TooLargeError        over a named limit
-│   └── ConflictError        it exists already, or its state forbids this
+│   ├── ConflictError        it exists already, or its state forbids this
+│   └── ForgeRefusedError    a forge said no for good: rights, a wrong name, a limit
+├── ForbiddenError           known, and not allowed
 ├── NotFoundError            no such thing, or none that the caller may see
 └── OutsideError             another system failed; worth a retry
     ├── ObjectsError         object storage
     ├── BrokerError          MQTT broker
-    └── SourceError          a forge or git
+    ├── SourceError          git
+    └── ForgeError           a forge's API, for now
 """
 
 
@@ -38,6 +41,14 @@ class ConflictError(BadInputError):
     """It exists already, or its state forbids this."""
 
 
+class ForgeRefusedError(BadInputError):
+    """A forge said no for good: rights, a wrong name, a limit."""
+
+
+class ForbiddenError(KilnError):
+    """Known, and not allowed."""
+
+
 class NotFoundError(KilnError):
     """No such thing, or none that the caller may see."""
 
@@ -55,4 +66,12 @@ class BrokerError(OutsideError):
 
 
 class SourceError(OutsideError):
-    """A forge or git failed."""
+    """Git failed."""
+
+
+class ForgeError(OutsideError):
+    """A forge's API failed or asked us to wait."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

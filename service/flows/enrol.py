@@ -10,7 +10,7 @@ from service.domain.errors import BadInputError, OutsideError
 from service.domain.repository import RepositoryId
 from service.flows.announce import tell
 from service.ports import BrokerAccounts, Clock, Keys
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Repositories
 
 MAX_CHANNEL_CHARS = 40
 
@@ -42,6 +42,7 @@ def token_digest(token: str) -> str:
 def enrol(
     wanted: Request,
     *,
+    repositories: Repositories,
     builds: Builds,
     fleet: Fleet,
     accounts: BrokerAccounts,
@@ -51,7 +52,7 @@ def enrol(
     new_token: Callable[[], str],
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
-    known = builds.repository(wanted.repository)
+    known = repositories.get(wanted.repository)
     try:
         catalogue.board(wanted.board)
     except UnknownBoardError as error:

@@ -11,7 +11,7 @@ from runners.contract.manifest import MANIFEST, Manifest
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import MalformedError
 from service.ports import Objects
-from service.records import Builds
+from service.records import Builds, Repositories
 
 MAX_MANIFEST_BYTES = 64 << 10
 JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
@@ -64,6 +64,7 @@ def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name:
 def plan(
     name: BuildId,
     *,
+    repositories: Repositories,
     builds: Builds,
     objects: Objects,
     catalogue: Catalogue,
@@ -73,7 +74,7 @@ def plan(
 ) -> list[Job]:
     """Write the build's jobs down and answer what the runners are to be given. Safe to repeat."""
     build = builds.build(name)
-    manifest = manifest_of(build, builds=builds, objects=objects, catalogue=catalogue)
+    manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
     jobs = lay_out(build, manifest, catalogue, instance=instance)
     builds.add_jobs(name, jobs)
     source = Blob(
@@ -103,8 +104,8 @@ def plan(
     ]
 
 
-def manifest_of(build: Build, *, builds: Builds, objects: Objects, catalogue: Catalogue) -> Manifest:
-    repository = builds.repository(build.repository)
+def manifest_of(build: Build, *, repositories: Repositories, objects: Objects, catalogue: Catalogue) -> Manifest:
+    repository = repositories.get(build.repository)
     return read_manifest(build, objects=objects, catalogue=catalogue, name=repository.name)
 
 

@@ -12,7 +12,7 @@ from service.domain.errors import BadInputError, MalformedError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest, version_of
 from service.flows.plan import manifest_of, staging_key
 from service.ports import Clock, Keys, Objects
-from service.records import Builds
+from service.records import Builds, Repositories
 
 
 def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> Result:
@@ -29,13 +29,22 @@ def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> 
     return result
 
 
-def publish(name: BuildId, *, builds: Builds, objects: Objects, keys: Keys, catalogue: Catalogue, clock: Clock) -> bool:
+def publish(
+    name: BuildId,
+    *,
+    repositories: Repositories,
+    builds: Builds,
+    objects: Objects,
+    keys: Keys,
+    catalogue: Catalogue,
+    clock: Clock,
+) -> bool:
     """Sign and keep the release of a build whose jobs all succeeded. Safe to repeat: same bytes, one release.
 
     Answers whether a channel points at it now. Raises: BadInputError when a board cannot hold what was built.
     """
     build = builds.build(name)
-    manifest = manifest_of(build, builds=builds, objects=objects, catalogue=catalogue)
+    manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
     made = [_bundle(build, job, manifest, catalogue, objects=objects, keys=keys) for job in builds.jobs(name)]
     release = Release(
         build=name,

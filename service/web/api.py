@@ -15,10 +15,10 @@ from service.domain.build import Build, BuildId
 from service.domain.device import device_id
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.event import Event, EventKind
-from service.domain.repository import Forge, Repository, RepositoryId, is_path
+from service.domain.repository import HOSTS, Forge, Repository, RepositoryId, is_path, repository_id
 from service.flows.enrol import Enrolled, Request as Wanted
 from service.ports import Sources
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Repositories
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
@@ -32,6 +32,7 @@ class Api:
     """The routes and what they need. `device_file` makes what a device must be given of an enrolment."""
 
     auth: Auth
+    repositories: Repositories
     builds: Builds
     fleet: Fleet
     sources: Sources
@@ -54,14 +55,14 @@ class Api:
 
     async def list_repositories(self, request: Request) -> Response:
         self.auth.require_admin(request)
-        found = await run_in_threadpool(self.builds.repositories)
+        found = await run_in_threadpool(self.repositories.all)
         return JSONResponse([views.repository(each, base_url=self.base_url) for each in found])
 
     async def add_repository(self, request: Request) -> Response:
         self.auth.require_admin(request)
         fields = await read_fields(request, ("forge", "path", "url"), ("secret", "default_branch", "public"))
         repository = repository_of(fields)
-        await run_in_threadpool(self.builds.add_repository, repository)
+        await run_in_threadpool(self.repositories.add, repository)
         # The hook's secret is shown here, once: it must be put into the forge.
         answer = {**views.repository(repository, base_url=self.base_url), "secret": repository.secret}
         return JSONResponse(answer, status_code=201)
@@ -76,7 +77,7 @@ class Api:
         """Build the head of a branch or tag now, without a push."""
         self.auth.require_admin(request)
         fields = await read_fields(request, ("repository",), ("ref",))
-        repository = await run_in_threadpool(self.builds.repository, RepositoryId(fields["repository"]))
+        repository = await run_in_threadpool(self.repositories.get, RepositoryId(fields["repository"]))
         ref = fields.get("ref") or f"refs/heads/{repository.default_branch}"
         commit = (await run_in_threadpool(self.sources.heads, repository)).get(ref)
         if commit is None:
@@ -95,7 +96,7 @@ class Api:
 
     async def show_build(self, request: Request) -> Response:
         build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
-        self.auth.require_view(request, await run_in_threadpool(self.builds.repository, build.repository))
+        self.auth.require_view(request, await run_in_threadpool(self.repositories.get, build.repository))
         return JSONResponse(await run_in_threadpool(self._whole_build, build))
 
     def _whole_build(self, build: Build) -> dict[str, Any]:
@@ -153,7 +154,9 @@ def repository_of(fields: dict[str, Any]) -> Repository:
     if len(secret) < 16 or not secret.isascii():
         raise BadInputError("secret has at least 16 ASCII characters")
     return Repository(
+        id=repository_id(forge, fields["path"]),
         forge=forge,
+        host=HOSTS[forge],
         path=fields["path"],
         url=url,
         secret=secret,

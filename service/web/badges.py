@@ -22,6 +22,8 @@ COLOURS = {
     "failed": "#cf222e",
     "error": "#bc4c00",
     "cancelled": "#6e7781",
+    "waiting": "#bf8700",
+    "skipped": "#8a8f98",
 }
 GREY = "#6e7781"
 

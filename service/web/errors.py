@@ -15,6 +15,7 @@ from service.domain.errors import (
     BadInputError,
     BadSignatureError,
     ConflictError,
+    ForbiddenError,
     KilnError,
     MalformedError,
     NotFoundError,
@@ -32,6 +33,7 @@ STATUS: Mapping[type[KilnError], int] = {
     TooLargeError: 413,
     ConflictError: 409,
     BadInputError: 400,
+    ForbiddenError: 403,
     NotFoundError: 404,
     OutsideError: 503,
 }

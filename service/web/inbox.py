@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from service.domain.build import BuildId, Delivery
+from service.domain.build import Delivery, Taken
 from service.domain.errors import KilnError, OutsideError
 from service.domain.event import Event
 from service.domain.repository import Repository
@@ -20,8 +20,8 @@ logger = logging.getLogger("kiln.inbox")
 MAX_BATCH = 64  # deliveries in one transaction: bounds how long the first of them waits
 MAX_WAITING = 2048  # deliveries; more than the disk can take is refused, and the forge sends it again
 
-Accept = Callable[[Sequence[Delivery]], list[tuple[BuildId, bool]]]
-_Waiting = tuple[Delivery, "asyncio.Future[tuple[BuildId, bool]]"]
+Accept = Callable[[Sequence[Delivery]], list[Taken]]
+_Waiting = tuple[Delivery, "asyncio.Future[Taken]"]
 
 
 class Inbox:
@@ -38,12 +38,17 @@ class Inbox:
         """Returns once the delivery is durable. Raises: OutsideError when it could not be written."""
         if len(self._waiting) >= MAX_WAITING:
             raise OutsideError("too many deliveries at once; send it again")
-        future: asyncio.Future[tuple[BuildId, bool]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         self._waiting.append((Delivery(repository=repository.id, event=event), future))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
-        build, is_new = await future
-        return Accepted(build_id=str(build), build_url=f"{self._base_url}/builds/{build}", is_new=is_new)
+        taken = await future
+        return Accepted(
+            build_id="" if taken.build is None else str(taken.build),
+            build_url="" if taken.build is None else f"{self._base_url}/builds/{taken.build}",
+            is_new=taken.is_new,
+            said=taken.said,
+        )
 
     async def _write(self) -> None:
         while self._waiting:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from service.domain.build import BuildId, BuildJob, JobId
 from service.domain.errors import BadSignatureError, MalformedError, NotFoundError
 from service.ports import Logs, Objects, Tokens
-from service.records import Builds
+from service.records import Builds, Repositories
 from service.web.auth import Auth
 from service.web.bodies import read
 from service.web.ranges import ranged_response
@@ -26,6 +26,7 @@ LOG_PURPOSE = "log"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
     auth: Auth
+    repositories: Repositories
     builds: Builds
     logs: Logs
     tokens: Tokens
@@ -92,7 +93,7 @@ class Jobs:
 
     async def _visible(self, request: Request) -> BuildJob:
         build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
-        self.auth.require_view(request, await run_in_threadpool(self.builds.repository, build.repository))
+        self.auth.require_view(request, await run_in_threadpool(self.repositories.get, build.repository))
         board = request.path_params["board"]
         found = next(
             (each for each in await run_in_threadpool(self.builds.jobs, build.id) if each.board == board), None

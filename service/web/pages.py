@@ -14,7 +14,7 @@ from starlette.routing import Route
 from service.domain.build import Build, BuildId
 from service.domain.errors import MalformedError
 from service.domain.repository import Repository
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Repositories
 from service.web.auth import MAX_FORM_BYTES, Auth
 from service.web.bodies import read
 
@@ -33,6 +33,7 @@ HEADERS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
     auth: Auth
+    repositories: Repositories
     builds: Builds
     fleet: Fleet
     templates: jinja2.Environment
@@ -53,14 +54,14 @@ class Pages:
         return self._page("builds.html", request, rows=found)
 
     def _visible_builds(self, *, is_admin: bool) -> list[tuple[Build, Repository]]:
-        known = {each.id: each for each in self.builds.repositories() if is_admin or each.public}
+        known = {each.id: each for each in self.repositories.all() if is_admin or each.public}
         return [
             (build, known[build.repository]) for build in self.builds.builds(limit=100) if build.repository in known
         ]
 
     async def show_build(self, request: Request) -> Response:
         build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
-        self.auth.require_view(request, await run_in_threadpool(self.builds.repository, build.repository))
+        self.auth.require_view(request, await run_in_threadpool(self.repositories.get, build.repository))
         jobs = await run_in_threadpool(self.builds.jobs, build.id)
         release = await run_in_threadpool(self.builds.release, build.id)
         bundles = await run_in_threadpool(self.builds.bundles, build.id)

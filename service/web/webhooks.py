@@ -112,6 +112,8 @@ class WebhookDoor:
         if event.kind is EventKind.PING:
             return json_response(200, {"message": f"the hook of {repository.path} works"})
         accepted = await self._accept(repository, event)
+        if not accepted.build_id:
+            return json_response(200, {"message": accepted.said})
         answer = {"build": accepted.build_url, "id": accepted.build_id}
         return json_response(202 if accepted.is_new else 200, answer)
 

@@ -1,6 +1,7 @@
 """What `service.records` promises, on SQLite in a file."""
 
 import datetime
+import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from runners.contract.job import Artifact, Outcome, Result
+from service.adapters.acceptance import Start
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.database import open_database
 from service.adapters.fleet import MAX_REPORTS, DatabaseFleet
-from service.adapters.schema import open_database
-from service.domain.build import BuildId, BuildJob, Delivery, JobId, Status
+from service.adapters.repositories import DatabaseRepositories
+from service.domain.build import BuildId, BuildJob, Delivery, JobId, Status, Taken
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.event import Event, EventKind
@@ -21,7 +24,9 @@ from service.domain.repository import Forge, Repository, RepositoryId
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 UNTIL = NOW + datetime.timedelta(days=90)
-BLINK = Repository(forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20)
+BLINK = Repository(
+    id=RepositoryId("local/acme/blink"), forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20
+)
 
 
 @pytest.fixture
@@ -37,9 +42,14 @@ def started() -> list[BuildId]:
 
 
 @pytest.fixture
-def builds(engine: sa.Engine, started: list[BuildId]) -> Iterator[DatabaseBuilds]:
-    records = DatabaseBuilds(engine, start=lambda _connection, made: started.extend(made))
-    records.add_repository(BLINK)
+def repositories(engine: sa.Engine) -> DatabaseRepositories:
+    return DatabaseRepositories(engine)
+
+
+@pytest.fixture
+def builds(engine: sa.Engine, repositories: DatabaseRepositories, started: list[BuildId]) -> Iterator[DatabaseBuilds]:
+    records = DatabaseBuilds(engine, start=lambda _connection, made: started.extend(each.build for each in made))
+    repositories.add(BLINK)
     yield records
     records.close()
 
@@ -50,12 +60,19 @@ def fleet(engine: sa.Engine) -> DatabaseFleet:
 
 
 def push(delivery: str, ref: str = "refs/heads/main") -> Delivery:
-    event = Event(kind=EventKind.PUSH, delivery=delivery, path="acme/blink", ref=ref, commit="c" * 40)
+    commit = hashlib.sha1(delivery.encode()).hexdigest()
+    kind = EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH
+    event = Event(kind=kind, delivery=delivery, path="acme/blink", ref=ref, commit=commit)
     return Delivery(repository=BLINK.id, event=event)
 
 
 def accepted(builds: DatabaseBuilds, name: str = "one") -> BuildId:
-    return builds.accept([push(name)], now=NOW)[0][0]
+    return build_of(builds.accept([push(name)], now=NOW)[0])
+
+
+def build_of(taken: Taken) -> BuildId:
+    assert taken.build is not None
+    return taken.build
 
 
 def release(build: BuildId, counter: int) -> Release:
@@ -85,27 +102,28 @@ def desire(fleet: DatabaseFleet, name: str, seq: int, notice: bytes) -> bool:
     return fleet.desire(DeviceId(name), seq=seq, release=ReleaseDigest(str(seq) * 64), notice=notice, until=UNTIL)
 
 
-def test_a_repository_is_followed_once(builds: DatabaseBuilds) -> None:
-    assert builds.repository(BLINK.id) == BLINK
+def test_a_repository_is_followed_once(repositories: DatabaseRepositories) -> None:
+    repositories.add(BLINK)
+    assert repositories.get(BLINK.id) == BLINK
     with pytest.raises(ConflictError, match="local/acme/blink"):
-        builds.add_repository(BLINK)
+        repositories.add(BLINK)
     with pytest.raises(NotFoundError):
-        builds.repository(RepositoryId("local/none"))
+        repositories.get(RepositoryId("local/none"))
 
 
 def test_a_delivery_makes_one_build_however_often_it_comes(builds: DatabaseBuilds, started: list[BuildId]) -> None:
-    first = builds.accept([push("a"), push("b"), push("a")], now=NOW)
-    second = builds.accept([push("b"), push("c")], now=NOW)
+    first = builds.accept([push("a", "refs/tags/1"), push("b", "refs/tags/2"), push("a", "refs/tags/1")], now=NOW)
+    second = builds.accept([push("b", "refs/tags/2"), push("c", "refs/tags/3")], now=NOW)
 
-    assert [is_new for _, is_new in first] == [True, True, False]
-    assert first[0][0] == first[2][0]
-    assert [is_new for _, is_new in second] == [False, True]
-    assert started == [first[0][0], first[1][0], second[1][0]]
+    assert [each.is_new for each in first] == [True, True, False]
+    assert first[0].build == first[2].build
+    assert [each.is_new for each in second] == [False, True]
+    assert started == [first[0].build, first[1].build, second[1].build]
     assert [builds.build(each).number for each in started] == [1, 2, 3]
 
 
 def test_deliveries_whose_workflow_cannot_start_are_not_recorded(engine: sa.Engine, builds: DatabaseBuilds) -> None:
-    def fail(_connection: sa.Connection, made: Sequence[BuildId]) -> None:
+    def fail(_connection: sa.Connection, made: Sequence[Start]) -> None:
         raise RuntimeError(made)
 
     failing = DatabaseBuilds(engine, start=fail)
@@ -114,12 +132,12 @@ def test_deliveries_whose_workflow_cannot_start_are_not_recorded(engine: sa.Engi
     failing.close()
 
     assert builds.builds() == []
-    assert builds.accept([push("a")], now=NOW)[0][1]
+    assert builds.accept([push("a")], now=NOW)[0].is_new
 
 
 def test_numbers_stay_unique_when_many_write_at_once(builds: DatabaseBuilds) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: builds.accept([push(f"d{n}")], now=NOW)[0][0], range(40)))
+        answers = list(pool.map(lambda n: accepted(builds, f"d{n}"), range(40)))
 
     assert sorted(builds.build(each).number for each in answers) == list(range(1, 41))
 
@@ -166,7 +184,7 @@ def test_a_build_ends_once(builds: DatabaseBuilds) -> None:
 
 
 def test_a_release_is_kept_once_and_its_channel_never_goes_back(builds: DatabaseBuilds) -> None:
-    old, new = accepted(builds, "old"), accepted(builds, "new")
+    old, new = (build_of(builds.accept([push(each, f"refs/tags/{each}")], now=NOW)[0]) for each in ("old", "new"))
     bundle = Bundle(
         digest=ReleaseDigest("d" * 64),
         build=new,

@@ -182,6 +182,6 @@ def test_nothing_is_left_running(story: Story, fourth: Chapter) -> None:
     instance = json.loads((story.kiln.data / "instance.json").read_text())["id"]
     client = docker.from_env()
     try:
-        assert client.containers.list(all=True, filters={"name": f"kiln-{instance}"}) == []
+        assert client.containers.list(all=True, ignore_removed=True, filters={"name": f"kiln-{instance}"}) == []
     finally:
         client.close()

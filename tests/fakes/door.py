@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from service.adapters.forges import github, gitlab
 from service.domain.event import Event
-from service.domain.repository import Forge, Repository, RepositoryId
+from service.domain.repository import Forge, Repository, RepositoryId, repository_id
 from service.ports import Accepted
 from service.web.errors import LastResort, exception_handlers
 from service.web.webhooks import WebhookDoor
@@ -70,7 +70,9 @@ class MemoryInbox:
 
 
 def repository(forge: Forge, path: str, *, secret: str = SECRET) -> Repository:
-    return Repository(forge=forge, path=path, url=f"https://forge.example/{path}.git", secret=secret)
+    return Repository(
+        id=repository_id(forge, path), forge=forge, path=path, url=f"https://forge.example/{path}.git", secret=secret
+    )
 
 
 class World:

@@ -16,15 +16,19 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # Every foreign package that the product imports, and who may. A new one needs a line here.
 DOORS = {
+    "alembic": ("service/adapters/database.py", "service/adapters/migrations/*.py"),
+    "authlib": ("service/adapters/oauth.py",),
     "boto3": ("service/adapters/objects_s3.py",),
     "botocore": ("service/adapters/objects_s3.py",),
-    "cryptography": ("service/adapters/keys.py",),
+    "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
     "dbos": ("service/workflows.py", "runners/worker.py"),
     "docker": ("runners/docker_engine.py",),
+    "github": ("service/adapters/forges/github_*.py",),
+    "gitlab": ("service/adapters/forges/gitlab_*.py",),
     "jinja2": ("service/web/pages.py",),
-    "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py"),
+    "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py", "service/adapters/forges/github_*.py"),
     "paho": ("service/adapters/mqtt.py",),
-    "requests": ("runners/docker_engine.py",),  # whose errors shine through Docker's SDK
+    "requests": ("runners/docker_engine.py", "service/adapters/forges/*_*.py"),  # its errors shine through their SDKs
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
     "starlette": ("service/web/*.py", "service/site.py", "service/app.py"),
@@ -32,7 +36,7 @@ DOORS = {
 }
 # Distributions that are not imported by their name, and why they are dependencies all the same.
 INDIRECT = {"httptools": "uvicorn's parser", "uvloop": "uvicorn's loop"}
-IMPORTED_AS = {"paho-mqtt": "paho", "pyjwt": "jwt"}
+IMPORTED_AS = {"paho-mqtt": "paho", "pygithub": "github", "pyjwt": "jwt", "python-gitlab": "gitlab"}
 
 
 def modules(package: str) -> list[pathlib.Path]:

@@ -8,10 +8,10 @@ import docker
 import pytest
 
 from deploy.demo.parts import ROOT, Repository
-from service.adapters.builds import DatabaseBuilds
 from service.adapters.clock import SystemClock
+from service.adapters.database import open_database
 from service.adapters.fleet import DatabaseFleet
-from service.adapters.schema import open_database
+from service.adapters.repositories import DatabaseRepositories
 from service.domain.device import Device, DeviceId
 from service.domain.repository import Forge, Repository as Record, RepositoryId
 from tests.integration.crash.processes import Processes, wait
@@ -33,10 +33,9 @@ class Chain:
         self.repository = Repository(folder, ROOT / "examples" / "blink")
         self.repository.install_hook(f"{self.kiln.url}/hooks/local/demo/blink", SECRET)
         engine = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
-        record = Record(forge=Forge.LOCAL, path="demo/blink", url=self.repository.url, secret=SECRET)
-        builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
-        builds.add_repository(record)
-        builds.close()
+        name = RepositoryId("local/demo/blink")
+        record = Record(id=name, forge=Forge.LOCAL, path="demo/blink", url=self.repository.url, secret=SECRET)
+        DatabaseRepositories(engine).add(record)
         engine.dispose()
         self._pushes = 0
 
@@ -98,7 +97,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 def _no_containers(chain: Chain) -> None:
     client = docker.from_env()
     try:
-        left = client.containers.list(all=True, filters={"name": f"kiln-{chain.kiln.instance.id}"})
+        left = client.containers.list(all=True, ignore_removed=True, filters={"name": f"kiln-{chain.kiln.instance.id}"})
         for each in left:
             each.remove(force=True)
         assert left == []
@@ -134,7 +133,11 @@ def test_a_runner_killed_while_it_builds_finishes_after_its_restart(chain: Chain
 
     def reached() -> bool:
         if moment == "container":
-            return bool(client.containers.list(all=True, filters={"name": f"kiln-{chain.kiln.instance.id}-{build}-"}))
+            return bool(
+                client.containers.list(
+                    all=True, ignore_removed=True, filters={"name": f"kiln-{chain.kiln.instance.id}-{build}-"}
+                )
+            )
         wanted = "running" if moment == "running" else "succeeded"
         return bool(chain.ask("select 1 from jobs where build = ? and status = ?", build, wanted))
 
@@ -158,7 +161,8 @@ def test_everything_killed_at_once_comes_back(chain: Chain) -> None:
     chain.kiln.service()
     chain.kiln.runner()
 
-    for build in builds:
-        chain.expect_one_release(build)
+    chain.expect_one_release(builds[-1])
+    superseded = "select count(*) from builds where status = 'cancelled' and superseded_by is not null and id = ?"
+    assert chain.ask(superseded, builds[1]) == [(1,)]
     newest = chain.ask("select build from channels where channel = 'beta'")
     assert newest == [(builds[-1],)]

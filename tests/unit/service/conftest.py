@@ -13,19 +13,22 @@ import pytest
 from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.database import open_database
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
-from service.adapters.schema import open_database
+from service.adapters.repositories import DatabaseRepositories
 from service.domain.build import BuildId, Delivery, JobId
 from service.domain.event import Event, EventKind
-from service.domain.repository import Forge, Repository
+from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows import plan
 from tests.fakes.clock import StoppedClock
 from tests.fakes.sources import FolderSources
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-BLINK = Repository(forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20)
+BLINK = Repository(
+    id=RepositoryId("local/acme/blink"), forge=Forge.LOCAL, path="acme/blink", url="file:///x", secret="s" * 20
+)
 MANIFEST = '[firmware]\nboards = ["unix", "esp32-generic"]\n[channels]\nmain = "beta"\n"v*" = "stable"\n'
 
 
@@ -38,6 +41,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
 class World:
     """Everything that a flow takes, and shortcuts for what surrounds the flow under test."""
 
+    repositories: DatabaseRepositories
     builds: DatabaseBuilds
     fleet: DatabaseFleet
     objects: LocalObjects
@@ -55,7 +59,9 @@ class World:
             ref=ref,
             commit=hashlib.sha1(delivery.encode()).hexdigest(),
         )
-        return self.builds.accept([Delivery(repository=BLINK.id, event=event)], now=NOW)[0][0]
+        build = self.builds.accept([Delivery(repository=BLINK.id, event=event)], now=NOW)[0].build
+        assert build is not None
+        return build
 
     def upload(self, job: str, files: Mapping[str, bytes]) -> Result:
         """What a runner leaves behind after a successful job."""
@@ -82,8 +88,10 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
     engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
-    builds.add_repository(BLINK)
+    repositories = DatabaseRepositories(engine)
+    repositories.add(BLINK)
     yield World(
+        repositories=repositories,
         builds=builds,
         fleet=DatabaseFleet(engine),
         objects=LocalObjects(tmp_path / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),

@@ -16,10 +16,21 @@ from tests.unit.service.conftest import BLINK, World
 FILES = {"main.py": b"print(1)\n", "net.mpy": b"M\x06\x00\x1f"}
 
 
+def snapped(world: World, build: BuildId) -> None:
+    source.take_snapshot(
+        build,
+        repositories=world.repositories,
+        builds=world.builds,
+        sources=world.sources,
+        objects=world.objects,
+    )
+
+
 def planned(world: World, build: BuildId) -> list[Job]:
-    source.take_snapshot(build, builds=world.builds, sources=world.sources, objects=world.objects)
+    snapped(world, build)
     return plan.plan(
         build,
+        repositories=world.repositories,
         builds=world.builds,
         objects=world.objects,
         catalogue=world.catalogue,
@@ -40,6 +51,7 @@ def published(world: World, delivery: str, ref: str = "refs/heads/main") -> Buil
 def publish_again(world: World, build: BuildId) -> bool:
     return publish.publish(
         build,
+        repositories=world.repositories,
         builds=world.builds,
         objects=world.objects,
         keys=world.keys,
@@ -61,6 +73,7 @@ def enrolled(
 ) -> enrol.Enrolled:
     return enrol.enrol(
         enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
+        repositories=world.repositories,
         builds=world.builds,
         fleet=world.fleet,
         accounts=accounts or MemoryAccounts(),

@@ -10,16 +10,16 @@ from runners.contract.manifest import ManifestError
 from service.domain.build import JobId, Status
 from service.domain.bundle import release_digest
 from service.domain.errors import BadInputError, NotFoundError
-from service.flows import publish, source
+from service.flows import publish
 from tests.unit.service.conftest import World
-from tests.unit.service.steps import FILES, planned, publish_again, published, verified
+from tests.unit.service.steps import FILES, planned, publish_again, published, snapped, verified
 
 
 def test_a_snapshot_is_taken_once(world: World) -> None:
     build = world.push("one")
 
     for _ in range(2):
-        source.take_snapshot(build, builds=world.builds, sources=world.sources, objects=world.objects)
+        snapped(world, build)
 
     assert len(world.sources.fetched) == 1
     assert world.objects.size(world.builds.build(build).source_digest) == world.builds.build(build).source_bytes
@@ -30,7 +30,7 @@ def test_a_commit_that_is_gone_is_said(world: World) -> None:
     world.sources.gone.add(world.builds.build(build).commit)
 
     with pytest.raises(NotFoundError):
-        source.take_snapshot(build, builds=world.builds, sources=world.sources, objects=world.objects)
+        snapped(world, build)
 
 
 def test_a_plan_has_a_job_for_each_board_and_planning_again_changes_nothing(world: World) -> None:

@@ -33,10 +33,10 @@ def test_a_device_is_told_of_its_channels_newest_release_once(world: World) -> N
 
 
 def test_an_older_build_that_ends_later_is_not_announced(world: World) -> None:
-    enrolled(world)
-    old = world.push("old")
+    enrolled(world, channel="stable")
+    old = world.push("old", "refs/tags/v1.0.0")
     old_jobs = planned(world, old)
-    new = published(world, "new")
+    new = published(world, "new", "refs/tags/v1.1.0")
     for job in old_jobs:
         publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
 

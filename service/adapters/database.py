@@ -1,0 +1,87 @@
+"""The engine that opens the database, made or brought up to date."""
+
+import pathlib
+import sqlite3
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.adapters.schema import metadata
+from service.domain.errors import ConflictError
+
+HEAD = "0002"  # the newest step in `migrations/versions`; a test holds it to that
+FIRST = "0001"  # of Kiln 0.1.0, which wrote no number
+MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
+
+
+BUSY_MS = 30_000  # how long SQLite waits for another writer
+
+
+def open_database(url: str, *, busy_ms: int = BUSY_MS) -> sa.Engine:
+    """An engine for `sqlite:///file` or `postgresql://...`, with the tables made or brought up to date.
+
+    SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
+    take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
+    """
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = sa.create_engine(url, pool_size=16, max_overflow=16)
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _tune(connection: sqlite3.Connection, _record: Any) -> None:  # SQLAlchemy's pool record
+            connection.isolation_level = "IMMEDIATE"
+            connection.execute(f"pragma busy_timeout={busy_ms}")
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=full")
+
+    bring_up_to_date(engine)
+    return engine
+
+
+def bring_up_to_date(engine: sa.Engine) -> None:
+    """Make the tables, or take the steps that lead from an older Kiln's to ours. All of it or nothing.
+
+    Raises: ConflictError when a newer Kiln wrote the database.
+    """
+    with engine.connect() as connection:
+        if _version(connection) == HEAD:
+            return
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Python begins a transaction before a change of rows only, and what makes tables would not be undone.
+            connection.exec_driver_sql("begin immediate")
+        version = _version(connection)
+        if version is None:
+            metadata.create_all(connection)
+            _note(connection, HEAD)
+        elif version > HEAD:
+            raise ConflictError(f"the database is of a newer Kiln (step {version}, this one knows {HEAD})")
+        elif version < HEAD:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                _note(connection, FIRST)
+            _upgrade(connection)
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """The last step that was taken; None for an empty database."""
+    tables = sa.inspect(connection).get_table_names()
+    if "alembic_version" in tables:
+        return str(connection.execute(sa.text("select version_num from alembic_version")).scalar())
+    return FIRST if "builds" in tables else None
+
+
+def _note(connection: sa.Connection, version: str) -> None:
+    connection.execute(sa.text("create table alembic_version (version_num varchar(32) not null primary key)"))
+    connection.execute(sa.text("insert into alembic_version values (:version)"), {"version": version})
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Rarely needed, and slow to import.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,92 @@
+"""Followed repositories and their webhooks in the database."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.adapters.rows import moments, plain
+from service.adapters.schema import hooks, repositories
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.hook import Hook, HookState
+from service.domain.repository import Check, Forge, Repository, RepositoryId, Requests
+
+_MOMENTS = ("old_secret_until", "checked_at", "recovered_at", "reconciled_at")
+
+
+class DatabaseRepositories:
+    """`service.records.Repositories` on SQLAlchemy."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, repository: Repository) -> None:
+        row = {name: plain(getattr(repository, name)) for name in Repository.__dataclass_fields__}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(repositories.insert().values(**row))
+        except sa.exc.IntegrityError as error:
+            raise ConflictError(f"{repository.id} is followed already") from error
+
+    def get(self, name: RepositoryId) -> Repository:
+        rows = self._rows(repositories.c.id == name)
+        if not rows:
+            raise NotFoundError(f"no repository {name[:200]!r}")
+        return rows[0]
+
+    def all(self) -> list[Repository]:
+        return self._rows(sa.true())
+
+    def find(self, forge: Forge, host: str, path: str) -> Repository | None:
+        at = (repositories.c.forge == forge.value) & (repositories.c.host == host)
+        found = self._rows(at & (sa.func.lower(repositories.c.path) == path.lower()))
+        return found[0] if found else None
+
+    def change(self, name: RepositoryId, **fields: Any) -> Repository:
+        values = {key: plain(value) for key, value in fields.items()}
+        with self._engine.begin() as connection:
+            connection.execute(repositories.update().where(repositories.c.id == name).values(**values))
+        return self.get(name)
+
+    def remove(self, name: RepositoryId) -> None:
+        self.get(name)
+        with self._engine.begin() as connection:
+            connection.execute(repositories.delete().where(repositories.c.id == name))
+            connection.execute(hooks.delete().where(hooks.c.repository == name))
+
+    def hook(self, name: RepositoryId) -> Hook:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(hooks).where(hooks.c.repository == name)).mappings().first()
+        return Hook() if row is None else _hook(row)
+
+    def keep_hook(self, name: RepositoryId, **fields: Any) -> Hook:
+        values = {key: plain(value) for key, value in fields.items()}
+        with self._engine.begin() as connection:
+            keep_hook(connection, name, values)
+        return self.hook(name)
+
+    def doubtful(self) -> list[RepositoryId]:
+        query = sa.select(hooks.c.repository).where(hooks.c.is_doubtful).order_by(hooks.c.repository)
+        with self._engine.connect() as connection:
+            return [RepositoryId(name) for name in connection.execute(query).scalars()]
+
+    def _rows(self, condition: sa.ColumnElement[bool]) -> list[Repository]:
+        query = sa.select(repositories).where(condition).order_by(repositories.c.id)
+        with self._engine.connect() as connection:
+            return [_repository(row) for row in connection.execute(query).mappings()]
+
+
+def keep_hook(connection: sa.Connection, name: RepositoryId, values: dict[str, Any]) -> None:
+    """Set these columns of a webhook's row, and make the row if there is none."""
+    done = connection.execute(hooks.update().where(hooks.c.repository == name).values(**values))
+    if not done.rowcount:
+        connection.execute(hooks.insert().values(repository=name, **values))
+
+
+def _repository(row: sa.RowMapping) -> Repository:
+    enums = {"forge": Forge(row["forge"]), "check": Check(row["check"]), "requests": Requests(row["requests"])}
+    return Repository(**{**row, **enums, **moments(row, _MOMENTS)})
+
+
+def _hook(row: sa.RowMapping) -> Hook:
+    fields = {name: row[name] for name in Hook.__dataclass_fields__}
+    return Hook(**{**fields, "state": HookState(row["state"]), **moments(row, _MOMENTS)})

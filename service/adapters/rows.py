@@ -1,0 +1,54 @@
+"""Rows of the database as the domain's values, and back."""
+
+import datetime
+import enum
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from runners.contract.job import Result
+from service.domain.build import Build, BuildJob, Status
+from service.domain.event import EventKind
+from service.domain.release import Bundle, Release
+
+
+def plain(value: Any) -> Any:
+    """As a column holds it."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value.timestamp() if isinstance(value, datetime.datetime) else value
+
+
+def moment(stamp: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
+
+
+def moments(row: sa.RowMapping, names: tuple[str, ...]) -> dict[str, datetime.datetime | None]:
+    """Some columns of a row, as times; those that it has."""
+    return {name: None if row[name] is None else moment(row[name]) for name in names if name in row}
+
+
+def build_of(row: sa.RowMapping) -> Build:
+    fields = {name: row[name] for name in Build.__dataclass_fields__}
+    changed = None if row["changed"] is None else tuple(json.loads(row["changed"]))
+    enums = {"status": Status(row["status"]), "kind": EventKind(row["kind"])}
+    return Build(**{**fields, **enums, "changed": changed, **moments(row, ("created_at", "finished_at"))})
+
+
+def job_of(row: sa.RowMapping) -> BuildJob:
+    base: dict[str, Any] = {key: row[key] for key in ("id", "build", "board", "family")}
+    status = Status(row["status"])
+    if row["result"] is None:
+        return BuildJob(**base, status=status)
+    result = Result.from_json(json.loads(row["result"]))
+    names = ("outcome", "message", "annotations", "artifacts", "image", "seconds")
+    return BuildJob(**base, status=status, **{name: getattr(result, name) for name in names})
+
+
+def release_of(row: sa.RowMapping) -> Release:
+    return Release(**{**row, "created_at": moment(row["created_at"])})
+
+
+def bundle_of(row: sa.RowMapping) -> Bundle:
+    return Bundle(**row)

@@ -1,0 +1,116 @@
+"""What events do that are no pushes: stop builds, start them again, keep the repository's record right."""
+
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+
+from service.adapters.arrivals import cancel
+from service.adapters.repositories import keep_hook
+from service.adapters.rows import build_of
+from service.adapters.schema import builds, repositories
+from service.domain.build import Build, Delivery, Status, Taken
+from service.domain.event import Event, EventKind, RepositoryChange, Request
+from service.domain.hook import HookState
+
+
+def act(connection: sa.Connection, delivery: Delivery, now: float) -> tuple[Taken, list[Delivery]]:
+    """What became of it, and what is to be built because of it."""
+    match delivery.event.kind:
+        case EventKind.DELETED:
+            return _stop(connection, delivery, "the ref was deleted", now), []
+        case EventKind.CLOSED:
+            return _stop(connection, delivery, "the request was closed, merged or made a draft", now), []
+        case EventKind.RERUN:
+            return _again(connection, delivery)
+        case EventKind.CHANGED:
+            return _change(connection, delivery), []
+        case _:
+            return Taken(is_new=False, said=delivery.event.why), []
+
+
+def _stop(connection: sa.Connection, delivery: Delivery, why: str, now: float) -> Taken:
+    mine = (builds.c.repository == delivery.repository) & (builds.c.ref == delivery.event.ref)
+    # A tag's release stays what it is, but nobody waits for the rest of its build.
+    cancel(connection, mine, why, now)
+    return Taken(said=why)
+
+
+def _again(connection: sa.Connection, delivery: Delivery) -> tuple[Taken, list[Delivery]]:
+    found = _meant(connection, delivery)
+    if found is None:
+        return Taken(is_new=False, said="Kiln has no build of this commit"), []
+    if found.status is Status.WAITING:
+        return Taken(build=found.id, is_new=False, said="it waits for approval"), []
+    if not found.status.is_final:
+        return Taken(build=found.id, is_new=False, said="it is being built"), []
+    newest = _newest(connection, found)
+    event = Event(
+        kind=found.kind,
+        delivery=delivery.event.delivery,
+        path=delivery.event.path,
+        ref=found.ref,
+        commit=found.commit,
+        before=found.before,
+        title=found.title,
+        author=found.author,
+        request=None if found.request is None else Request(number=found.request, is_fork=True),
+        # What is not the ref's newest any more is built to be looked at: a release of it would lead devices back.
+        is_newest=newest.commit == found.commit,
+        again=True,
+    )
+    return Taken(), [Delivery(repository=delivery.repository, event=event)]
+
+
+def _meant(connection: sa.Connection, delivery: Delivery) -> Build | None:
+    """The build that somebody pressed the button of."""
+    query = sa.select(builds).where(builds.c.repository == delivery.repository)
+    event = delivery.event
+    if event.build.isascii() and event.build.isdigit() and len(event.build) <= 18:
+        query = query.where(builds.c.id == int(event.build))
+    else:
+        query = query.where(builds.c.commit == event.commit)
+    row = connection.execute(query.order_by(builds.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else build_of(row)
+
+
+def _newest(connection: sa.Connection, of: Build) -> Build:
+    mine = (builds.c.repository == of.repository) & (builds.c.ref == of.ref)
+    row = connection.execute(sa.select(builds).where(mine).order_by(builds.c.number.desc()).limit(1))
+    return build_of(row.mappings().one())
+
+
+def _change(connection: sa.Connection, delivery: Delivery) -> Taken:
+    event, mine = delivery.event, repositories.c.id == delivery.repository
+    assert event.change is not None
+    values: dict[str, Any] = {}
+    match event.change:
+        case RepositoryChange.MOVED:
+            row = connection.execute(sa.select(repositories.c.path, repositories.c.url).where(mine)).one()
+            values = {"path": event.path, "url": moved(row.url, row.path, event.path)}
+            said = f"the repository is now {event.path}"
+        case RepositoryChange.MADE_PRIVATE:
+            values, said = {"public": False}, "the repository was made private: its builds are, too"
+        case RepositoryChange.MADE_PUBLIC:
+            said = "the repository was made public; its builds stay as they are"
+        case RepositoryChange.DELETED:
+            said = "the repository was deleted at its forge"
+            values = {"note": said}
+        case RepositoryChange.HOOK_DELETED:
+            said = "somebody removed the webhook at the forge"
+            keep_hook(connection, delivery.repository, {"state": HookState.MISSING.value, "detail": said})
+        case RepositoryChange.ACCESS_LOST:
+            said = "the App may not see the repository any more"
+            values = {"note": said}
+        case RepositoryChange.ACCESS_GAINED:
+            values, said = {"note": ""}, "the App may see the repository"
+        case _:
+            assert_never(event.change)
+    if values:
+        connection.execute(repositories.update().where(mine).values(**values))
+    return Taken(said=said)
+
+
+def moved(url: str, old: str, new: str) -> str:
+    """The address of a repository whose path changed. One that does not hold the old path stays as it is."""
+    head, found, tail = url.rpartition(f"/{old}")
+    return f"{head}/{new}{tail}" if found and tail in ("", ".git", "/") else url

@@ -1,0 +1,66 @@
+"""Arrival: what an event means beside what is known already, and when its build may begin.
+
+A forge may send one push twice (two hooks, a retry under a new id, a redelivery), late, or in the wrong order. What
+counts is the newest build of the ref: the same commit again says nothing new. A move that was seen a while ago, when
+the ref has gone elsewhere since, is either a late double or somebody who moved the branch back and forth: the
+forge's own heads decide, so it only raises a doubt.
+"""
+
+import datetime
+import enum
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from service.domain.build import BuildId, Status
+from service.domain.event import Event, EventKind
+
+DOUBLE = datetime.timedelta(minutes=10)  # how late the double of a delivery may come
+# A push that follows another within this time waits as long for the next one, so that a burst costs two builds.
+QUIET = datetime.timedelta(seconds=2)
+LONGEST_BURST = datetime.timedelta(seconds=30)  # then a build begins, however many pushes still come
+
+# What a repeat does not stand for: these did not end by the commit's own doing.
+_AGAIN = frozenset({Status.CANCELLED, Status.ERROR})
+
+
+class Verdict(enum.Enum):
+    NEW = "new"
+    SAME = "same"  # the newest build is of this
+    DOUBTFUL = "doubtful"  # ask the forge where the ref is now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """What is known of a ref: its newest build."""
+
+    build: BuildId
+    commit: str
+    status: Status
+    accepted_at: datetime.datetime
+    burst_at: datetime.datetime  # when the burst of pushes began that it belongs to
+
+
+def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]) -> Verdict:
+    """`seen` are the moves (before, after) of this ref within :data:`DOUBLE`."""
+    if newest is None or event.again:
+        return Verdict.NEW
+    if newest.commit == event.commit:
+        return Verdict.NEW if newest.status in _AGAIN else Verdict.SAME
+    if event.before and (event.before, event.commit) in seen:
+        return Verdict.DOUBTFUL
+    return Verdict.NEW
+
+
+def supersedes(event: Event) -> bool:
+    """Whether it puts an end to older builds of its ref. A tag is a promise: each is built to its end."""
+    return event.kind is not EventKind.TAG
+
+
+def begin_at(
+    event: Event, newest: Newest | None, now: datetime.datetime
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """When the build may begin, and when its burst began."""
+    if newest is None or not supersedes(event) or event.again or now - newest.accepted_at > QUIET:
+        return now, now
+    burst_at = newest.burst_at if now - newest.burst_at < LONGEST_BURST else now
+    return min(now + QUIET, burst_at + LONGEST_BURST), burst_at

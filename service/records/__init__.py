@@ -1,0 +1,11 @@
+"""What Kiln remembers, as protocols by subject.
+
+The adapters write each method in one transaction. Everything that a durable step calls is safe to repeat.
+"""
+
+from service.records.builds import Builds
+from service.records.fleet import Fleet
+from service.records.marks import Marks, Untold
+from service.records.repositories import Connections, Repositories
+
+__all__ = ["Builds", "Connections", "Fleet", "Marks", "Repositories", "Untold"]

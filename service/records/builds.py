@@ -1,0 +1,79 @@
+"""Builds, jobs and releases."""
+
+import datetime
+from collections.abc import Sequence
+from typing import Protocol
+
+from runners.contract.job import Result
+from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken
+from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.repository import RepositoryId
+
+
+class Builds(Protocol):
+    def accept(self, deliveries: Sequence[Delivery], *, now: datetime.datetime) -> list[Taken]:
+        """Record deliveries and do what they say: all of it or nothing.
+
+        Builds are made and their durable workflows started; older builds of the same branch or request are cancelled
+        as superseded; builds of what was deleted or closed are cancelled. A delivery that came before, or that says
+        what the newest build of its ref says already, has that build (`service.domain.arrival`).
+        """
+
+    def approve(self, name: BuildId, *, by: str, now: datetime.datetime) -> Build:
+        """Start a build that waits, and every later one of the same request and commit. Raises: ConflictError."""
+
+    def cancel(self, name: BuildId, message: str, *, now: datetime.datetime) -> Build:
+        """Raises: ConflictError when it ended before."""
+
+    def winding(self, *, limit: int = 200) -> list[BuildId]:
+        """Cancelled builds whose workflow and containers may still be at work."""
+
+    def wound(self, names: Sequence[BuildId]) -> None:
+        """Nothing of them is at work any more: their jobs are cancelled, too."""
+
+    def heads(self, repository: RepositoryId) -> dict[str, str]:
+        """Of every ref that was ever built or skipped: the commit of its newest build."""
+
+    def build(self, name: BuildId) -> Build:
+        """Raises: NotFoundError."""
+
+    def builds(self, repository: RepositoryId | None = None, *, limit: int = 50) -> list[Build]:
+        """Newest first."""
+
+    def newest(self, repository: RepositoryId, *, ref: str | None = None) -> Build | None:
+        """Of a ref; without one, of any branch or tag. What was skipped does not count."""
+
+    def keep_source(self, name: BuildId, *, digest: str, size_bytes: int) -> None: ...
+
+    def add_jobs(self, name: BuildId, jobs: Sequence[BuildJob]) -> None: ...
+
+    def jobs(self, name: BuildId) -> list[BuildJob]:
+        """In the order of their boards' names."""
+
+    def job(self, name: JobId) -> BuildJob:
+        """Raises: NotFoundError."""
+
+    def start_job(self, name: JobId) -> None:
+        """It was seen running. Does nothing once it ended."""
+
+    def end_job(self, name: JobId, result: Result) -> None: ...
+
+    def end_build(self, name: BuildId, status: Status, message: str, *, now: datetime.datetime) -> None:
+        """Does nothing when it ended before."""
+
+    def add_release(self, release: Release, bundles: Sequence[Bundle]) -> bool:
+        """Keep a release once for its build, and move its channel to it unless a newer one is there.
+
+        Answers whether the channel points at it now. Raises: ConflictError, and nothing is kept, when the build was
+        cancelled or must not be released.
+        """
+
+    def release(self, build: BuildId) -> Release | None: ...
+
+    def current(self, repository: RepositoryId, channel: str) -> Release | None:
+        """Where the channel points."""
+
+    def bundles(self, build: BuildId) -> list[Bundle]: ...
+
+    def bundle(self, digest: ReleaseDigest) -> Bundle:
+        """Raises: NotFoundError."""
