@@ -26,6 +26,7 @@ from service.web.jobs import Jobs
 from service.web.objects import object_routes
 from service.web.ota import Ota
 from service.web.pages import Pages, templates
+from service.web.repositories import RepositoryApi
 from service.web.webhooks import WebhookDoor
 
 REPOSITORIES_LIVE_S = 1.0  # how long the door may not know a new repository
@@ -54,6 +55,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
         device_file=lambda enrolled: _device_file(settings, enrolled),
     )
+    repositories = RepositoryApi(auth=auth, repositories=kiln.repositories, base_url=settings.url)
     jobs = Jobs(
         auth=auth,
         repositories=kiln.repositories,
@@ -67,7 +69,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     )
     ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
     badges = Badges(lambda forge, path, branch, board: _state_of(kiln, forge, path, branch, board))
-    parts = (door, api, jobs, ota, badges, pages)
+    parts = (door, api, repositories, jobs, ota, badges, pages)
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += [route for part in parts for route in part.routes()]
     if isinstance(kiln.objects, LocalObjects):

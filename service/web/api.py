@@ -1,10 +1,9 @@
-"""The administrator's API, JSON under /api/v1."""
+"""The API of builds and devices, JSON under /api/v1."""
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -13,9 +12,9 @@ from starlette.routing import Route
 
 from service.domain.build import Build, BuildId
 from service.domain.device import device_id
-from service.domain.errors import BadInputError, NotFoundError
+from service.domain.errors import NotFoundError
 from service.domain.event import Event, EventKind
-from service.domain.repository import HOSTS, Forge, Repository, RepositoryId, is_path, repository_id
+from service.domain.repository import RepositoryId
 from service.flows.enrol import Enrolled, Request as Wanted
 from service.ports import Sources
 from service.records import Builds, Fleet, Repositories
@@ -23,8 +22,6 @@ from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
 from service.web.inbox import Inbox
-
-MAX_URL_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +40,6 @@ class Api:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/api/v1/repositories", self.list_repositories, methods=["GET"]),
-            Route("/api/v1/repositories", self.add_repository, methods=["POST"]),
             Route("/api/v1/builds", self.list_builds, methods=["GET"]),
             Route("/api/v1/builds", self.start_build, methods=["POST"]),
             Route("/api/v1/builds/{build:int}", self.show_build, methods=["GET"]),
@@ -52,20 +47,6 @@ class Api:
             Route("/api/v1/devices", self.add_device, methods=["POST"]),
             Route("/api/v1/devices/{device}", self.show_device, methods=["GET"]),
         ]
-
-    async def list_repositories(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        found = await run_in_threadpool(self.repositories.all)
-        return JSONResponse([views.repository(each, base_url=self.base_url) for each in found])
-
-    async def add_repository(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        fields = await read_fields(request, ("forge", "path", "url"), ("secret", "default_branch", "public"))
-        repository = repository_of(fields)
-        await run_in_threadpool(self.repositories.add, repository)
-        # The hook's secret is shown here, once: it must be put into the forge.
-        answer = {**views.repository(repository, base_url=self.base_url), "secret": repository.secret}
-        return JSONResponse(answer, status_code=201)
 
     async def list_builds(self, request: Request) -> Response:
         self.auth.require_admin(request)
@@ -89,6 +70,7 @@ class Api:
             ref=ref,
             commit=commit,
             title="started by hand",
+            again=True,
         )
         accepted = await self.inbox.accept(repository, event)
         answer = {"id": int(accepted.build_id), "build": accepted.build_url}
@@ -133,33 +115,3 @@ class Api:
         history = await run_in_threadpool(self.fleet.reports, name)
         reports = [{"at": at.isoformat(), **views.report(each)} for at, each in history]
         return JSONResponse({**views.device(device), "reports": reports})
-
-
-def repository_of(fields: dict[str, Any]) -> Repository:
-    """Raises: BadInputError naming the field to fix."""
-    try:
-        forge = Forge(fields["forge"])
-    except ValueError as error:
-        raise BadInputError("forge is github, gitlab or local") from error
-    if not is_path(fields["path"]):
-        raise BadInputError("path is like owner/name: letters, digits, '.', '_', '-'")
-    url = fields["url"]
-    schemes = ("file", "http", "https") if forge is Forge.LOCAL else ("https",)
-    parts = urlsplit(url)
-    if len(url) > MAX_URL_CHARS or not url.isprintable() or parts.scheme not in schemes:
-        raise BadInputError(f"url of a {forge.value} repository starts with {' or '.join(f'{s}://' for s in schemes)}")
-    if parts.scheme != "file" and not parts.hostname:
-        raise BadInputError("url names no host")
-    secret = fields.get("secret") or secrets.token_hex(20)
-    if len(secret) < 16 or not secret.isascii():
-        raise BadInputError("secret has at least 16 ASCII characters")
-    return Repository(
-        id=repository_id(forge, fields["path"]),
-        forge=forge,
-        host=HOSTS[forge],
-        path=fields["path"],
-        url=url,
-        secret=secret,
-        default_branch=fields.get("default_branch") or "main",
-        public=fields.get("public", False),
-    )

@@ -1,0 +1,27 @@
+"""The commands that speak to a running Kiln over its HTTP API: one module for each noun."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from service.cli import builds, devices, repos
+from service.cli.client import Client, CommandError
+
+__all__ = ["Client", "add_commands", "run"]
+
+
+def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
+    for noun in (repos, builds, devices):
+        noun.add_commands(commands)
+
+
+def run(client: Client, given: argparse.Namespace) -> int:
+    """Do one command; its exit code."""
+    try:
+        answer = given.act(client, given)
+    except CommandError as error:
+        print(f"kiln: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(answer, indent=2))
+    return 0
