@@ -12,9 +12,9 @@ from starlette.middleware import Middleware
 
 from service import workflows
 from service.adapters.background import Repeater
-from service.domain.build import JobId
+from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
-from service.flows import announce, deliver, plan, track
+from service.flows import announce, deliver, plan, track, wind_down
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
@@ -24,6 +24,7 @@ from service.web.jobs import LOG_PURPOSE
 logger = logging.getLogger("kiln.app")
 
 OUTBOX_EVERY_S = 2.0
+WINDING_EVERY_S = 0.25
 RENEWAL_EVERY_S = 3600.0
 KEEP_ALIVE_S = 75  # forges reuse connections; uvicorn's own 5 s shows them resets
 SHUTDOWN_S = 5
@@ -37,6 +38,11 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
         every_s=OUTBOX_EVERY_S,
     )
 
+    winding = Repeater(
+        "winding",
+        lambda: wind_down.wind_down(builds=kiln.builds, stop=kiln.starter.stop),
+        every_s=WINDING_EVERY_S,
+    )
     renewal = Repeater(
         "renewal",  # the outbox looks for itself soon enough
         lambda: announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock),
@@ -47,8 +53,10 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(_start, kiln, outbox, observe)
         renewal.start()
+        winding.start()
         yield
         await run_in_threadpool(renewal.stop)
+        await run_in_threadpool(winding.stop)
         await run_in_threadpool(_stop, kiln, outbox)
 
     return Starlette(
@@ -72,6 +80,7 @@ def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
         limits=kiln.settings.limits,
         instance=kiln.instance.id,
         addresses=plan.Addresses(log=lambda job: _log_url(kiln, job)),
+        compare=lambda build, base: _compare(kiln, build, base),
         announced=outbox.wake,
     )
     workflows.launch(parts, kiln.starter, observe=observe)
@@ -92,6 +101,16 @@ def _stop(kiln: Kiln, outbox: Repeater) -> None:
     workflows.stop()
     kiln.builds.close()
     kiln.engine.dispose()
+
+
+def _compare(kiln: Kiln, build: Build, base: str) -> tuple[str, ...] | None:
+    """A forge that does not answer cannot keep a push from being built."""
+    try:
+        api = kiln.forges.api(kiln.repositories.get(build.repository))
+        return None if api is None else api.changed_paths(base, build.commit)
+    except KilnError as error:
+        logger.warning("changes not known", extra={"build": build.id, "error": str(error)})
+        return None
 
 
 def _log_url(kiln: Kiln, job: JobId) -> str:

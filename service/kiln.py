@@ -24,6 +24,8 @@ from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
 from service.adapters.tokens import JwtTokens
+from service.domain.repository import Repository
+from service.forge import ForgeApi, Forges
 from service.ports import BrokerAccounts, Objects
 from service.settings import Settings
 
@@ -41,6 +43,7 @@ class Kiln:
     connections: DatabaseConnections
     builds: DatabaseBuilds
     marks: DatabaseMarks
+    forges: Forges
     fleet: DatabaseFleet
     objects: Objects
     sources: GitSources
@@ -50,6 +53,14 @@ class Kiln:
     broker: MqttBroker
     accounts: BrokerAccounts
     catalogue: Catalogue
+
+
+class NoForges:
+    def api(self, repository: Repository) -> ForgeApi | None:
+        return None
+
+    def find(self, url: str) -> tuple[str, ForgeApi] | None:
+        return None
 
 
 def build(settings: Settings) -> Kiln:
@@ -67,6 +78,7 @@ def build(settings: Settings) -> Kiln:
         connections=DatabaseConnections(engine, Sealer(instance.key)),
         builds=DatabaseBuilds(engine, start=starter),
         marks=DatabaseMarks(engine),
+        forges=NoForges(),
         fleet=DatabaseFleet(engine),
         objects=_objects(settings, instance, clock),
         sources=GitSources(data / "git"),

@@ -61,7 +61,20 @@ class Parts:
     limits: Limits
     instance: str
     addresses: plan.Addresses
+    compare: plan.Compare
     announced: Callable[[], None]  # wakes whoever drains the outbox
+
+
+class _FailedError(Exception):
+    """The build failed; the message is for the person who pushed."""
+
+
+class _EndedError(Exception):
+    """The build was cancelled: nothing more is to be done for it."""
+
+
+_ENDED = {"ended": True}  # a step's outcome as JSON
+NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
 
 
 def log_step(step: str, phase: str, build: int) -> None:
@@ -96,9 +109,9 @@ class Starter:
                 for build, begin_at in starts[first : first + STARTS_TOGETHER]:
                     self._start(connection, build, begin_at)
 
-    def stop(self, builds: Sequence[BuildId], jobs: Sequence[JobId]) -> None:
-        """End their workflows, begun or not; a runner that works on one of the jobs removes its container."""
-        self._client.cancel_workflows([*(f"{BUILD}-{each}" for each in builds), *jobs])
+    def stop(self, builds: Sequence[BuildId]) -> None:
+        """End their workflows and those of their jobs, begun or not; a runner removes the container of such a job."""
+        self._client.cancel_workflows([f"{BUILD}-{each}" for each in builds], cancel_children=True)
 
     def _start(self, connection: sa.Connection, build: int, begin_at: float) -> None:
         options = _options(CONTROL, BUILD, build)
@@ -167,7 +180,7 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
             observe(name, "begin", build)
             try:
-                outcome = {"value": act(BuildId(build), *arguments)}
+                outcome = _ENDED if _is_over(parts, build) else {"value": act(BuildId(build), *arguments)}
             except (BadInputError, NotFoundError, ManifestError) as error:
                 outcome = {"failed": str(error)}
             observe(name, "end", build)
@@ -195,6 +208,8 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
     def build_workflow(build: int) -> None:
         try:
             status, message = _run(build, source_step, plan_step, collect_step, publish_step)
+        except _EndedError:
+            return
         except Exception as error:  # retries are used up: the build ends, the service does not
             logger.exception("build broke off", extra={"build": build})
             status, message = Status.ERROR.value, f"Kiln could not finish this build: {error}"
@@ -211,21 +226,34 @@ def _run(
     publish_step: Callable[..., Any],
 ) -> tuple[str, str]:
     """The steps up to the signed release; answers how the build ended."""
-    for_planning = source_step(build)
-    if "failed" in for_planning:
-        return Status.FAILED.value, for_planning["failed"]
-    planned = plan_step(build)
-    if "failed" in planned:
-        return Status.FAILED.value, planned["failed"]
-    kept = [collect_step(build, job, result)["value"] for job, result in _results(planned["value"])]
-    status = total(status_of(Outcome(each["outcome"])) for each in kept)
-    if status is not Status.SUCCEEDED:
-        worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
-        return status.value, f"{_board(planned['value'], worst['job'])}: {worst['message'] or worst['outcome']}"
-    published = publish_step(build)
-    if "failed" in published:
-        return Status.FAILED.value, published["failed"]
+    try:
+        _value(source_step(build))
+        jobs = _value(plan_step(build))
+        if jobs is None:
+            return Status.SKIPPED.value, NOT_TOUCHED
+        kept = [_value(collect_step(build, job, result)) for job, result in _results(jobs)]
+        status = total(status_of(Outcome(each["outcome"])) for each in kept)
+        if status is not Status.SUCCEEDED:
+            worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
+            return status.value, f"{_board(jobs, worst['job'])}: {worst['message'] or worst['outcome']}"
+        _value(publish_step(build))
+    except _FailedError as error:
+        return Status.FAILED.value, str(error)
     return Status.SUCCEEDED.value, ""
+
+
+def _value(outcome: dict[str, Any]) -> Any:  # what the step answered
+    """Raises: _FailedError with the pusher's sentence, _EndedError when the build was cancelled meanwhile."""
+    if "failed" in outcome:
+        raise _FailedError(outcome["failed"])
+    if outcome == _ENDED:
+        raise _EndedError
+    return outcome["value"]
+
+
+def _is_over(parts: Parts, build: int) -> bool:
+    """Cancelled while it waited or worked. How it ended is written down already."""
+    return parts.builds.build(BuildId(build)).status is Status.CANCELLED
 
 
 def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, result JSON), as jobs finish
@@ -262,7 +290,7 @@ def _source(parts: Parts, build: BuildId) -> None:
     )
 
 
-def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]]:
+def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:
     jobs = plan.plan(
         build,
         repositories=parts.repositories,
@@ -272,8 +300,9 @@ def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]]:
         instance=parts.instance,
         limits=parts.limits,
         addresses=parts.addresses,
+        compare=parts.compare,
     )
-    return [each.to_json() for each in jobs]
+    return None if jobs is None else [each.to_json() for each in jobs]
 
 
 def _collect(parts: Parts, job: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -282,6 +311,8 @@ def _collect(parts: Parts, job: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _publish(parts: Parts, build: BuildId) -> None:
+    if not parts.builds.build(build).may_release:
+        return
     publish.publish(
         build,
         repositories=parts.repositories,

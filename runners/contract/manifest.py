@@ -6,12 +6,13 @@ what :data:`DEFAULT_BOARDS`, :data:`DEFAULT_MICROPYTHON` and :data:`DEFAULT_CHAN
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Self
 
 from runners.contract.board import Board, Catalogue, UnknownBoardError, suggestion
+from runners.contract.globs import is_chosen
 from runners.contract.job import Options
 from runners.contract.setting import SettingSpec, read_settings
 from runners.contract.table import ManifestError, Source, Table
@@ -25,6 +26,7 @@ MAX_NAME_CHARS = 64
 MAX_PATH_CHARS = 200
 MAX_EXCLUDES = 64
 MAX_CHANNELS = 32
+MAX_PATHS = 64
 
 DEFAULT_BOARDS = ("esp32-generic",)  # the board that most repositories are written for
 DEFAULT_MICROPYTHON = "1.28"
@@ -61,6 +63,7 @@ class Manifest:
     settings: tuple[SettingSpec, ...] = ()
     channels: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
     harness: str | None = None  # a WireViz file
+    paths: tuple[str, ...] = ()  # globs; a push that touches none of them is not built. Empty: all are
 
     @classmethod
     def parse(cls, text: str | None, *, default_name: str, catalogue: Catalogue) -> Self:
@@ -68,10 +71,12 @@ class Manifest:
         if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
             raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
         root = Source(MANIFEST, text or "").tables()
-        root.expect("firmware", "boards", "settings", "channels", "wiring")
+        root.expect("firmware", "boards", "settings", "channels", "wiring", "build")
         firmware = root.table("firmware")
         firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
         boards = _boards(firmware, catalogue)
+        build = root.table("build")
+        build.expect("paths")
         wiring = root.table("wiring")
         wiring.expect("harness")
         return cls(
@@ -86,6 +91,7 @@ class Manifest:
             settings=read_settings(root),
             channels=_channels(root.table("channels")),
             harness=_path(wiring, "harness"),
+            paths=build.texts("paths", max_items=MAX_PATHS, max_chars=MAX_PATH_CHARS),
         )
 
     def options_for(self, board: str) -> Options:
@@ -100,6 +106,10 @@ class Manifest:
             micropython=self.micropython,
             arch=self.arches.get(board),
         )
+
+    def wants(self, changed: Iterable[str]) -> bool:
+        """Whether a push that touched these paths is to be built. The manifest itself always counts."""
+        return not self.paths or any(path == MANIFEST or is_chosen(path, self.paths) for path in changed)
 
     def channel_for(self, ref: str) -> str | None:
         """The channel that `ref` feeds: the first pattern that fits. A pattern without ``refs/`` fits both."""

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 
 from runners.contract import paths
+from runners.contract.globs import is_chosen
 from runners.contract.job import MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job
 from runners.engine import Image
 from runners.errors import RefusedError
 from runners.recipes.recipe import Staged, pack_tree
-from runners.recipes.snapshot import Snapshot, is_chosen
+from runners.recipes.snapshot import Snapshot
 
 NEVER = ("**/.*", "**/__pycache__")  # what tools leave around
 ROOT_ONLY = ("kiln.toml", "README*", "LICENSE*", "CHANGELOG*", "*.md", "docs", "tests")  # when the source is the root

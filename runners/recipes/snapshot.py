@@ -1,7 +1,5 @@
-"""A snapshot of a repository, read from its tar; and the globs that choose files in it."""
+"""A snapshot of a repository, read from its tar."""
 
-import fnmatch
-import functools
 import io
 import tarfile
 from dataclasses import dataclass
@@ -52,25 +50,3 @@ class Snapshot:
             return {path: path for path in self.files}
         prefix = f"{root.as_posix()}/"
         return {path.removeprefix(prefix): path for path in self.files if path.startswith(prefix)}
-
-
-def is_chosen(path: str, globs: tuple[str, ...]) -> bool:
-    """Whether a glob fits `path` or a folder that holds it. ``**`` stands for any number of folders."""
-    parts = tuple(path.split("/"))
-    return any(
-        _fits(parts[:count], tuple(each.strip("/").split("/"))) for each in globs for count in range(1, len(parts) + 1)
-    )
-
-
-def _fits(path: tuple[str, ...], glob: tuple[str, ...]) -> bool:
-    """Part by part with remembered answers, so that no pattern costs more than parts times parts."""
-
-    @functools.cache
-    def fits(at: int, within: int) -> bool:
-        if within == len(glob):
-            return at == len(path)
-        if glob[within] == "**":
-            return fits(at, within + 1) or (at < len(path) and fits(at + 1, within))
-        return at < len(path) and fnmatch.fnmatchcase(path[at], glob[within]) and fits(at + 1, within + 1)
-
-    return fits(0, 0)

@@ -86,6 +86,11 @@ class DatabaseBuilds:
         rows = self._all(query.order_by(builds.c.number.desc()).limit(1))
         return build_of(rows[0]) if rows else None
 
+    def earlier(self, build: Build, *, limit: int = 50) -> list[Build]:
+        mine = (builds.c.repository == build.repository) & (builds.c.ref == build.ref)
+        query = sa.select(builds).where(mine, builds.c.number < build.number).order_by(builds.c.number.desc())
+        return [build_of(row) for row in self._all(query.limit(limit))]
+
     def keep_source(self, name: BuildId, *, digest: str, size_bytes: int) -> None:
         values = {"source_digest": digest, "source_bytes": size_bytes}
         self._write(builds.update().where(builds.c.id == name).values(**values))

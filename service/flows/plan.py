@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from runners.contract.board import Catalogue
@@ -10,11 +10,16 @@ from runners.contract.job import FILES_ARTIFACT, Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import MalformedError
+from service.domain.touched import Known, touched
 from service.ports import Objects
 from service.records import Builds, Repositories
 
 MAX_MANIFEST_BYTES = 64 << 10
 JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
+
+
+# What changed between a commit and a build's, by the forge; None when it cannot tell.
+Compare = Callable[[Build, str], "tuple[str, ...] | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +76,16 @@ def plan(
     instance: str,
     limits: Limits,
     addresses: Addresses,
-) -> list[Job]:
-    """Write the build's jobs down and answer what the runners are to be given. Safe to repeat."""
+    compare: Compare,
+) -> list[Job] | None:
+    """Write the build's jobs down and answer what the runners are to be given. Safe to repeat.
+
+    None when the push touched nothing that the manifest wants built.
+    """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
+    if manifest.paths and not manifest.wants(_changed(build, builds.earlier(build), compare)):
+        return None
     jobs = lay_out(build, manifest, catalogue, instance=instance)
     builds.add_jobs(name, jobs)
     source = Blob(
@@ -102,6 +113,15 @@ def plan(
         )
         for each in jobs
     ]
+
+
+def _changed(build: Build, earlier: Sequence[Build], compare: Compare) -> Iterable[str]:
+    """The paths to be looked at; the manifest's own, which always counts, when they are not known."""
+    found = touched(build, earlier)
+    paths = found.paths if found.known is Known.PATHS else None
+    if found.known is Known.COMPARE:
+        paths = compare(build, found.base)
+    return (MANIFEST,) if paths is None else paths
 
 
 def manifest_of(build: Build, *, repositories: Repositories, objects: Objects, catalogue: Catalogue) -> Manifest:

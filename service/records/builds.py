@@ -43,6 +43,9 @@ class Builds(Protocol):
     def newest(self, repository: RepositoryId, *, ref: str | None = None) -> Build | None:
         """Of a ref; without one, of any branch or tag. What was skipped does not count."""
 
+    def earlier(self, build: Build, *, limit: int = 50) -> list[Build]:
+        """The builds of the same ref before this one, newest first."""
+
     def keep_source(self, name: BuildId, *, digest: str, size_bytes: int) -> None: ...
 
     def add_jobs(self, name: BuildId, jobs: Sequence[BuildJob]) -> None: ...

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from runners.contract.globs import is_chosen
 from runners.contract.job import Blob, Job, Options
 from runners.engine import Image
 from runners.errors import RefusedError
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Staged
-from runners.recipes.snapshot import Snapshot, is_chosen
+from runners.recipes.snapshot import Snapshot
 
 IMAGE = Image(name="kiln/micropython:current", digest="sha256:0", labels={"kiln.micropython": "1.27 1.28"})
 RECIPE = MicroPython()

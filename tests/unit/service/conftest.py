@@ -18,7 +18,7 @@ from service.adapters.fleet import DatabaseFleet
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
-from service.domain.build import BuildId, Delivery, JobId
+from service.domain.build import Build, BuildId, Delivery, JobId
 from service.domain.event import Event, EventKind
 from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows import plan
@@ -50,6 +50,12 @@ class World:
     sources: FolderSources
     clock: StoppedClock = field(default_factory=lambda: StoppedClock(NOW))
     catalogue: Catalogue = field(default_factory=Catalogue.load)
+    compared: tuple[str, ...] | None = None  # what the forge says lies between two commits
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def compare(self, build: Build, base: str) -> tuple[str, ...] | None:
+        self.asked.append((base, build.commit))
+        return self.compared
 
     def push(self, delivery: str, ref: str = "refs/heads/main") -> BuildId:
         event = Event(

@@ -28,6 +28,13 @@ def snapped(world: World, build: BuildId) -> None:
 
 def planned(world: World, build: BuildId) -> list[Job]:
     snapped(world, build)
+    jobs = looked_over(world, build)
+    assert jobs is not None
+    return jobs
+
+
+def looked_over(world: World, build: BuildId) -> list[Job] | None:
+    """None when the build is to be skipped."""
     return plan.plan(
         build,
         repositories=world.repositories,
@@ -37,6 +44,7 @@ def planned(world: World, build: BuildId) -> list[Job]:
         instance="kabc123",
         limits=Limits(),
         addresses=plan.Addresses(log=lambda job: f"http://kiln/log/{job}"),
+        compare=world.compare,
     )
 
 

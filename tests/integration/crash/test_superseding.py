@@ -1,0 +1,70 @@
+"""A burst of pushes costs two builds, the newest wins, and nothing works on what was given up."""
+
+import time
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from tests.integration.crash.chain import Chain, running
+from tests.integration.crash.processes import wait
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+PUSHES = 100
+MODULES = 150  # take long enough to compile that a build is caught in the middle
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with running(tmp_path_factory.mktemp("burst")) as chain:
+        yield chain
+
+
+def test_a_hundred_pushes_in_a_burst_are_two_builds_for_each_board(chain: Chain) -> None:
+    first = chain.push()
+    pushed = [chain.push() for _ in range(PUSHES - 1)]
+
+    chain.expect_one_release(pushed[-1])
+
+    started = chain.ask(
+        "select board, count(*) from jobs where result is not null or status != 'cancelled' group by board"
+    )
+    assert all(0 < count <= 2 for _, count in started if isinstance(count, int)), started
+    assert len(started) == 4
+    ended = {row[0]: row[1] for row in chain.ask("select id, status from builds")}
+    assert ended[pushed[-1]] == "succeeded"
+    assert {ended[build] for build in pushed[:-1]} == {"cancelled"}
+    assert ended[first] in {"cancelled", "succeeded"}
+    assert chain.ask("select build from channels where channel = 'beta'") == [(pushed[-1],)]
+
+
+def test_a_superseded_build_is_ended_in_queue_container_and_record(chain: Chain) -> None:
+    time.sleep(2.5)  # the burst of the test before is over
+    source = chain.repository.work / "src"
+    for number in range(MODULES):
+        (source / f"module_{number}.py").write_text("".join(f"X{line} = {line}\n" for line in range(200)))
+    client = docker.from_env()
+    try:
+        old = chain.push()
+        name = f"kiln-{chain.kiln.instance.id}-{old}-"
+        wait(
+            lambda: bool(client.containers.list(all=True, ignore_removed=True, filters={"name": name})),
+            "a container of the old build",
+        )
+        new = chain.push()
+        wait(
+            lambda: not client.containers.list(all=True, ignore_removed=True, filters={"name": name}),
+            "its containers to go",
+            seconds=5,
+        )
+        chain.expect_one_release(new)
+    finally:
+        client.close()
+
+    assert chain.ask("select status, superseded_by from builds where id = ?", old) == [("cancelled", new)]
+    assert {row[0] for row in chain.ask("select status from jobs where build = ?", old)} == {"cancelled"}
+    assert chain.ask("select count(*) from releases where build = ?", old) == [(0,)]
+    engine = "select status from workflow_status where workflow_uuid = ?"
+    assert chain.ask(engine, f"build-{old}") == [("CANCELLED",)]
+    assert chain.ask("select count(*) from builds where is_winding") == [(0,)]
