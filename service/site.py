@@ -1,5 +1,6 @@
 """The site: every route, with what it needs of a Kiln."""
 
+import base64
 import secrets
 import time
 from collections.abc import Callable
@@ -14,13 +15,15 @@ from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
 from service.domain.errors import NotFoundError
-from service.domain.repository import Forge, Repository, RepositoryId
-from service.flows import enrol
+from service.domain.repository import Check, Forge, Repository, RepositoryId
+from service.flows import connect, enrol, follow
 from service.kiln import Kiln
 from service.settings import Settings
+from service.web.actions import Actions
 from service.web.api import Api
 from service.web.auth import Auth
 from service.web.badges import Badges
+from service.web.connections import ConnectionApi
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
 from service.web.objects import object_routes
@@ -49,13 +52,21 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         repositories=kiln.repositories,
         builds=kiln.builds,
         fleet=kiln.fleet,
-        sources=kiln.sources,
-        inbox=inbox,
         base_url=settings.url,
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
         device_file=lambda enrolled: _device_file(settings, enrolled),
     )
-    repositories = RepositoryApi(auth=auth, repositories=kiln.repositories, base_url=settings.url)
+    actions = Actions(
+        auth=auth,
+        repositories=kiln.repositories,
+        builds=kiln.builds,
+        sources=kiln.sources,
+        inbox=inbox,
+        clock=kiln.clock,
+        base_url=settings.url,
+    )
+    repositories = RepositoryApi(auth=auth, parts=_follow_parts(kiln), base_url=settings.url, start=actions.start_head)
+    connections = ConnectionApi(auth=auth, parts=connect.Parts(connections=kiln.connections, clock=kiln.clock))
     jobs = Jobs(
         auth=auth,
         repositories=kiln.repositories,
@@ -69,7 +80,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     )
     ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
     badges = Badges(lambda forge, path, branch, board: _state_of(kiln, forge, path, branch, board))
-    parts = (door, api, repositories, jobs, ota, badges, pages)
+    parts = (door, api, actions, repositories, connections, jobs, ota, badges, pages)
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += [route for part in parts for route in part.routes()]
     if isinstance(kiln.objects, LocalObjects):
@@ -103,6 +114,26 @@ class _Known:
             return self._repositories.get(name)
         except NotFoundError:
             return None
+
+
+def _follow_parts(kiln: Kiln) -> follow.Parts:
+    return follow.Parts(
+        repositories=kiln.repositories,
+        connections=kiln.connections,
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        forges=kiln.forges,
+        clock=kiln.clock,
+        new_secret=new_secret,
+        hook_url=lambda name: f"{kiln.settings.url}/hooks/{name}",
+    )
+
+
+def new_secret(check: Check) -> str:
+    """Of a webhook. A signing token has the form that GitLab and Standard Webhooks want."""
+    if check is Check.SIGNATURE:
+        return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    return secrets.token_hex(20)
 
 
 def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request) -> enrol.Enrolled:

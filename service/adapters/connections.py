@@ -12,7 +12,15 @@ from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.repository import Forge
 
-_SECRETS = ("token", "private_key", "webhook_secret", "client_secret")
+_SECRETS = (
+    "token",
+    "username",
+    "private_key",
+    "webhook_secret",
+    "client_secret",
+    "old_webhook_secret",
+    "old_webhook_secret_until",
+)
 _PLAIN = tuple(name for name in Connection.__dataclass_fields__ if name not in _SECRETS)
 
 

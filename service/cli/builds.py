@@ -1,6 +1,7 @@
 """`kiln builds`."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from service.cli.client import Client
@@ -12,11 +13,27 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     start.add_argument("repository", help="forge/owner/name")
     start.add_argument("--ref", default="", help="refs/heads/... or refs/tags/...")
     start.set_defaults(act=_start_build)
+    for name, text in (("rerun", "build the same commit again"), ("cancel", "stop a build")):
+        command = builds.add_parser(name, help=text)
+        command.add_argument("build", type=int)
+        command.set_defaults(act=_act(name))
+    approve = builds.add_parser("approve", help="let a fork's request be built")
+    approve.add_argument("build", type=int)
+    approve.add_argument("--commit", required=True, help="the commit that you looked at")
+    approve.set_defaults(act=_approve)
     listing = builds.add_parser("list")
     listing.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/builds"))
     show = builds.add_parser("show")
     show.add_argument("build", type=int)
     show.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/builds/{given.build}"))
+
+
+def _act(name: str) -> Callable[[Client, argparse.Namespace], Any]:
+    return lambda client, given: client.call("POST", f"/api/v1/builds/{given.build}/{name}", {})
+
+
+def _approve(client: Client, given: argparse.Namespace) -> Any:
+    return client.call("POST", f"/api/v1/builds/{given.build}/approve", {"commit": given.commit})
 
 
 def _start_build(client: Client, given: argparse.Namespace) -> Any:

@@ -1,12 +1,15 @@
 """HTTP to a running Kiln."""
 
 import json
+import pathlib
+import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60  # a forge may be asked meanwhile
+MAX_SECRET_CHARS = 16 << 10
 
 
 class CommandError(Exception):
@@ -37,6 +40,20 @@ class Client:
             raise CommandError(_sentence(error)) from error
         except (urllib.error.URLError, TimeoutError) as error:
             raise CommandError(f"no Kiln answers at {self.url}: start it with `kiln serve`, or set KILN_URL") from error
+
+
+def read_secret(name: str) -> str:
+    """What a file holds, without white space around it; standard input for `-`. Raises: CommandError.
+
+    Never an argument of a command: others on the machine can read those.
+    """
+    try:
+        text = sys.stdin.read(MAX_SECRET_CHARS + 1) if name == "-" else pathlib.Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{name} cannot be read: {error}") from error
+    if not text.strip() or len(text) > MAX_SECRET_CHARS:
+        raise CommandError(f"{name} holds no token")
+    return text.strip()
 
 
 def _sentence(error: urllib.error.HTTPError) -> str:

@@ -31,15 +31,24 @@ class Connection:
     slug: str = ""  # of an App: its page is <forge>/apps/<slug>
     client_id: str = ""  # of an App: it can sign people in
     token: str = field(default="", repr=False)  # of kind TOKEN
+    username: str = field(default="", repr=False)  # for git at a local one: whose password `token` is
     private_key: str = field(default="", repr=False)  # of kind APP, PEM
     webhook_secret: str = field(default="", repr=False)  # of kind APP
     client_secret: str = field(default="", repr=False)  # of kind APP
+    old_webhook_secret: str = field(default="", repr=False)  # still taken, until then
+    old_webhook_secret_until: float = 0.0  # Unix seconds
     created_at: datetime.datetime
     note: str = ""  # what is wrong with it, for people
 
     @property
     def is_app(self) -> bool:
         return self.kind is ConnectionKind.APP
+
+    def webhook_secrets(self, now: datetime.datetime) -> tuple[str, ...]:
+        """The secrets that an App's delivery may be signed with at this moment."""
+        if self.old_webhook_secret and now.timestamp() < self.old_webhook_secret_until:
+            return (self.webhook_secret, self.old_webhook_secret)
+        return (self.webhook_secret,)
 
     @property
     def web_url(self) -> str:

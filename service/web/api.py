@@ -1,6 +1,5 @@
 """The API of builds and devices, JSON under /api/v1."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +11,12 @@ from starlette.routing import Route
 
 from service.domain.build import Build, BuildId
 from service.domain.device import device_id
-from service.domain.errors import NotFoundError
-from service.domain.event import Event, EventKind
 from service.domain.repository import RepositoryId
 from service.flows.enrol import Enrolled, Request as Wanted
-from service.ports import Sources
 from service.records import Builds, Fleet, Repositories
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
-from service.web.inbox import Inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +27,6 @@ class Api:
     repositories: Repositories
     builds: Builds
     fleet: Fleet
-    sources: Sources
-    inbox: Inbox
     base_url: str
     enrol: Callable[[Wanted], Enrolled]
     device_file: Callable[[Enrolled], dict[str, Any]]
@@ -41,7 +34,6 @@ class Api:
     def routes(self) -> list[Route]:
         return [
             Route("/api/v1/builds", self.list_builds, methods=["GET"]),
-            Route("/api/v1/builds", self.start_build, methods=["POST"]),
             Route("/api/v1/builds/{build:int}", self.show_build, methods=["GET"]),
             Route("/api/v1/devices", self.list_devices, methods=["GET"]),
             Route("/api/v1/devices", self.add_device, methods=["POST"]),
@@ -53,28 +45,6 @@ class Api:
         name = request.query_params.get("repository")
         found = await run_in_threadpool(self.builds.builds, RepositoryId(name) if name else None)
         return JSONResponse([views.build(each, base_url=self.base_url) for each in found])
-
-    async def start_build(self, request: Request) -> Response:
-        """Build the head of a branch or tag now, without a push."""
-        self.auth.require_admin(request)
-        fields = await read_fields(request, ("repository",), ("ref",))
-        repository = await run_in_threadpool(self.repositories.get, RepositoryId(fields["repository"]))
-        ref = fields.get("ref") or f"refs/heads/{repository.default_branch}"
-        commit = (await run_in_threadpool(self.sources.heads, repository)).get(ref)
-        if commit is None:
-            raise NotFoundError(f"{repository.id} has no {ref[:200]!r}")
-        event = Event(
-            kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
-            delivery=f"manual-{secrets.token_hex(8)}",
-            path=repository.path,
-            ref=ref,
-            commit=commit,
-            title="started by hand",
-            again=True,
-        )
-        accepted = await self.inbox.accept(repository, event)
-        answer = {"id": int(accepted.build_id), "build": accepted.build_url}
-        return JSONResponse(answer, status_code=202)
 
     async def show_build(self, request: Request) -> Response:
         build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))

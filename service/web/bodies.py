@@ -20,8 +20,10 @@ async def read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def read_fields(request: Request, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A JSON object with these keys and no others; `public` is a boolean, all else text.
+async def read_fields(
+    request: Request, required: tuple[str, ...], optional: tuple[str, ...] = (), *, flags: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A JSON object with these keys and no others; `flags` are booleans, all else text.
 
     Raises: MalformedError naming the key, TooLargeError.
     """
@@ -37,7 +39,7 @@ async def read_fields(request: Request, required: tuple[str, ...], optional: tup
     for name, each in value.items():
         if name not in required and name not in optional:
             raise MalformedError(f"{name[:80]!r} is not known here; known are {', '.join((*required, *optional))}")
-        kind = bool if name == "public" else str
+        kind = bool if name in flags else str
         if not isinstance(each, kind):
             raise MalformedError(f"{name!r} must be {'true or false' if kind is bool else 'text'}")
     return value

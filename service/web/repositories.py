@@ -1,77 +1,156 @@
-"""The API of repositories, JSON under /api/v1."""
+"""The API of repositories, JSON under /api/v1/repositories."""
 
-import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.domain.errors import BadInputError
-from service.domain.repository import HOSTS, Forge, Repository, is_path, repository_id
-from service.records import Repositories
+from service.domain.errors import BadInputError, KilnError
+from service.domain.repository import Forge, Repository, RepositoryId, Requests
+from service.flows import follow
+from service.ports import Accepted
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
 
-MAX_URL_CHARS = 500
+ROTATION_HOURS = 24  # how long the old secret is taken, unless something else is asked for
+MAX_ROTATION_HOURS = 24 * 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryApi:
+    """`start` builds the head of a repository's ref now."""
+
     auth: Auth
-    repositories: Repositories
+    parts: follow.Parts
     base_url: str
+    start: Callable[[Repository, str], Awaitable[Accepted]]
 
     def routes(self) -> list[Route]:
+        one = "/api/v1/repositories/{name:path}"
         return [
-            Route("/api/v1/repositories", self.list_repositories, methods=["GET"]),
-            Route("/api/v1/repositories", self.add_repository, methods=["POST"]),
+            Route("/api/v1/repositories", self.list_all, methods=["GET"]),
+            Route("/api/v1/repositories", self.add, methods=["POST"]),
+            Route(f"{one}/check", self.check, methods=["POST"]),
+            Route(f"{one}/rotate-secret", self.rotate, methods=["POST"]),
+            Route(one, self.show, methods=["GET"]),
+            Route(one, self.change, methods=["PATCH"]),
+            Route(one, self.remove, methods=["DELETE"]),
         ]
 
-    async def list_repositories(self, request: Request) -> Response:
+    async def list_all(self, request: Request) -> Response:
         self.auth.require_admin(request)
-        found = await run_in_threadpool(self.repositories.all)
-        return JSONResponse([views.repository(each, base_url=self.base_url) for each in found])
+        found = await run_in_threadpool(self.parts.repositories.all)
+        return JSONResponse([await run_in_threadpool(self._view, each) for each in found])
 
-    async def add_repository(self, request: Request) -> Response:
+    async def show(self, request: Request) -> Response:
         self.auth.require_admin(request)
-        fields = await read_fields(request, ("forge", "path", "url"), ("secret", "default_branch", "public"))
-        repository = repository_of(fields)
-        await run_in_threadpool(self.repositories.add, repository)
-        # The hook's secret is shown here, once: it must be put into the forge.
-        answer = {**views.repository(repository, base_url=self.base_url), "secret": repository.secret}
+        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
+        return JSONResponse(await run_in_threadpool(self._view, repository))
+
+    async def add(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        optional = ("forge", "path", "token", "secret", "default_branch", "requests", "public", "signing", "build")
+        fields = await read_fields(request, ("url",), optional, flags=("public", "signing", "build"))
+        followed = await run_in_threadpool(follow.follow, wanted_of(fields), self.parts)
+        answer = await run_in_threadpool(self._followed, followed)
+        if fields.get("build", False):
+            answer["build"] = await self._first_build(followed.repository)
         return JSONResponse(answer, status_code=201)
 
+    async def _first_build(self, repository: Repository) -> str:
+        """Its address, or a sentence: a repository that cannot be read yet is followed all the same."""
+        try:
+            accepted = await self.start(repository, f"refs/heads/{repository.default_branch}")
+        except KilnError as error:
+            return f"not started: {error}"
+        return accepted.build_url
 
-def repository_of(fields: dict[str, Any]) -> Repository:
+    async def change(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        fields = await read_fields(request, (), ("default_branch", "requests", "public"), flags=("public",))
+        if "requests" in fields:
+            fields["requests"] = _requests(fields["requests"])
+        if not 0 < len(fields.get("default_branch", "main")) <= follow.MAX_BRANCH_CHARS:
+            raise BadInputError(f"default_branch has 1 to {follow.MAX_BRANCH_CHARS} characters")
+        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
+        if fields:
+            repository = await run_in_threadpool(lambda: self.parts.repositories.change(repository.id, **fields))
+        return JSONResponse(await run_in_threadpool(self._view, repository))
+
+    async def check(self, request: Request) -> Response:
+        """Look at the webhook now, and put it right: a missing one is registered again."""
+        self.auth.require_admin(request)
+        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
+        api = await run_in_threadpool(self.parts.forges.api, repository)
+        if api is None:
+            raise BadInputError(f"{repository.id} has no connection to its forge: there is nothing to look with")
+        await run_in_threadpool(follow.register, repository, api, self.parts)
+        return JSONResponse(await run_in_threadpool(self._view, repository))
+
+    async def rotate(self, request: Request) -> Response:
+        """A new secret for the webhook; it is shown once, here."""
+        self.auth.require_admin(request)
+        fields = await read_fields(request, (), ("secret", "keep_hours"))
+        hours = _hours(fields.get("keep_hours", str(ROTATION_HOURS)))
+        rotated = await run_in_threadpool(
+            lambda: follow.rotate(_name(request), self.parts, secret=fields.get("secret", ""), keep_s=hours * 3600)
+        )
+        return JSONResponse(await run_in_threadpool(self._followed, rotated))
+
+    async def remove(self, request: Request) -> Response:
+        self.auth.require_admin(request)
+        name, force = _name(request), request.query_params.get("force") == "true"
+        left = await run_in_threadpool(lambda: follow.unfollow(name, self.parts, force=force))
+        return JSONResponse({"removed": name, **({"note": left} if left else {})})
+
+    def _followed(self, followed: follow.Followed) -> dict[str, Any]:
+        # The secret is shown here, once: where nobody registered the webhook it must be put into the forge by hand.
+        answer = {**self._view(followed.repository), "is_registered": followed.is_registered}
+        return answer if followed.is_registered else {**answer, "secret": followed.repository.secret}
+
+    def _view(self, repository: Repository) -> dict[str, Any]:
+        hook = self.parts.repositories.hook(repository.id)
+        return {**views.repository(repository, base_url=self.base_url), "hook": views.hook(hook)}
+
+
+def wanted_of(fields: dict[str, Any]) -> follow.Wanted:
     """Raises: BadInputError naming the field to fix."""
-    try:
-        forge = Forge(fields["forge"])
-    except ValueError as error:
-        raise BadInputError("forge is github, gitlab or local") from error
-    if not is_path(fields["path"]):
-        raise BadInputError("path is like owner/name: letters, digits, '.', '_', '-'")
-    url = fields["url"]
-    schemes = ("file", "http", "https") if forge is Forge.LOCAL else ("https",)
-    parts = urlsplit(url)
-    if len(url) > MAX_URL_CHARS or not url.isprintable() or parts.scheme not in schemes:
-        raise BadInputError(f"url of a {forge.value} repository starts with {' or '.join(f'{s}://' for s in schemes)}")
-    if parts.scheme != "file" and not parts.hostname:
-        raise BadInputError("url names no host")
-    secret = fields.get("secret") or secrets.token_hex(20)
-    if len(secret) < 16 or not secret.isascii():
-        raise BadInputError("secret has at least 16 ASCII characters")
-    return Repository(
-        id=repository_id(forge, fields["path"]),
+    forge = None
+    if fields.get("forge"):
+        try:
+            forge = Forge(fields["forge"])
+        except ValueError as error:
+            raise BadInputError("forge is github, gitlab or local") from error
+    return follow.Wanted(
+        url=fields["url"],
         forge=forge,
-        host=HOSTS[forge],
-        path=fields["path"],
-        url=url,
-        secret=secret,
-        default_branch=fields.get("default_branch") or "main",
+        path=fields.get("path", ""),
+        token=fields.get("token", "").strip(),
+        secret=fields.get("secret", ""),
+        signing=fields.get("signing", False),
+        default_branch=fields.get("default_branch", ""),
         public=fields.get("public", False),
+        requests=_requests(fields.get("requests", Requests.APPROVE.value)),
     )
+
+
+def _requests(text: str) -> Requests:
+    try:
+        return Requests(text)
+    except ValueError as error:
+        raise BadInputError(f"requests is {', '.join(each.value for each in Requests)}") from error
+
+
+def _hours(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > MAX_ROTATION_HOURS:
+        raise BadInputError(f"keep_hours is a number from 0 to {MAX_ROTATION_HOURS}")
+    return int(text)
+
+
+def _name(request: Request) -> RepositoryId:
+    return RepositoryId(request.path_params["name"])

@@ -3,7 +3,9 @@
 from typing import Any
 
 from service.domain.build import Build, BuildJob
+from service.domain.connection import Connection
 from service.domain.device import Device, Report
+from service.domain.hook import Hook
 from service.domain.release import Bundle, Release
 from service.domain.repository import Repository
 
@@ -12,11 +14,40 @@ def repository(value: Repository, *, base_url: str) -> dict[str, Any]:
     return {
         "id": value.id,
         "forge": value.forge.value,
+        "host": value.host,
         "path": value.path,
         "default_branch": value.default_branch,
         "public": value.public,
+        "connection": value.connection or None,
+        "requests": value.requests.value,
+        "check": value.check.value,
+        "note": value.note,
         "hook_url": f"{base_url}/hooks/{value.id}",
         "badge_url": f"{base_url}/badges/{value.id}.svg",
+    }
+
+
+def hook(value: Hook) -> dict[str, Any]:
+    return {
+        "state": value.state.value,
+        "detail": value.detail,
+        "checked_at": value.checked_at.isoformat() if value.checked_at else None,
+        "reconciled_at": value.reconciled_at.isoformat() if value.reconciled_at else None,
+    }
+
+
+def connection(value: Connection) -> dict[str, Any]:
+    """Without its secrets."""
+    return {
+        "id": value.id,
+        "forge": value.forge.value,
+        "host": value.host,
+        "kind": value.kind.value,
+        "name": value.name,
+        "app_id": value.app_id,
+        "install_url": f"{value.web_url}/apps/{value.slug}/installations/new" if value.slug else None,
+        "created_at": value.created_at.isoformat(),
+        "note": value.note,
     }
 
 
@@ -26,6 +57,8 @@ def build(value: Build, *, base_url: str) -> dict[str, Any]:
         "url": f"{base_url}/builds/{value.id}",
         "repository": value.repository,
         "number": value.number,
+        "kind": value.kind.value,
+        "request": value.request,
         "ref": value.ref,
         "commit": value.commit,
         "title": value.title,
@@ -34,6 +67,8 @@ def build(value: Build, *, base_url: str) -> dict[str, Any]:
         "message": value.message,
         "created_at": value.created_at.isoformat(),
         "finished_at": value.finished_at.isoformat() if value.finished_at else None,
+        "superseded_by": value.superseded_by,
+        "may_release": value.may_release,
     }
 
 

@@ -1,0 +1,97 @@
+"""What people do to builds: start, run again, cancel, approve. JSON under /api/v1/builds."""
+
+import secrets
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.domain.build import Build, BuildId
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.event import Event, EventKind
+from service.domain.repository import Repository, RepositoryId
+from service.ports import Accepted, Clock, Sources
+from service.records import Builds, Repositories
+from service.web import views
+from service.web.auth import Auth
+from service.web.bodies import read_fields
+from service.web.inbox import Inbox
+
+MAX_REASON_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    auth: Auth
+    repositories: Repositories
+    builds: Builds
+    sources: Sources
+    inbox: Inbox
+    clock: Clock
+    base_url: str
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/v1/builds", self.start, methods=["POST"]),
+            Route("/api/v1/builds/{build:int}/rerun", self.rerun, methods=["POST"]),
+            Route("/api/v1/builds/{build:int}/cancel", self.cancel, methods=["POST"]),
+            Route("/api/v1/builds/{build:int}/approve", self.approve, methods=["POST"]),
+        ]
+
+    async def start(self, request: Request) -> Response:
+        """Build the head of a branch or tag now, without a push."""
+        self.auth.require_admin(request)
+        fields = await read_fields(request, ("repository",), ("ref",))
+        repository = await run_in_threadpool(self.repositories.get, RepositoryId(fields["repository"]))
+        accepted = await self.start_head(repository, fields.get("ref") or f"refs/heads/{repository.default_branch}")
+        return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
+
+    async def start_head(self, repository: Repository, ref: str) -> Accepted:
+        """Raises: NotFoundError when there is no such ref; SourceError, BadInputError."""
+        commit = (await run_in_threadpool(self.sources.heads, repository)).get(ref)
+        if commit is None:
+            raise NotFoundError(f"{repository.id} has no {ref[:200]!r}")
+        event = Event(
+            kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
+            delivery=f"manual-{secrets.token_hex(8)}",
+            path=repository.path,
+            ref=ref,
+            commit=commit,
+            title="started by hand",
+            again=True,
+        )
+        return await self.inbox.accept(repository, event)
+
+    async def rerun(self, request: Request) -> Response:
+        build, repository = await self._which(request)
+        delivery = f"rerun-{secrets.token_hex(8)}"
+        event = Event(kind=EventKind.RERUN, delivery=delivery, path=repository.path, build=str(build.id))
+        accepted = await self.inbox.accept(repository, event)
+        if not accepted.is_new:
+            raise ConflictError(accepted.said or f"build {build.id} is not over: it is {build.status.value}")
+        return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
+
+    async def cancel(self, request: Request) -> Response:
+        build, _ = await self._which(request)
+        fields = await read_fields(request, (), ("reason",))
+        reason = fields.get("reason", "cancelled by hand")
+        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
+            raise BadInputError(f"reason has at most {MAX_REASON_CHARS} characters on one line")
+        ended = await run_in_threadpool(lambda: self.builds.cancel(build.id, reason, now=self.clock.now()))
+        return JSONResponse(views.build(ended, base_url=self.base_url))
+
+    async def approve(self, request: Request) -> Response:
+        """Let a fork's request be built. The caller names the commit that was looked at; no newer one is approved."""
+        build, _ = await self._which(request)
+        fields = await read_fields(request, ("commit",))
+        if fields["commit"] != build.commit:
+            raise ConflictError(f"build {build.id} is of another commit, {build.commit}: look at that one first")
+        approved = await run_in_threadpool(lambda: self.builds.approve(build.id, by="admin", now=self.clock.now()))
+        return JSONResponse(views.build(approved, base_url=self.base_url), status_code=202)
+
+    async def _which(self, request: Request) -> tuple[Build, Repository]:
+        self.auth.require_admin(request)
+        build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
+        return build, await run_in_threadpool(self.repositories.get, build.repository)
