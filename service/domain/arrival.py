@@ -15,7 +15,7 @@ from service.domain.build import BuildId, Status
 from service.domain.event import Event, EventKind
 
 DOUBLE = datetime.timedelta(minutes=10)  # how late the double of a delivery may come
-# A push that follows another within this time waits as long for the next one, so that a burst costs two builds.
+# A push that overtakes another within this time waits as long for the next one, so that a burst costs two builds.
 QUIET = datetime.timedelta(seconds=2)
 LONGEST_BURST = datetime.timedelta(seconds=30)  # then a build begins, however many pushes still come
 
@@ -60,7 +60,8 @@ def begin_at(
     event: Event, newest: Newest | None, now: datetime.datetime
 ) -> tuple[datetime.datetime, datetime.datetime]:
     """When the build may begin, and when its burst began."""
-    if newest is None or not supersedes(event) or event.again or now - newest.accepted_at > QUIET:
+    overtakes = newest is not None and not newest.status.is_final and now - newest.accepted_at <= QUIET
+    if newest is None or not overtakes or not supersedes(event) or event.again:
         return now, now
     burst_at = newest.burst_at if now - newest.burst_at < LONGEST_BURST else now
     return min(now + QUIET, burst_at + LONGEST_BURST), burst_at

@@ -51,6 +51,12 @@ class Connection:
         return (self.webhook_secret,)
 
     @property
+    def install_url(self) -> str:
+        """Where an App is given repositories; on GitHub Enterprise Apps live under another path."""
+        kind = "apps" if self.host == "github.com" else "github-apps"
+        return f"{self.web_url}/{kind}/{self.slug}/installations/new" if self.slug else ""
+
+    @property
     def web_url(self) -> str:
         return f"{self.scheme}://{self.host}"
 

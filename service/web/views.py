@@ -45,7 +45,7 @@ def connection(value: Connection) -> dict[str, Any]:
         "kind": value.kind.value,
         "name": value.name,
         "app_id": value.app_id,
-        "install_url": f"{value.web_url}/apps/{value.slug}/installations/new" if value.slug else None,
+        "install_url": value.install_url or None,
         "created_at": value.created_at.isoformat(),
         "note": value.note,
     }

@@ -18,7 +18,7 @@ def push(commit: str = B, before: str = A, *, kind: EventKind = EventKind.PUSH, 
 
 
 def newest(
-    commit: str = A, status: Status = Status.SUCCEEDED, *, ago: datetime.timedelta = SECOND, burst: float = 0
+    commit: str = A, status: Status = Status.RUNNING, *, ago: datetime.timedelta = SECOND, burst: float = 0
 ) -> Newest:
     at = NOW - ago
     return Newest(
@@ -77,7 +77,11 @@ def test_a_push_after_a_pause_begins_at_once() -> None:
     assert begin_at(push(), newest(ago=QUIET + SECOND), NOW) == (NOW, NOW)
 
 
-def test_a_push_that_follows_another_waits_for_the_next_one() -> None:
+def test_a_push_after_a_build_that_is_done_begins_at_once() -> None:
+    assert begin_at(push(), newest(status=Status.SUCCEEDED), NOW) == (NOW, NOW)
+
+
+def test_a_push_that_overtakes_another_waits_for_the_next_one() -> None:
     known = newest(ago=SECOND)
 
     begin, burst = begin_at(push(), known, NOW)
