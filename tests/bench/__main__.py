@@ -5,9 +5,9 @@ import os
 import platform
 import sys
 
-from tests.bench import broker_notices, door, push
+from tests.bench import broker_notices, burst, door, push
 
-PARTS = {"door": door.main, "push": push.main, "broker": broker_notices.main}
+PARTS = {"door": door.main, "push": push.main, "burst": burst.main, "broker": broker_notices.main}
 
 
 def main() -> int:

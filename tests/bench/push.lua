@@ -1,6 +1,6 @@
 -- wrk's requests: pushes to one branch, each of a new commit on the one before it, each a new delivery, each signed.
 -- wrk ... -s push.lua URL -- HEAD TAIL SECRET: files with the payload's beginning, whose length is a multiple of 64,
--- and its end, in which <before> and <after> stand for commits. With FIXED as a fourth word the commits stay the same.
+-- and its end, in which <before> and <after> stand for commits.
 local bit = require("bit")
 local band, bor, bxor, bnot = bit.band, bit.bor, bit.bxor, bit.bnot
 local ror, shr, shl, tobit, tohex = bit.ror, bit.rshift, bit.lshift, bit.tobit, bit.tohex
@@ -77,7 +77,7 @@ local function keyed(secret, byte)
   return (key:gsub(".", function(c) return string.char(bxor(c:byte(), byte)) end))
 end
 
-local head, tail, inner, outer, fixed
+local head, tail, inner, outer
 local count, mark = 0, tostring(os.time()) .. tostring({}):sub(8)
 
 local function read(name)
@@ -88,7 +88,7 @@ local function read(name)
 end
 
 function init(args)
-  head, tail, fixed = read(args[1]), read(args[2]), args[4] == "FIXED"
+  head, tail = read(args[1]), read(args[2])
   local secret = args[3]
   inner = absorb(absorb(H, keyed(secret, 0x36)), head)
   outer = absorb(H, keyed(secret, 0x5c))
@@ -100,8 +100,7 @@ end
 
 function request()
   count = count + 1
-  local at = fixed and 1 or count
-  local rest = tail:gsub("<before>", commit(at - 1)):gsub("<after>", commit(at))
+  local rest = tail:gsub("<before>", commit(count - 1)):gsub("<after>", commit(count))
   local digest = words(finish(inner, rest, 64 + #head + #rest), raw)
   local signature = words(finish(outer, digest, 96), tohex)
   return wrk.format("POST", nil, {
