@@ -1,0 +1,218 @@
+"""What happens at the simulated GitHub, and whom it tells: pushes, requests, buttons, the life of repositories."""
+
+from typing import Any
+
+from tests.simulators import github_payloads as payloads
+from tests.simulators.github_git import Changes, git
+from tests.simulators.github_payloads import ZEROS, Fields
+from tests.simulators.github_sender import Sender
+from tests.simulators.github_world import Hook, SimApp, SimRepository, World
+
+MAX_TAGS = 3  # in one push; of more, GitHub tells nothing
+MAX_BRANCHES = 5000
+MAX_COMMITS = 2048  # that a push lists
+
+
+class Events:
+    def __init__(self, world: World, sender: Sender) -> None:
+        self._world = world
+        self._sender = sender
+
+    def tell(self, of: SimRepository, event: str, fields: Fields) -> None:
+        """Everybody who listens to this repository."""
+        payload = {**fields, "repository": payloads.repository(self._world, of), "sender": self._sender_of()}
+        for hook in list(of.hooks.values()):
+            self._sender.send(hook, event, payload)
+        for app in self._world.apps_of(of):
+            self.tell_app(app, event, payload)
+
+    def tell_app(self, app: SimApp, event: str, payload: Fields) -> None:
+        short = {"id": app.installation, "node_id": payloads.node_id("Installation", app.installation)}
+        self._sender.send(app.hook, event, {"installation": short, **payload})
+
+    def ping(self, hook: Hook, of: SimRepository | None) -> None:
+        fields: Fields = {"zen": "Keep it logically awesome.", "hook_id": hook.id}
+        fields["hook"] = payloads.hook(self._world, hook, of)
+        if of is not None:
+            fields |= {"repository": payloads.repository(self._world, of), "sender": self._sender_of()}
+        self._sender.send(hook, "ping", fields)
+
+    def pushed(self, of: SimRepository, changes: Changes) -> None:
+        """https://docs.github.com/en/webhooks/webhook-events-and-payloads#push"""
+        if not changes:
+            return
+        world = self._world
+        with world.lock:
+            of.pushed, of.changes = world.now(), of.changes + 1
+        tags = sum(ref.startswith("refs/tags/") for ref in changes)
+        if tags > MAX_TAGS or len(changes) - tags > MAX_BRANCHES:
+            return
+        for ref, (before, after) in changes.items():
+            self.tell(of, "push", self._push(of, ref, before, after))
+            if after and ref.startswith("refs/heads/"):
+                for app in world.apps_of(of):
+                    self._suite(of, app, "requested", after)
+                self._follow(of, ref, after)
+
+    def open_request(self, base: SimRepository, head: SimRepository, branch: str, *, draft: bool = False) -> int:
+        """Answers the number of the pull request."""
+        number = len(base.requests) + 1
+        sha = git(head.bare, "rev-parse", f"refs/heads/{branch}").strip()
+        request = {"number": number, "head": head, "branch": branch, "sha": sha, "draft": draft, "state": "open"}
+        with self._world.lock:
+            base.requests[number] = request
+        self._mirror(base, request)
+        self.tell_request(base, number, "opened")
+        return number
+
+    def tell_request(self, base: SimRepository, number: int, action: str, **more: Any) -> None:
+        request = base.requests[number]
+        if action == "closed":
+            request["state"] = "closed"
+        elif action in ("converted_to_draft", "ready_for_review"):
+            request["draft"] = action == "converted_to_draft"
+        pull = pull_request(self._world, base, request)
+        self.tell(base, "pull_request", {"action": action, "number": number, "pull_request": pull, **more})
+
+    def rerun(self, of: SimRepository, check_run: int) -> None:
+        """Somebody presses "Re-run" beside a check."""
+        shown = of.check_runs[check_run]
+        app = self._world.apps[shown["app"]["id"]]
+        hidden = ("node_id", "annotations", "head_commit")
+        suite = payloads.check_suite(self._world, of, app, shown["head_sha"])
+        for name in ("latest_check_runs_count", "check_runs_url", "head_commit"):
+            del suite[name]
+        run = {name: value for name, value in shown.items() if name not in hidden}
+        output = {"title": None, "summary": None, "text": None, **run["output"]}
+        told = {**run, "output": output, "check_suite": suite, "pull_requests": []}
+        self._tell_one(of, app, "check_run", {"action": "rerequested", "check_run": told})
+
+    def rerun_all(self, of: SimRepository, app: SimApp, sha: str) -> None:
+        self._suite(of, app, "rerequested", sha)
+
+    def queue(self, of: SimRepository, sha: str, number: int = 1) -> str:
+        """Put a commit into the merge queue; answers its branch."""
+        ref = f"refs/heads/gh-readonly-queue/{of.default_branch}/pr-{number}-{sha}"
+        git(of.bare, "update-ref", ref, sha)
+        base = git(of.bare, "rev-parse", f"refs/heads/{of.default_branch}").strip()
+        group = {
+            "head_sha": sha,
+            "head_ref": ref,
+            "base_ref": f"refs/heads/{of.default_branch}",
+            "base_sha": base,
+            "head_commit": payloads.simple_commit(self._world, of, sha),
+        }
+        self.tell(of, "push", self._push(of, ref, "", sha))
+        self.tell(of, "merge_group", {"action": "checks_requested", "merge_group": group})
+        return ref
+
+    def _push(self, of: SimRepository, ref: str, before: str, after: str) -> Fields:
+        world, html = self._world, f"{self._world.url}/{of.path}"
+        commits = self._commits(of, ref, before, after)
+        head = git(of.bare, "rev-parse", f"{after}^{{commit}}").strip() if after else ""
+        is_branch = ref.startswith("refs/heads/")
+        return {
+            "ref": ref,
+            "before": before or ZEROS,
+            "after": after or ZEROS,
+            "created": not before,
+            "deleted": not after,
+            "forced": bool(before and after) and not self._contains(of, before, after),
+            "base_ref": None,
+            "compare": f"{html}/compare/{before[:12] or of.default_branch}...{after[:12]}",
+            "commits": [payloads.commit(world, of, sha) for sha in commits] if is_branch else [],
+            "head_commit": payloads.commit(world, of, head) if head else None,
+            "pusher": {"name": "ada", "email": "ada@example.com"},
+        }
+
+    def _commits(self, of: SimRepository, ref: str, before: str, after: str) -> list[str]:
+        """What is new, oldest first."""
+        if not after or not ref.startswith("refs/heads/"):
+            return []
+        others = [f"^{before}"] if before else ["--not", f"--exclude={ref}", "--branches"]
+        return git(of.bare, "rev-list", "--reverse", after, *others).split()[-MAX_COMMITS:]
+
+    def _contains(self, of: SimRepository, before: str, after: str) -> bool:
+        # Not `merge-base --is-ancestor`, whose answer is its exit status.
+        return git(of.bare, "rev-list", "-1", before, f"^{after}").strip() == ""
+
+    def _suite(self, of: SimRepository, app: SimApp, action: str, sha: str) -> None:
+        status = "queued" if action == "requested" else "completed"
+        suite = payloads.check_suite(self._world, of, app, sha, status)
+        self._tell_one(of, app, "check_suite", {"action": action, "check_suite": suite})
+
+    def _tell_one(self, of: SimRepository, app: SimApp, event: str, fields: Fields) -> None:
+        payload = {**fields, "repository": payloads.repository(self._world, of), "sender": self._sender_of()}
+        self.tell_app(app, event, payload)
+
+    def _follow(self, head: SimRepository, ref: str, after: str) -> None:
+        """Requests whose branch moved."""
+        branch = ref.removeprefix("refs/heads/")
+        for base in list(self._world.repositories.values()):
+            for number, each in list(base.requests.items()):
+                if each["head"] is head and each["branch"] == branch and each["state"] == "open":
+                    before, each["sha"] = each["sha"], after
+                    self._mirror(base, each)
+                    self.tell_request(base, number, "synchronize", before=before, after=after)
+
+    def _mirror(self, base: SimRepository, request: Fields) -> None:
+        source = f"refs/heads/{request['branch']}:refs/pull/{request['number']}/head"
+        git(base.bare, "fetch", "--quiet", "--force", str(request["head"].bare), source)
+
+    def _sender_of(self) -> Fields:
+        return payloads.user(self._world, "ada")
+
+
+def pull_request(world: World, base: SimRepository, request: Fields) -> Fields:
+    head, number = request["head"], request["number"]
+    api, html = f"{world.api}/repos/{base.path}/pulls/{number}", f"{world.url}/{base.path}/pull/{number}"
+    issue, now = api.replace("/pulls/", "/issues/"), "2026-01-02T03:04:05Z"
+    statuses = f"{world.api}/repos/{base.path}/statuses/{request['sha']}"
+    end = {"ref": request["branch"], "sha": request["sha"], "label": f"{head.owner}:{request['branch']}"}
+    into = git(base.bare, "rev-parse", f"refs/heads/{base.default_branch}").strip()
+    start = {"ref": base.default_branch, "sha": into, "label": f"{base.owner}:{base.default_branch}"}
+    links = {"self": api, "html": html, "issue": issue, "comments": f"{issue}/comments", "statuses": statuses}
+    links |= {"review_comments": f"{api}/comments", "review_comment": f"{api}/comments{{/number}}"}
+    links |= {"commits": f"{api}/commits"}
+    nothing = (
+        "merged_at",
+        "merge_commit_sha",
+        "assignee",
+        "milestone",
+        "auto_merge",
+        "active_lock_reason",
+        "merged_by",
+    )
+    return {
+        "url": api,
+        "id": base.id * 1000 + number,
+        "node_id": payloads.node_id("PullRequest", number),
+        "html_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+        "issue_url": issue,
+        "number": number,
+        "state": request["state"],
+        "locked": False,
+        "title": "A change",
+        "user": payloads.user(world, head.owner),
+        "body": None,
+        "created_at": now,
+        "updated_at": now,
+        "closed_at": now if request["state"] == "closed" else None,
+        **dict.fromkeys(nothing),
+        **{name: [] for name in ("assignees", "requested_reviewers", "requested_teams", "labels")},
+        **{f"{name}_url": links[name] for name in ("commits", "review_comments", "review_comment")},
+        **{f"{name}_url": links[name] for name in ("comments", "statuses")},
+        "head": {**end, "user": payloads.user(world, head.owner), "repo": payloads.repository(world, head)},
+        "base": {**start, "user": payloads.user(world, base.owner), "repo": payloads.repository(world, base)},
+        "_links": {name: {"href": address} for name, address in links.items()},
+        "author_association": "MEMBER" if head is base else "NONE",
+        "draft": request["draft"],
+        "merged": False,
+        "mergeable": None,
+        "rebaseable": None,
+        "mergeable_state": "unknown",
+        "maintainer_can_modify": False,
+        **dict.fromkeys(("comments", "review_comments", "commits", "additions", "deletions", "changed_files"), 0),
+    }
