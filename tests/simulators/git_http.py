@@ -1,0 +1,201 @@
+"""Git's smart HTTP on real bare repositories: `git http-backend` behind a small ASGI app.
+
+https://git-scm.com/docs/git-http-backend
+"""
+
+import base64
+import binascii
+import gzip
+import os
+import pathlib
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+ZERO = "0" * 40
+SERVICES = ("git-upload-pack", "git-receive-pack")
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Somebody wants to read or write a repository."""
+
+    path: str  # of the repository, as in its address: `acme/blink`
+    user: str
+    password: str
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefChange:
+    ref: str
+    before: str  # 40 zeros: it is new
+    after: str  # 40 zeros: it is gone; of an annotated tag: the tag object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    visit: Visit
+    changes: tuple[RefChange, ...]
+    options: tuple[str, ...]  # of `git push -o`
+
+
+class GitHttp:
+    """Serves `<path>.git/...`, and `<path>/...`.
+
+    `locate` answers the bare repository of a path. `authorise` answers 200, or the status to refuse with; 401 makes git
+    ask for a password. `after_push` is called in a worker thread when refs were changed, before git's client is
+    answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        locate: Callable[[str], pathlib.Path | None],
+        authorise: Callable[[Visit], int],
+        after_push: Callable[[Push], None],
+    ) -> None:
+        self._locate = locate
+        self._authorise = authorise
+        self._after_push = after_push
+        self._pushing = threading.Lock()  # one push at a time, so that each finds its own changes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await request.body()
+        response = await run_in_threadpool(self._answer, request, body)
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request, body: bytes) -> Response:
+        found = _parse(request)
+        if found is None:
+            return Response("not found\n", 404)
+        path, action, service = found
+        user, password = _basic(request.headers.get("authorization", ""))
+        visit = Visit(path=path, user=user, password=password, writes=service == "git-receive-pack")
+        status = self._authorise(visit)
+        if status == 401:
+            return Response("HTTP Basic: Access denied\n", 401, {"WWW-Authenticate": 'Basic realm="git"'})
+        bare = self._locate(path)
+        if status != 200 or bare is None:
+            return Response("the repository is not there for you\n", 404 if status == 200 else status)
+        if action != "git-receive-pack":
+            return _backend(bare, action, request, body, user)
+        with self._pushing:
+            before = refs(bare)
+            response = _backend(bare, action, request, body, user)
+            after = refs(bare)
+        changes = tuple(
+            RefChange(ref=ref, before=before.get(ref, ZERO), after=after.get(ref, ZERO))
+            for ref in sorted(before.keys() | after.keys())
+            if before.get(ref) != after.get(ref)
+        )
+        if changes:
+            plain = gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body
+            self._after_push(Push(visit=visit, changes=changes, options=push_options(plain)))
+        return response
+
+
+def make_bare(bare: pathlib.Path, branch: str = "main") -> None:
+    """An empty repository that takes what a forge takes, and gives single commits."""
+    run("init", "--quiet", "--bare", f"--initial-branch={branch}", str(bare))
+    for setting in (
+        "http.receivepack=true",
+        "receive.advertisePushOptions=true",
+        "uploadpack.allowAnySHA1InWant=true",
+        "uploadpack.allowFilter=true",
+        "gc.auto=0",
+    ):
+        name, _, value = setting.partition("=")
+        run("-C", str(bare), "config", name, value)
+
+
+def refs(bare: pathlib.Path) -> dict[str, str]:
+    """Every branch and tag, and what it holds: of an annotated tag, the tag object."""
+    listing = run("-C", str(bare), "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+    return {ref: name for name, ref in (line.split(" ", 1) for line in listing.splitlines())}
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def push_options(body: bytes) -> tuple[str, ...]:
+    """The second list of a push, if the first announces one.
+
+    https://git-scm.com/docs/gitprotocol-pack#_reference_update_request_and_packfile_transfer
+    """
+    lines = _lines(body)
+    commands = list(iter(lambda: next(lines, None), None))
+    if not commands or b"push-options" not in commands[0].partition(b"\0")[2]:
+        return ()
+    return tuple(line.decode().rstrip("\n") for line in iter(lambda: next(lines, None), None))
+
+
+def _lines(body: bytes) -> Iterator[bytes | None]:
+    """Packet lines, with None for each flush."""
+    at = 0
+    while at + 4 <= len(body) and body[at : at + 4] != b"PACK":
+        size = int(body[at : at + 4], 16)
+        yield body[at + 4 : at + size] if size else None
+        at += max(size, 4)
+
+
+def _parse(request: Request) -> tuple[str, str, str] | None:
+    """The repository's path, what is asked of it, and for which service."""
+    path = request.url.path.strip("/")
+    if path.endswith("/info/refs"):
+        name, action, service = path.removesuffix("/info/refs"), "info/refs", request.query_params.get("service", "")
+    else:
+        name, _, action = path.rpartition("/")
+        service = action
+    if service not in SERVICES or not name:
+        return None
+    return name.removesuffix(".git"), action, service
+
+
+def _basic(header: str) -> tuple[str, str]:
+    kind, _, value = header.partition(" ")
+    if kind.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def _backend(bare: pathlib.Path, action: str, request: Request, body: bytes, user: str) -> Response:
+    environment = {
+        "PATH": os.defpath,
+        "GIT_PROJECT_ROOT": str(bare.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "PATH_INFO": f"/{bare.name}/{action}",
+        "REQUEST_METHOD": request.method,
+        "QUERY_STRING": request.url.query,
+        "CONTENT_TYPE": request.headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": request.headers.get("content-encoding", ""),
+        "GIT_PROTOCOL": request.headers.get("git-protocol", ""),
+        "REMOTE_USER": user or "anonymous",
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    done = subprocess.run(
+        ["git", "http-backend"], input=body, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
+    )
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+    status = int(headers.pop("Status", "200" if done.returncode == 0 else "500").split()[0])
+    return Response(content, status, headers)
