@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from service import workflows
-from service.adapters.background import Repeater
+from service.background import Background
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
-from service.flows import announce, deliver, plan, track, wind_down
+from service.flows import plan, track
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
@@ -23,51 +23,29 @@ from service.web.jobs import LOG_PURPOSE
 
 logger = logging.getLogger("kiln.app")
 
-OUTBOX_EVERY_S = 2.0
-WINDING_EVERY_S = 0.25
-RENEWAL_EVERY_S = 3600.0
 KEEP_ALIVE_S = 75  # forges reuse connections; uvicorn's own 5 s shows them resets
 SHUTDOWN_S = 5
 
 
 def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
-    """The ASGI application. Its lifespan starts and stops the workflows, the broker's link and the outbox."""
-    outbox = Repeater(
-        "outbox",
-        lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock),
-        every_s=OUTBOX_EVERY_S,
-    )
-
-    winding = Repeater(
-        "winding",
-        lambda: wind_down.wind_down(builds=kiln.builds, stop=kiln.starter.stop),
-        every_s=WINDING_EVERY_S,
-    )
-    renewal = Repeater(
-        "renewal",  # the outbox looks for itself soon enough
-        lambda: announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock),
-        every_s=RENEWAL_EVERY_S,
-    )
+    """The ASGI application. Its lifespan starts and stops the workflows, the broker's link and the background."""
+    background = Background(kiln)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(_start, kiln, outbox, observe)
-        renewal.start()
-        winding.start()
+        await run_in_threadpool(_start, kiln, background, observe)
         yield
-        await run_in_threadpool(renewal.stop)
-        await run_in_threadpool(winding.stop)
-        await run_in_threadpool(_stop, kiln, outbox)
+        await run_in_threadpool(_stop, kiln, background)
 
     return Starlette(
-        routes=routes(kiln, outbox.wake),
+        routes=routes(kiln, background.outbox.wake),
         lifespan=lifespan,
         exception_handlers=exception_handlers(),
         middleware=[Middleware(LastResort)],
     )
 
 
-def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
+def _start(kiln: Kiln, background: Background, observe: workflows.Observer) -> None:
     parts = workflows.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
@@ -81,13 +59,13 @@ def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
         instance=kiln.instance.id,
         addresses=plan.Addresses(log=lambda job: _log_url(kiln, job)),
         compare=lambda build, base: _compare(kiln, build, base),
-        announced=outbox.wake,
+        announced=background.outbox.wake,
     )
     workflows.launch(parts, kiln.starter, observe=observe)
     kiln.fleet.send_again()
     kiln.broker.on_report(lambda device, payload: _take_report(kiln, device, payload))
     kiln.broker.start()
-    outbox.start()
+    background.start()
     # What lives as long as the process need not be looked through again: a full collection took 100 ms,
     # and the door stood still for it.
     gc.collect()
@@ -95,8 +73,8 @@ def _start(kiln: Kiln, outbox: Repeater, observe: workflows.Observer) -> None:
     logger.info("service started", extra={"url": kiln.settings.url, "instance": kiln.instance.id})
 
 
-def _stop(kiln: Kiln, outbox: Repeater) -> None:
-    outbox.stop()
+def _stop(kiln: Kiln, background: Background) -> None:
+    background.stop()
     kiln.broker.stop()
     workflows.stop()
     kiln.builds.close()

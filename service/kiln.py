@@ -14,6 +14,7 @@ from service.adapters.clock import SystemClock
 from service.adapters.connections import DatabaseConnections
 from service.adapters.database import open_database
 from service.adapters.fleet import DatabaseFleet
+from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.git import GitSources
 from service.adapters.instance import Instance, load_instance
 from service.adapters.keys import FileKeys
@@ -24,8 +25,7 @@ from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
 from service.adapters.tokens import JwtTokens
-from service.domain.repository import Repository
-from service.forge import ForgeApi, Forges
+from service.forge import Forges
 from service.ports import BrokerAccounts, Objects
 from service.settings import Settings
 
@@ -55,19 +55,12 @@ class Kiln:
     catalogue: Catalogue
 
 
-class NoForges:
-    def api(self, repository: Repository) -> ForgeApi | None:
-        return None
-
-    def find(self, url: str) -> tuple[str, ForgeApi] | None:
-        return None
-
-
 def build(settings: Settings) -> Kiln:
     data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
     engine = open_database(settings.database)
     workflows.prepare(engine)
     starter = workflows.Starter(engine, clock)
+    connections = DatabaseConnections(engine, Sealer(instance.key))
     return Kiln(
         settings=settings,
         instance=instance,
@@ -75,10 +68,10 @@ def build(settings: Settings) -> Kiln:
         clock=clock,
         starter=starter,
         repositories=DatabaseRepositories(engine),
-        connections=DatabaseConnections(engine, Sealer(instance.key)),
+        connections=connections,
         builds=DatabaseBuilds(engine, start=starter),
         marks=DatabaseMarks(engine),
-        forges=NoForges(),
+        forges=ForgeApis(connections, clock),
         fleet=DatabaseFleet(engine),
         objects=_objects(settings, instance, clock),
         sources=GitSources(data / "git"),

@@ -11,6 +11,7 @@ from service.domain.errors import BadInputError
 
 PREFIX = "KILN_"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+MIN_RECONCILE_S = 10
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -40,6 +41,7 @@ class Settings:
     runner_jobs: int = 4  # containers at once in each of them
     job_memory_mb: int = 512
     job_time_s: int = 300
+    reconcile_s: int = 900  # between two looks at the heads of a repository
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -67,6 +69,8 @@ class Settings:
             raise BadInputError("KILN_OBJECTS=s3 needs KILN_S3_ENDPOINT, KILN_S3_KEY and KILN_S3_SECRET")
         if self.broker == "mosquitto" and not self.mosquitto_folder:
             raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
+        if self.reconcile_s < MIN_RECONCILE_S:
+            raise BadInputError(f"KILN_RECONCILE_S is at least {MIN_RECONCILE_S} seconds, not {self.reconcile_s}")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
 

@@ -31,12 +31,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None, *, host: str = "127.0.0.1") -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode} before it listened")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         time.sleep(0.02)
     raise RuntimeError(f"nothing listens on port {port} after {START_S} s")
@@ -117,13 +117,13 @@ def s3_server(folder: pathlib.Path) -> Iterator[S3Server]:
 
 
 @contextlib.contextmanager
-def http_server(app: ASGIApp, port: int) -> Iterator[None]:
+def http_server(app: ASGIApp, port: int, *, host: str = "127.0.0.1") -> Iterator[None]:
     """A real uvicorn in a thread of this process."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none")
+    config = uvicorn.Config(app, host=host, port=port, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
-    wait_for_port(port)
+    wait_for_port(port, host=host)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from service.adapters.repositories import keep_hook
 from service.adapters.schema import approvals, builds, repositories
-from service.domain.arrival import DOUBLE, Newest, Verdict, begin_at, judge, supersedes
+from service.domain.arrival import DOUBLE, REMEMBERED, Newest, Verdict, begin_at, judge, supersedes
 from service.domain.build import BuildId, Delivery, Status, Taken
 from service.domain.event import Event, EventKind
 from service.domain.repository import RepositoryId, Requests
@@ -62,7 +62,13 @@ def add_builds(
             place = BuildId(-1 - len(planned))
             planned.append(_Planned(delivery=each, status=status, begin_at=begin, burst_at=burst))
             newest[ref] = Newest(
-                build=place, commit=each.event.commit, status=status, accepted_at=moment, burst_at=burst
+                build=place,
+                commit=each.event.commit,
+                status=status,
+                accepted_at=moment,
+                burst_at=burst,
+                is_found=each.event.is_found,
+                left=_left(newest.get(ref)) | {each.event.before} - {""},
             )
             taken[key] = Taken(build=place)
         else:
@@ -111,13 +117,15 @@ def _policies(connection: sa.Connection, names: Collection[RepositoryId]) -> dic
 
 
 def _newest(connection: sa.Connection, refs: Collection[_Ref]) -> dict[_Ref, Newest]:
-    columns = (builds.c.id, builds.c.commit, builds.c.status, builds.c.created_at, builds.c.burst_at)
+    names = ("id", "commit", "status", "created_at", "burst_at", "is_found", "before")
+    columns = [builds.c[name] for name in names]
     found = {}
     for repository, ref in refs:
         mine = (builds.c.repository == repository) & (builds.c.ref == ref)
-        query = sa.select(*columns).where(mine).order_by(builds.c.number.desc()).limit(1)
-        row = connection.execute(query).first()
-        if row is not None:
+        query = sa.select(*columns).where(mine).order_by(builds.c.number.desc()).limit(REMEMBERED)
+        rows = connection.execute(query).all()
+        if rows:
+            row = rows[0]
             at = datetime.datetime.fromtimestamp(row.created_at, datetime.UTC)
             burst = row.created_at if row.burst_at is None else row.burst_at
             found[(repository, ref)] = Newest(
@@ -126,8 +134,14 @@ def _newest(connection: sa.Connection, refs: Collection[_Ref]) -> dict[_Ref, New
                 status=Status(row.status),
                 accepted_at=at,
                 burst_at=datetime.datetime.fromtimestamp(burst, datetime.UTC),
+                is_found=row.is_found,
+                left=frozenset(each.before for each in rows if each.before),
             )
     return found
+
+
+def _left(newest: Newest | None) -> frozenset[str]:
+    return frozenset() if newest is None else newest.left
 
 
 def _seen(connection: sa.Connection, wanted: Sequence[Delivery], now: float) -> dict[_Ref, set[tuple[str, str]]]:
@@ -206,6 +220,7 @@ def _row(planned: _Planned, number: int, now: float) -> dict[str, Any]:
         "request": event.request.number if event.request else None,
         "may_release": event.may_release,
         "burst_at": planned.burst_at.timestamp(),
+        "is_found": event.is_found,
     }
 
 

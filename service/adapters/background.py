@@ -27,12 +27,12 @@ class Repeater:
     def wake(self) -> None:
         self._wake.set()
 
-    def stop(self) -> None:
-        """Returns when the current call has ended."""
+    def stop(self, *, timeout_s: float | None = None) -> None:
+        """Returns when the current call has ended, or after that time."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         pause = self._every_s

@@ -70,6 +70,10 @@ class DatabaseBuilds:
         mine = (builds.c.repository == repository) & builds.c.number.in_(last)
         return {row["ref"]: row["commit"] for row in self._all(sa.select(builds.c.ref, builds.c.commit).where(mine))}
 
+    def open_refs(self, repository: RepositoryId) -> set[str]:
+        mine = (builds.c.repository == repository) & builds.c.finished_at.is_(None)
+        return {row["ref"] for row in self._all(sa.select(builds.c.ref).where(mine).distinct())}
+
     def build(self, name: BuildId) -> Build:
         return build_of(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
 

@@ -1,14 +1,16 @@
 """Followed repositories and their webhooks in the database."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from service.adapters.rows import moments, plain
-from service.adapters.schema import hooks, repositories
+from service.adapters.schema import heads, hooks, repositories
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Check, Forge, Repository, RepositoryId, Requests
+from service.records import Noted
 
 _MOMENTS = ("old_secret_until", "checked_at", "recovered_at", "reconciled_at")
 
@@ -51,7 +53,8 @@ class DatabaseRepositories:
         self.get(name)
         with self._engine.begin() as connection:
             connection.execute(repositories.delete().where(repositories.c.id == name))
-            connection.execute(hooks.delete().where(hooks.c.repository == name))
+            for table in (hooks, heads):
+                connection.execute(table.delete().where(table.c.repository == name))
 
     def hook(self, name: RepositoryId) -> Hook:
         with self._engine.connect() as connection:
@@ -63,6 +66,17 @@ class DatabaseRepositories:
         with self._engine.begin() as connection:
             keep_hook(connection, name, values)
         return self.hook(name)
+
+    def noted(self, name: RepositoryId) -> dict[str, Noted]:
+        query = sa.select(heads).where(heads.c.repository == name)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return {row["ref"]: Noted(commit=row["commit"], built=row["built"]) for row in rows}
+
+    def note(self, name: RepositoryId, refs: Mapping[str, Noted]) -> None:
+        with self._engine.begin() as connection:
+            for ref, noted in refs.items():
+                note_head(connection, name, ref, noted)
 
     def doubtful(self) -> list[RepositoryId]:
         query = sa.select(hooks.c.repository).where(hooks.c.is_doubtful).order_by(hooks.c.repository)
@@ -80,6 +94,12 @@ def keep_hook(connection: sa.Connection, name: RepositoryId, values: dict[str, A
     done = connection.execute(hooks.update().where(hooks.c.repository == name).values(**values))
     if not done.rowcount:
         connection.execute(hooks.insert().values(repository=name, **values))
+
+
+def note_head(connection: sa.Connection, name: RepositoryId, ref: str, noted: Noted) -> None:
+    connection.execute(heads.delete().where(heads.c.repository == name, heads.c.ref == ref))
+    values = {"repository": name, "ref": ref, "commit": noted.commit, "built": noted.built}
+    connection.execute(heads.insert().values(**values))
 
 
 def _repository(row: sa.RowMapping) -> Repository:

@@ -90,6 +90,7 @@ builds = sa.Table(
     sa.Column("is_winding", sa.Boolean, nullable=False, server_default=sa.false()),  # cancelled, perhaps still at work
     sa.Column("untold", _int, nullable=False, server_default="0"),  # changes since its forge was told
     sa.Column("tell_at", _real),  # not before then
+    sa.Column("is_found", sa.Boolean, nullable=False, server_default=sa.false()),  # by looking, not by a delivery
     sa.UniqueConstraint("repository", "number"),
     sa.Index("builds_of_ref", "repository", "ref", "number"),
     sa.Index("builds_of_commit", "repository", "commit"),
@@ -118,6 +119,18 @@ marks = sa.Table(
     sa.Column("tries", _int, nullable=False),
     sa.Column("next_at", _real),
     sa.Column("error", _text, nullable=False),
+    sa.Column("since", _real),
+    sa.Column("writes", _int, nullable=False, server_default="0"),
+)
+# Where refs were seen that were not built: at the first look at a repository, or because a push asked to be skipped.
+# A row counts as long as the ref's newest build is still of the commit `built`.
+heads = sa.Table(
+    "heads",
+    metadata,
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("ref", _text, primary_key=True),
+    sa.Column("commit", _text, nullable=False),
+    sa.Column("built", _text, nullable=False),  # empty: never
 )
 deliveries = sa.Table(
     "deliveries",

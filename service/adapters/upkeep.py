@@ -5,19 +5,21 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 
 from service.adapters.arrivals import cancel
-from service.adapters.repositories import keep_hook
+from service.adapters.repositories import keep_hook, note_head
 from service.adapters.rows import build_of
 from service.adapters.schema import builds, repositories
 from service.domain.build import Build, Delivery, Status, Taken
 from service.domain.event import Event, EventKind, RepositoryChange, Request
 from service.domain.hook import HookState
+from service.domain.repository import RepositoryId
+from service.records import Noted
 
 
 def act(connection: sa.Connection, delivery: Delivery, now: float) -> tuple[Taken, list[Delivery]]:
     """What became of it, and what is to be built because of it."""
     match delivery.event.kind:
         case EventKind.DELETED:
-            return _stop(connection, delivery, "the ref was deleted", now), []
+            return _stop_ref(connection, delivery, now), []
         case EventKind.CLOSED:
             return _stop(connection, delivery, "the request was closed, merged or made a draft", now), []
         case EventKind.RERUN:
@@ -25,7 +27,32 @@ def act(connection: sa.Connection, delivery: Delivery, now: float) -> tuple[Take
         case EventKind.CHANGED:
             return _change(connection, delivery), []
         case _:
+            _note(connection, delivery)
             return Taken(is_new=False, said=delivery.event.why), []
+
+
+def _stop_ref(connection: sa.Connection, delivery: Delivery, now: float) -> Taken:
+    built = _built(connection, delivery.repository, delivery.event.ref)
+    if delivery.event.before and built and delivery.event.before != built:
+        # Late, or the last push was lost: the ref may be there again.
+        keep_hook(connection, delivery.repository, {"is_doubtful": True})
+        return Taken(is_new=False, said="this is not what was built last of the ref: Kiln looks at it")
+    return _stop(connection, delivery, "the ref was deleted", now)
+
+
+def _note(connection: sa.Connection, delivery: Delivery) -> None:
+    """A push that asks to be skipped is not built, when its ref is looked at, either."""
+    event = delivery.event
+    if event.ref and event.commit:
+        noted = Noted(commit=event.commit, built=_built(connection, delivery.repository, event.ref))
+        note_head(connection, delivery.repository, event.ref, noted)
+
+
+def _built(connection: sa.Connection, repository: RepositoryId, ref: str) -> str:
+    """The commit of the newest build of a ref; empty when it was never built."""
+    mine = (builds.c.repository == repository) & (builds.c.ref == ref)
+    query = sa.select(builds.c.commit).where(mine).order_by(builds.c.number.desc()).limit(1)
+    return str(connection.execute(query).scalar() or "")
 
 
 def _stop(connection: sa.Connection, delivery: Delivery, why: str, now: float) -> Taken:

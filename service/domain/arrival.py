@@ -2,8 +2,9 @@
 
 A forge may send one push twice (two hooks, a retry under a new id, a redelivery), late, or in the wrong order. What
 counts is the newest build of the ref: the same commit again says nothing new. A move that was seen a while ago, when
-the ref has gone elsewhere since, is either a late double or somebody who moved the branch back and forth: the
-forge's own heads decide, so it only raises a doubt.
+the ref has gone elsewhere since, is either a late double or somebody who moved the branch back and forth. A move to
+where the ref was before, or one that does not follow what we found by looking, is either late or tells that something
+between was lost. The forge's own heads decide, so these only raise a doubt.
 """
 
 import datetime
@@ -17,6 +18,7 @@ from service.domain.event import Event, EventKind
 DOUBLE = datetime.timedelta(minutes=10)  # how late the double of a delivery may come
 # A push that overtakes another within this time waits as long for the next one, so that a burst costs two builds.
 QUIET = datetime.timedelta(seconds=2)
+REMEMBERED = 20  # builds of a ref that a late delivery is compared with
 LONGEST_BURST = datetime.timedelta(seconds=30)  # then a build begins, however many pushes still come
 
 # What a repeat does not stand for: these did not end by the commit's own doing.
@@ -38,6 +40,8 @@ class Newest:
     status: Status
     accepted_at: datetime.datetime
     burst_at: datetime.datetime  # when the burst of pushes began that it belongs to
+    is_found: bool = False  # by looking: its delivery, and those of the moves before it, may still come
+    left: frozenset[str] = frozenset()  # commits that the last builds of the ref moved away from
 
 
 def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]) -> Verdict:
@@ -45,8 +49,14 @@ def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]
     if newest is None or event.again:
         return Verdict.NEW
     if newest.commit == event.commit:
-        return Verdict.NEW if newest.status in _AGAIN else Verdict.SAME
+        return Verdict.NEW if newest.status in _AGAIN and not event.is_found else Verdict.SAME
+    if event.is_found:  # what we saw is old if something was built since we began to look
+        return Verdict.NEW if event.before == newest.commit else Verdict.DOUBTFUL
     if event.before and (event.before, event.commit) in seen:
+        return Verdict.DOUBTFUL
+    is_late = event.commit in newest.left or newest.is_found
+    # Of requests there is no list of heads to look at.
+    if is_late and event.before != newest.commit and event.kind in (EventKind.PUSH, EventKind.TAG):
         return Verdict.DOUBTFUL
     return Verdict.NEW
 

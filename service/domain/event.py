@@ -96,6 +96,7 @@ class Event:
     again: bool = False  # a person asks for it: build it, even if it was built
     is_newest: bool = True  # of a re-run: whether the ref has not gone elsewhere since
     change: RepositoryChange | None = None
+    is_found: bool = False  # no delivery said so: we looked, when `before` was the newest that we had built
     paths: tuple[str, ...] = ()  # of an installation's event: the repositories that it is about
 
     @property

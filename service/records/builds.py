@@ -34,6 +34,9 @@ class Builds(Protocol):
     def heads(self, repository: RepositoryId) -> dict[str, str]:
         """Of every ref that was ever built or skipped: the commit of its newest build."""
 
+    def open_refs(self, repository: RepositoryId) -> set[str]:
+        """The refs with a build that has not ended."""
+
     def build(self, name: BuildId) -> Build:
         """Raises: NotFoundError."""
 

@@ -1,10 +1,20 @@
 """Followed repositories, their webhooks, and the connections to their forges."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.domain.connection import Connection, ConnectionId
 from service.domain.hook import Hook
 from service.domain.repository import Forge, Repository, RepositoryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Where a ref was seen that was not built. Counts as long as the ref's newest build is of the commit `built`."""
+
+    commit: str
+    built: str = ""  # empty: it was never built
 
 
 class Repositories(Protocol):
@@ -31,6 +41,12 @@ class Repositories(Protocol):
 
     def keep_hook(self, name: RepositoryId, **fields: Any) -> Hook:
         """Set some fields of the webhook's record; answers it."""
+
+    def noted(self, name: RepositoryId) -> dict[str, Noted]:
+        """By ref."""
+
+    def note(self, name: RepositoryId, refs: Mapping[str, Noted]) -> None:
+        """In the place of what was noted of these refs before."""
 
     def doubtful(self) -> list[RepositoryId]:
         """Repositories whose heads should be looked at now."""

@@ -1,6 +1,7 @@
 """Each suite on every adapter of its port."""
 
 import contextlib
+import pathlib
 import secrets
 from collections.abc import Iterator
 
@@ -8,8 +9,10 @@ import pytest
 
 from service.ports import Objects
 from tests.contract.broker_stage import Stage
+from tests.contract.github_stage import PATH, Stage as GitHubStage
 from tests.contract.object_stores import Store, local_store, s3_store
 from tests.servers import BrokerServer, embedded_broker, mosquitto_broker
+from tests.simulators.github import GitHubSimulator
 
 
 @pytest.fixture(scope="module", params=["embedded", "mosquitto"])
@@ -44,3 +47,11 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def objects(store: Store) -> Objects:
     return store.objects
+
+
+@pytest.fixture
+def github(tmp_path: pathlib.Path) -> Iterator[GitHubStage]:
+    """A simulated GitHub with the private repository `acme/blink`."""
+    with GitHubSimulator(tmp_path / "github") as simulator:
+        simulator.add_repository(PATH, private=True)
+        yield GitHubStage(simulator, tmp_path)

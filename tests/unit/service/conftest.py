@@ -57,15 +57,24 @@ class World:
         self.asked.append((base, build.commit))
         return self.compared
 
-    def push(self, delivery: str, ref: str = "refs/heads/main") -> BuildId:
+    def push(
+        self,
+        delivery: str,
+        ref: str = "refs/heads/main",
+        *,
+        commit: str = "",
+        repository: Repository = BLINK,
+        again: bool = False,
+    ) -> BuildId:
         event = Event(
             kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
             delivery=delivery,
-            path=BLINK.path,
+            path=repository.path,
             ref=ref,
-            commit=hashlib.sha1(delivery.encode()).hexdigest(),
+            commit=commit or hashlib.sha1(delivery.encode()).hexdigest(),
+            again=again,
         )
-        build = self.builds.accept([Delivery(repository=BLINK.id, event=event)], now=NOW)[0].build
+        build = self.builds.accept([Delivery(repository=repository.id, event=event)], now=self.clock.now())[0].build
         assert build is not None
         return build
 

@@ -1,0 +1,87 @@
+"""What goes on beside the requests: notices, orders that expire, words to forges, and pushes that were lost."""
+
+import random
+import secrets
+
+from service.adapters.background import Repeater
+from service.flows import announce, deliver, wind_down
+from service.flows.keep import Keeper
+from service.flows.recover import Recovery
+from service.flows.tell import Teller
+from service.kiln import Kiln
+
+OUTBOX_EVERY_S = 2.0
+RENEWAL_EVERY_S = 3600.0
+WINDING_EVERY_S = 0.25  # how long a superseded build may still be at work
+TELLER_EVERY_S = 1.0
+KEEPER_EVERY_S = 2.0
+STOP_S = 3.0  # a task that waits for another system is left behind then: all of it is safe to repeat
+
+
+class Background:
+    """All of it, for one Kiln. `outbox` can be woken."""
+
+    def __init__(self, kiln: Kiln) -> None:
+        self.outbox = Repeater(
+            "outbox",
+            lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock),
+            every_s=OUTBOX_EVERY_S,
+        )
+        renewal = Repeater(
+            "renewal",  # the outbox looks for itself soon enough
+            lambda: announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock),
+            every_s=RENEWAL_EVERY_S,
+        )
+        winding = Repeater(
+            "winding",
+            lambda: wind_down.wind_down(builds=kiln.builds, stop=kiln.starter.stop),
+            every_s=WINDING_EVERY_S,
+        )
+        teller = Repeater("teller", _teller(kiln).tell, every_s=TELLER_EVERY_S)
+        keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
+        look = _keeper(kiln)
+        self._all = (self.outbox, renewal, winding, teller, keeper)
+
+    def start(self) -> None:
+        for each in self._all:
+            each.start()
+
+    def stop(self) -> None:
+        for each in reversed(self._all):
+            each.stop(timeout_s=STOP_S)
+
+
+def _look(look: Keeper, again: Repeater) -> None:
+    if look.look():
+        again.wake()
+
+
+def _teller(kiln: Kiln) -> Teller:
+    return Teller(
+        marks=kiln.marks,
+        builds=kiln.builds,
+        repositories=kiln.repositories,
+        forges=kiln.forges,
+        clock=kiln.clock,
+        base_url=kiln.settings.url,
+        chance=random.random,
+    )
+
+
+def _keeper(kiln: Kiln) -> Keeper:
+    recovery = Recovery(
+        repositories=kiln.repositories,
+        builds=kiln.builds,
+        sources=kiln.sources,
+        clock=kiln.clock,
+        base_url=kiln.settings.url,
+        new_id=lambda: f"found-{secrets.token_hex(8)}",
+    )
+    return Keeper(
+        recovery,
+        repositories=kiln.repositories,
+        forges=kiln.forges,
+        clock=kiln.clock,
+        every_s=kiln.settings.reconcile_s,
+        chance=random.random,
+    )
