@@ -11,7 +11,7 @@ from typing import Protocol
 
 from service.domain.build import JobId
 from service.domain.event import Event
-from service.domain.repository import Repository
+from service.domain.repository import Check, Repository
 
 
 class Clock(Protocol):
@@ -115,10 +115,19 @@ MAX_DELIVERY_BYTES = 25 << 20  # neither forge sends more
 class Decoder(Protocol):
     """How one forge signs and words its deliveries. Pure: no I/O, no clock; header names in any case."""
 
-    def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-        """Return if the raw body was signed with one of these secrets. An empty secret fits nothing.
+    def verify(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        secrets: Sequence[str],
+        *,
+        check: Check,
+        now: datetime.datetime,
+    ) -> None:
+        """Return if the raw body came from who knows one of these secrets. An empty secret fits nothing.
 
-        What is said about a refusal depends on the request alone, never on the secrets. Raises: BadSignatureError.
+        `check` is the proof that our record asks for, where a forge has several. What is said about a refusal depends
+        on the request and the time alone, never on our record. Raises: BadSignatureError.
         """
 
     def decode(self, headers: Mapping[str, str], body: bytes) -> Event:

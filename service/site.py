@@ -2,20 +2,17 @@
 
 import base64
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
-from service.adapters.repositories import DatabaseRepositories
 from service.domain.errors import NotFoundError
-from service.domain.repository import Check, Forge, Repository, RepositoryId
+from service.domain.repository import Check, Forge, RepositoryId
 from service.flows import connect, enrol, follow
 from service.kiln import Kiln
 from service.settings import Settings
@@ -26,14 +23,12 @@ from service.web.badges import Badges
 from service.web.connections import ConnectionApi
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
+from service.web.known import Recent
 from service.web.objects import object_routes
 from service.web.ota import Ota
 from service.web.pages import Pages, templates
 from service.web.repositories import RepositoryApi
 from service.web.webhooks import WebhookDoor
-
-REPOSITORIES_LIVE_S = 1.0  # how long the door may not know a new repository
-MAX_NAMES_KEPT = 10_000  # repositories remembered, and names that strangers tried
 
 
 def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
@@ -44,8 +39,9 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     door = WebhookDoor(
         decoders={Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github},
-        find=_Known(kiln.repositories).find,
+        known=Recent(kiln.repositories, kiln.connections),
         accept=inbox.accept,
+        clock=kiln.clock,
     )
     api = Api(
         auth=auth,
@@ -90,30 +86,6 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
 
 async def _healthy(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-class _Known:
-    """Repositories for the door, remembered for a moment: a burst of pushes asks the database once."""
-
-    def __init__(self, repositories: DatabaseRepositories) -> None:
-        self._repositories = repositories
-        self._kept: dict[RepositoryId, tuple[float, Repository | None]] = {}
-
-    async def find(self, forge: Forge, path: str) -> Repository | None:
-        name = RepositoryId(f"{forge.value}/{path}")
-        at, found = self._kept.get(name, (float("-inf"), None))
-        if time.monotonic() - at > REPOSITORIES_LIVE_S:
-            found = await run_in_threadpool(self._read, name)
-            if len(self._kept) > MAX_NAMES_KEPT:
-                self._kept.clear()
-            self._kept[name] = (time.monotonic(), found)
-        return found
-
-    def _read(self, name: RepositoryId) -> Repository | None:
-        try:
-            return self._repositories.get(name)
-        except NotFoundError:
-            return None
 
 
 def _follow_parts(kiln: Kiln) -> follow.Parts:

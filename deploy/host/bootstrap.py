@@ -21,6 +21,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import outside
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / ".kiln"
 VENV = ROOT / ".venv"
@@ -39,6 +41,8 @@ WHY = {
     "debootstrap": "debootstrap, which makes a base image where no registry answers",
     "python3-venv": "python3-venv, for the virtual environment",
     "mosquitto": "Mosquitto, the MQTT broker that tests compare with",
+    "nodejs": "Node.js, which runs what GitHub and others publish for tests",
+    "npm": "npm, which fetches it",
 }
 
 
@@ -115,6 +119,8 @@ def missing_packages(*, test: bool) -> list[str]:
         needed.append("python3-venv")
     if test and not shutil.which("mosquitto") and not pathlib.Path("/usr/sbin/mosquitto").exists():
         needed.append("mosquitto")
+    if test:
+        needed += [package for command, package in (("node", "nodejs"), ("npm", "npm")) if not shutil.which(command)]
     return needed
 
 
@@ -201,18 +207,21 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
     with ThreadPoolExecutor() as pool:
         for task in [pool.submit(machine), pool.submit(environment)]:
             task.result()
+    if test:
+        outside.install(VENV / "bin" / "python", run=run, say=say)
     if not image_is_there():
         say("making the build image")
     python = VENV / "bin" / "python"
     run(sys.executable, ROOT / "build-images" / "build.py", "--python", python, doing="making the build image")
 
 
-def inputs(lock: pathlib.Path) -> str:
+def inputs(lock: pathlib.Path, *, test: bool) -> str:
     """A digest of everything that decides what there is to do."""
     digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
     found = (ROOT / "build-images").rglob("*")
     images = (each for each in found if each.is_file() and "__pycache__" not in each.parts)
-    for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images]):
+    data = outside.pins() if test else []
+    for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images, *data]):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -236,22 +245,23 @@ def set_up(*, test: bool) -> None:
     STATE.mkdir(exist_ok=True)
     lock = ROOT / ("requirements-dev.lock" if test else "requirements.lock")
     stamp = STATE / ("setup-test" if test else "setup")
-    wanted = inputs(lock)
-    if is_done(stamp, wanted) and image_is_there():
+    wanted = inputs(lock, test=test)
+    if is_done(stamp, wanted, test=test) and image_is_there():
         return
     with (STATE / "setup.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # two calls at once: the second finds everything done
         began = time.monotonic()
-        if is_done(stamp, wanted):
+        if is_done(stamp, wanted, test=test):
             start_engine()  # a restart of the machine takes nothing else away
-        if not is_done(stamp, wanted) or not image_is_there():
+        if not is_done(stamp, wanted, test=test) or not image_is_there():
             make_ready(lock, test=test)
             stamp.write_text(wanted)
             say(f"ready after {time.monotonic() - began:.0f} s")
 
 
-def is_done(stamp: pathlib.Path, wanted: str) -> bool:
-    return stamp.exists() and stamp.read_text() == wanted and (VENV / "bin" / "python").exists()
+def is_done(stamp: pathlib.Path, wanted: str, *, test: bool) -> bool:
+    has_tools = (VENV / "bin" / "python").exists() and (not test or outside.is_there())
+    return has_tools and stamp.exists() and stamp.read_text() == wanted
 
 
 if __name__ == "__main__":

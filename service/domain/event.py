@@ -97,7 +97,8 @@ class Event:
     is_newest: bool = True  # of a re-run: whether the ref has not gone elsewhere since
     change: RepositoryChange | None = None
     is_found: bool = False  # no delivery said so: we looked, when `before` was the newest that we had built
-    paths: tuple[str, ...] = ()  # of an installation's event: the repositories that it is about
+    # Of an installation: the repositories that it is about, an owner standing for all of its. Of a move: where it was.
+    paths: tuple[str, ...] = ()
 
     @property
     def may_release(self) -> bool:

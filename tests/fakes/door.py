@@ -1,25 +1,30 @@
 """The webhook door between twins: an inbox in memory, a list of repositories, and the recorded deliveries."""
 
 import asyncio
+import datetime
 import hashlib
 import hmac
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from service.adapters.forges import github, gitlab
-from service.domain.event import Event
-from service.domain.repository import Forge, Repository, RepositoryId, repository_id
+from service.domain.event import BUILT, Event
+from service.domain.repository import HOSTS, Forge, Repository, RepositoryId, parse_home, repository_id
 from service.ports import Accepted
 from service.web.errors import LastResort, exception_handlers
-from service.web.webhooks import WebhookDoor
+from service.web.webhooks import App, WebhookDoor
 from tests.fakes.asgi import Reply, ask
+from tests.fakes.clock import StoppedClock
 
 SAMPLES = pathlib.Path(__file__).parent.parent / "samples"
 SECRET = "correct horse battery staple"
 HELLO = "/hooks/github/Codertocat/Hello-World"  # the repository that GitHub's samples speak of
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
 DECODERS = {Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github}
@@ -54,25 +59,73 @@ def gitlab_headers(event: str = "Push Hook", *, secret: str = SECRET, delivery: 
 
 
 class MemoryInbox:
-    """The twin of service.web.inbox.Inbox."""
+    """The twin of service.web.inbox.Inbox: what is built gets a number, everything else a word."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.owners: list[RepositoryId] = []
         self._builds: dict[tuple[RepositoryId, str], str] = {}
 
     async def accept(self, repository: Repository, event: Event) -> Accepted:
         key = (repository.id, event.delivery)
         is_new = key not in self._builds
-        build = self._builds.setdefault(key, str(len(self._builds) + 1))
         if is_new:
+            built = sum(each != "" for each in self._builds.values())
+            self._builds[key] = str(built + 1) if event.kind in BUILT else ""
             self.events.append(event)
-        return Accepted(build_id=build, build_url=f"https://kiln.example/builds/{build}", is_new=is_new)
+            self.owners.append(repository.id)
+        build = self._builds[key]
+        url = f"https://kiln.example/builds/{build}" if build else ""
+        return Accepted(build_id=build, build_url=url, is_new=is_new, said="" if build else f"done: {event.kind.value}")
 
 
-def repository(forge: Forge, path: str, *, secret: str = SECRET) -> Repository:
+def repository(forge: Forge, path: str, *, secret: str = SECRET, host: str = "", **fields: Any) -> Repository:
     return Repository(
-        id=repository_id(forge, path), forge=forge, path=path, url=f"https://forge.example/{path}.git", secret=secret
+        **{
+            "id": repository_id(forge, path, host),
+            "forge": forge,
+            "host": host or HOSTS[forge],
+            "path": path,
+            "url": f"https://forge.example/{path}.git",
+            "secret": secret,
+            **fields,
+        }
     )
+
+
+class MemoryKnown:
+    """The twin of service.web.known.Recent."""
+
+    def __init__(self, repositories: Sequence[Repository]) -> None:
+        self.repositories = list(repositories)
+        self.apps: dict[str, str] = {}  # connection -> the secret of its webhook
+        self.looked_up: list[str] = []
+
+    async def repository(self, home: str, path: str) -> Repository | None:
+        self.looked_up.append(path)
+        by_id = next((each for each in self.repositories if each.id == f"{home}/{path}"), None)
+        at = parse_home(home)
+        here = (each for each in self.repositories if (each.forge, each.host) == at)
+        return by_id or next((each for each in here if each.path.lower() == path.lower()), None)
+
+    async def app(self, connection: str) -> App | None:
+        if connection not in self.apps:
+            return None
+        mine = [each for each in self.repositories if each.connection == connection]
+        return App(
+            connection=connection,
+            host="github.com",
+            secret=self.apps[connection],
+            by_forge_id={each.forge_id: each for each in mine if each.forge_id},
+            by_path={each.path.lower(): each for each in mine},
+        )
+
+    async def through(self, app: App, path: str) -> Repository | None:
+        return app.by_path.get(path.lower())
+
+    async def keep_forge_id(self, repository: Repository, forge_id: str) -> None:
+        place = self.repositories.index(repository)
+        self.repositories[place] = replace(repository, forge_id=forge_id)
 
 
 class World:
@@ -80,23 +133,35 @@ class World:
 
     def __init__(self, *, read_timeout_s: float = 5.0) -> None:
         self.inbox = MemoryInbox()
-        self.repositories = [
-            repository(Forge.GITHUB, "Codertocat/Hello-World"),
-            repository(Forge.GITHUB, "Octocoders/Hello-World"),
-            repository(Forge.LOCAL, "Codertocat/Hello-World"),
-            repository(Forge.GITHUB, "acme/careless", secret=""),
-            repository(Forge.GITLAB, "mike/diaspora"),
-            repository(Forge.GITLAB, "jsmith/example"),
-        ]
-        self.looked_up: list[str] = []
-        door = WebhookDoor(decoders=DECODERS, find=self._find, accept=self.inbox.accept, read_timeout_s=read_timeout_s)
+        self.clock = StoppedClock(NOW)
+        self.known = MemoryKnown(
+            [
+                repository(Forge.GITHUB, "Codertocat/Hello-World"),
+                repository(Forge.GITHUB, "Octocoders/Hello-World"),
+                repository(Forge.LOCAL, "Codertocat/Hello-World"),
+                repository(Forge.GITHUB, "acme/careless", secret=""),
+                repository(Forge.GITLAB, "mike/diaspora"),
+                repository(Forge.GITLAB, "jsmith/example"),
+            ]
+        )
+        door = WebhookDoor(
+            decoders=DECODERS,
+            known=self.known,
+            accept=self.inbox.accept,
+            clock=self.clock,
+            read_timeout_s=read_timeout_s,
+        )
         self.app = Starlette(
             routes=door.routes(), middleware=[Middleware(LastResort)], exception_handlers=exception_handlers()
         )
 
-    async def _find(self, forge: Forge, path: str) -> Repository | None:
-        self.looked_up.append(path)
-        return next((each for each in self.repositories if each.forge is forge and each.path == path), None)
+    @property
+    def repositories(self) -> list[Repository]:
+        return self.known.repositories
+
+    @property
+    def looked_up(self) -> list[str]:
+        return self.known.looked_up
 
 
 def post(

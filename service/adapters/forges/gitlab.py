@@ -3,37 +3,50 @@
 https://docs.gitlab.com/user/project/integrations/webhook_events/
 """
 
+import datetime
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from service.adapters.forges import payload
+from service.adapters.forges import payload, sayings, standard_webhooks
+from service.adapters.forges.sayings import About
 from service.domain.errors import BadSignatureError, MalformedError
-from service.domain.event import Event
+from service.domain.event import Event, EventKind, Request
+from service.domain.repository import Check
 
 MAX_EVENT_CHARS = 64
-_PUSHES = ("Push Hook", "Tag Push Hook")
+
+# https://docs.gitlab.com/user/project/merge_requests/drafts/ and the older word, which GitLab before 14.8 took too
+_DRAFT = re.compile(r"\s*(?:\[(?:draft|wip)\]|\(draft\)|(?:draft|wip):)", re.IGNORECASE)
 
 
-def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
-    """https://docs.gitlab.com/user/project/integrations/webhooks/#create-a-webhook"""
-    given = payload.header(headers, "x-gitlab-token")
-    if not given:
-        raise BadSignatureError("X-Gitlab-Token is missing: give the webhook a secret token")
-    token = _digest(_raw(given))
+def verify(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, check: Check, now: datetime.datetime
+) -> None:
+    """By the plain token or by the signature, as `check` says: a delivery cannot choose the weaker one.
+
+    Both are worked out whenever they are sent, so that neither time nor words tell which one counts.
+    https://docs.gitlab.com/user/project/integrations/webhooks/#create-a-webhook
+    """
+    token = payload.header(headers, "x-gitlab-token")
+    signature = payload.header(headers, standard_webhooks.SIGNATURE)
+    if not token and not signature:
+        raise BadSignatureError("X-Gitlab-Token or webhook-signature is missing: give the webhook a secret")
+    by_token = token != "" and _token_fits(token, secrets)
+    by_signature = signature != "" and standard_webhooks.fits(headers, body, secrets, now)
+    if not (by_signature if check is Check.SIGNATURE else by_token):
+        complaint = standard_webhooks.complaint(headers, now) if signature else ""
+        raise BadSignatureError(complaint or "the delivery's token or signature does not fit")
+
+
+def _token_fits(token: str, secrets: Sequence[str]) -> bool:
+    given = _digest(payload.raw(token))
     fits = False
     for secret in secrets:
-        fits |= hmac.compare_digest(_digest(secret.encode()), token) and secret != ""
-    if not fits:
-        raise BadSignatureError("the delivery's token does not fit")
-
-
-def _raw(value: str) -> bytes:
-    """The header's bytes. Servers hand headers over as Latin-1; a secret of other letters came as UTF-8 in it."""
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogatepass")
+        fits |= hmac.compare_digest(_digest(secret.encode()), given) and secret != ""
+    return fits
 
 
 def _digest(value: bytes) -> bytes:
@@ -47,23 +60,26 @@ def decode(headers: Mapping[str, str], body: bytes) -> Event:
         raise MalformedError("X-Gitlab-Event is missing or not the name of an event")
     delivery = _delivery(headers, name, body)
     fields = payload.parse(body)
-    path = payload.path(payload.table(fields, "project").get("path_with_namespace"))
-    if name not in _PUSHES:
-        return payload.ignored(delivery, f"Kiln does not build on the event {name}", path=path)
-    if _option_says_skip(fields):
-        return payload.ignored(delivery, "the push option ci.skip asks to skip it", path=path)
-    return _push(fields, delivery, path)
+    project = payload.table(fields, "project")
+    about = About(
+        delivery=delivery,
+        path=payload.path(project.get("path_with_namespace")),
+        forge_id=payload.number_of(project.get("id")),
+    )
+    if name not in _DECODERS:
+        return about.ignored(f"Kiln does not build on the event {name}")
+    return _DECODERS[name](fields, about)
 
 
 def _delivery(headers: Mapping[str, str], name: str, body: bytes) -> str:
-    """`Idempotency-Key` stays the same over retries and resends; GitLab before 17.4 has none.
+    """`webhook-id` is signed; `Idempotency-Key` is the same id without. GitLab before 17.4 has neither.
 
     There equal bytes stand for the same delivery: a push that is repeated in every byte finds its first build.
     https://docs.gitlab.com/user/project/integrations/webhooks/#delivery-headers
     """
-    key = payload.header(headers, "idempotency-key")
-    if key:
-        return payload.delivery_id(key)
+    identity = payload.header(headers, standard_webhooks.ID) or payload.header(headers, "idempotency-key")
+    if identity:
+        return payload.delivery_id(identity)
     return f"sha256:{hashlib.sha256(name.encode() + b'.' + body).hexdigest()}"
 
 
@@ -74,7 +90,7 @@ def _option_says_skip(fields: payload.Fields) -> bool:
     return isinstance(ci, dict) and bool(ci.get("skip"))
 
 
-def _push(fields: payload.Fields, delivery: str, path: str) -> Event:
+def _push(fields: payload.Fields, about: About) -> Event:
     """https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events"""
     ref, after = payload.text(fields, "ref"), payload.text(fields, "after")
     # `after` of an annotated tag is the tag object; checkout_sha is the commit, and null when the ref is gone.
@@ -83,21 +99,81 @@ def _push(fields: payload.Fields, delivery: str, path: str) -> Event:
     commit = checkout if isinstance(checkout, str) else plain
     head = _head(fields, commit)
     message = head.get("message")
-    return payload.push(
-        delivery=delivery,
-        path=path,
+    said = sayings.Push(
         ref=ref,
+        before=fields.get("before"),
         after=after,
         commit=commit,
         message=message if isinstance(message, str) else "",
-        author=payload.line(payload.table(head, "author").get("name")),
+        author=payload.table(head, "author").get("name"),
+        changed=_changed(fields, head),
     )
+    event = sayings.push(about, said)
+    if event.kind is not EventKind.DELETED and _option_says_skip(fields):
+        return about.ignored("the push option ci.skip asks to skip it")
+    return event
 
 
 def _head(fields: payload.Fields, commit: str | None) -> payload.Fields:
     """The commit among the (at most 20) that are listed; an empty object when it is not."""
-    commits = fields.get("commits")
-    for candidate in commits if isinstance(commits, list) else []:
-        if isinstance(candidate, dict) and candidate.get("id") == commit:
-            return candidate
-    return {}
+    return next((each for each in payload.tables(fields, "commits") if each.get("id") == commit), {})
+
+
+def _changed(fields: payload.Fields, head: payload.Fields) -> tuple[str, ...] | None:
+    """Where all commits are listed. GitLab does not say whether a push was forced: what it took away is in no list."""
+    commits = payload.tables(fields, "commits")
+    is_whole = head != {} and fields.get("total_commits_count") == len(commits)
+    return sayings.touched(commits) if is_whole else None
+
+
+def _merge_request(fields: payload.Fields, about: About) -> Event:
+    """https://docs.gitlab.com/user/project/integrations/webhook_events/#merge-request-events"""
+    asked = payload.table(fields, "object_attributes")
+    action, number = payload.line(asked.get("action")), payload.number_of(asked.get("iid"))
+    ref = f"refs/merge-requests/{number}/head"
+    was_draft, is_draft = _drafts(fields, asked)
+    if action in {"close", "merge"} or (action == "update" and is_draft and not was_draft):
+        return about.stopped(EventKind.CLOSED, ref)
+    became_ready = action == "update" and was_draft and not is_draft
+    moved = asked.get("oldrev") if action == "update" else None  # there only when the commits changed
+    if action not in {"open", "reopen"} and not became_ready and not moved:
+        return about.ignored(f"Kiln does nothing on the merge request's {action or 'change'} without new commits")
+    if is_draft:
+        return about.ignored("the request is a draft: it is built once it is ready")
+    head = payload.table(asked, "last_commit")
+    message = head.get("message")
+    if isinstance(message, str) and sayings.says_skip(message):
+        return about.ignored("the commit's message asks to skip it")
+    event = sayings.request(
+        about,
+        ref,
+        Request(number=int(number or 0), is_fork=_is_fork(asked)),
+        commit=payload.text(head, "id"),
+        before=moved,
+        title=asked.get("title"),
+    )
+    return replace(event, author=payload.line(payload.table(head, "author").get("name")))
+
+
+def _drafts(fields: payload.Fields, asked: payload.Fields) -> tuple[bool, bool]:
+    """Whether it was a draft before this delivery, and whether it is one now."""
+    is_draft = asked.get("draft") is True or asked.get("work_in_progress") is True
+    changes = payload.table(fields, "changes")
+    draft, title = payload.table(changes, "draft"), payload.table(changes, "title")
+    if isinstance(draft.get("previous"), bool):
+        return draft["previous"] is True, is_draft
+    previous = title.get("previous")  # before GitLab 16 the title alone tells
+    return (_DRAFT.match(previous) is not None if isinstance(previous, str) else is_draft), is_draft
+
+
+def _is_fork(asked: payload.Fields) -> bool:
+    """Whatever is not surely a branch of the project itself. The project of a fork that was deleted is null."""
+    source = payload.number_of(asked.get("source_project_id"))
+    return source == "" or source != payload.number_of(asked.get("target_project_id"))
+
+
+_DECODERS: dict[str, Callable[[payload.Fields, About], Event]] = {
+    "Push Hook": _push,
+    "Tag Push Hook": _push,
+    "Merge Request Hook": _merge_request,
+}

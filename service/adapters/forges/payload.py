@@ -1,28 +1,23 @@
-"""What the payloads of all forges share: JSON within limits, fields of a known type, and the rules of a push."""
+"""What the payloads of all forges share: JSON within limits, and fields of a known type."""
 
 import json
 import re
 from collections.abc import Mapping
 
 from service.domain.errors import MalformedError, TooLargeError
-from service.domain.event import ZERO, Event, EventKind, is_commit, is_ref
+from service.domain.event import ZERO, is_commit
 from service.domain.repository import is_path
 from service.ports import MAX_DELIVERY_BYTES
 
 MAX_DEPTH = 64  # real payloads stay below 10
 MAX_LINE_CHARS = 200
+MAX_NUMBER = (1 << 63) - 1
 
 Fields = dict[str, object]
 
 _DELIVERY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-
-# GitHub's words; GitLab knows the first two of them.
-# https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
-# https://docs.gitlab.com/ci/pipelines/#skip-a-pipeline
-_SKIP_WORD = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
-_SKIP_TRAILER = re.compile(r"^skip-checks:[ \t]*true[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
@@ -31,6 +26,14 @@ def header(headers: Mapping[str, str], name: str) -> str:
     if value is None:
         return next((value for key, value in headers.items() if key.lower() == name), "")
     return value
+
+
+def raw(value: str) -> bytes:
+    """A header's bytes. Servers hand headers over as Latin-1; a secret of other letters came as UTF-8 in it."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
 
 
 def delivery_id(text: str) -> str:
@@ -108,36 +111,25 @@ def path(name: object) -> str:
     return name if isinstance(name, str) and is_path(name) else ""
 
 
-def ignored(delivery: str, why: str, *, path: str = "") -> Event:
-    return Event(kind=EventKind.IGNORED, delivery=delivery, path=path, why=why)
+def number_of(value: object) -> str:
+    """A forge's own number for something, as text; empty when it is none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_NUMBER
+    return str(value) if is_number else ""
 
 
-def push(*, delivery: str, path: str, ref: str, after: str, commit: str | None, message: str, author: str) -> Event:
-    """A moved ref as an event. `after` is what the ref holds now, `commit` the commit that this leads to, if any."""
-    if not path:
-        raise MalformedError("the payload does not name its repository")
-    if ZERO.fullmatch(after) is not None:
-        return ignored(delivery, "the ref was deleted: there is nothing to build", path=path)
-    if not is_ref(ref) or not ref.isprintable():
-        return ignored(delivery, "this is not a branch or a tag of a name that Kiln builds", path=path)
-    if commit is None:
-        return ignored(delivery, "the tag does not lead to a commit", path=path)
-    if not is_commit(commit):
-        raise MalformedError("the payload's commit is not 40 or 64 hexadecimal digits")
-    if _says_skip(message):
-        return ignored(delivery, "the commit's message asks to skip it", path=path)
-    kind = EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH
-    return Event(
-        kind=kind,
-        delivery=delivery,
-        path=path,
-        ref=ref,
-        commit=commit,
-        title=line(message),
-        author=line(author),
-    )
+def tables(fields: Fields, name: str) -> list[Fields]:
+    """The objects of the list under `name`; what else is in it is passed over."""
+    value = fields.get(name)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _says_skip(message: str) -> bool:
-    trailers = message.rstrip().rpartition("\n\n")[2]
-    return _SKIP_WORD.search(message) is not None or _SKIP_TRAILER.search(trailers) is not None
+def commit_of(value: object) -> str:
+    """A commit that exists. Raises: MalformedError."""
+    if not isinstance(value, str) or not is_commit(value) or ZERO.fullmatch(value) is not None:
+        raise MalformedError("the payload's commit is not 40 or 64 hexadecimal digits, or all of them are zero")
+    return value
+
+
+def before_of(value: object) -> str:
+    """What a ref held until now; empty when it is new, or not said."""
+    return value if isinstance(value, str) and is_commit(value) and ZERO.fullmatch(value) is None else ""

@@ -72,12 +72,6 @@ def test_a_repeated_delivery_has_the_same_build_and_starts_nothing(world: World)
         ("Octocoders/Hello-World", "ping", "ping", {"message": "the hook of Octocoders/Hello-World works"}),
         ("Codertocat/Hello-World", "star", "star", {"ignored": "Kiln does not build on the event star"}),
         ("Codertocat/Hello-World", "delete", "delete", {"ignored": "Kiln does not build on the event delete"}),
-        (
-            "Codertocat/Hello-World",
-            "push.tag-deleted",
-            "push",
-            {"ignored": "the ref was deleted: there is nothing to build"},
-        ),
     ],
 )
 def test_the_authentic_but_unwanted_is_answered_200(

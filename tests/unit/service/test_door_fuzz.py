@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from service.adapters.forges import github, gitlab
 from service.domain.errors import BadSignatureError, MalformedError, TooLargeError
-from service.domain.event import Event, EventKind, is_commit, is_ref
+from service.domain.event import BUILT, Event, EventKind, is_commit, is_ref, is_request_ref
+from service.domain.repository import Check
 from service.ports import Decoder
 from tests.fakes.asgi import ask
-from tests.fakes.door import SECRET, World, github_headers, gitlab_headers, sample
+from tests.fakes.door import NOW, SECRET, World, github_headers, gitlab_headers, sample
 
 REQUESTS = 4000
 EXPECTED = {200, 202, 400, 401, 404, 405, 413, 415}
@@ -25,6 +26,9 @@ NAMES = (
     "X-Gitlab-Event",
     "X-Gitlab-Token",
     "Idempotency-Key",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
 )
 WORDS = ("push", "ping", "Push Hook", "Tag Push Hook", "sha256=", "sha256=" + "0" * 64, "é", "")
 SAMPLES = tuple(
@@ -48,21 +52,29 @@ json_values = st.recursive(
 def sound(event: Event) -> bool:
     """What leaves a decoder can be kept, shown and given to git."""
     texts = (event.delivery, event.path, event.ref, event.title, event.author, event.why)
-    built = event.kind in {EventKind.PUSH, EventKind.TAG}
-    fits = (is_ref(event.ref), is_commit(event.commit)) == (True, True) if built else event.ref + event.commit == ""
+    has_ref = is_ref(event.ref) or is_request_ref(event.ref)
+    needed = {
+        EventKind.DELETED: has_ref and not event.commit,
+        EventKind.CLOSED: has_ref and not event.commit,
+        EventKind.RERUN: is_commit(event.commit) and not event.ref,
+    }
+    plain = has_ref and is_commit(event.commit) if event.kind in BUILT else event.ref + event.commit == ""
+    fits = needed.get(event.kind, plain) and (event.before == "" or is_commit(event.before))
     return fits and bool(event.delivery) and all(text.isprintable() for text in texts)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(headers, st.binary(), st.lists(st.text()))
-def test_a_signature_either_fits_or_is_refused(headers: dict[str, str], body: bytes, secrets: list[str]) -> None:
+@given(headers, st.binary(), st.lists(st.text()), st.sampled_from(Check))
+def test_a_signature_either_fits_or_is_refused(
+    headers: dict[str, str], body: bytes, secrets: list[str], check: Check
+) -> None:
     for decoder in DECODERS:
         try:
-            decoder.verify(headers, body, secrets)
+            decoder.verify(headers, body, secrets, check=check, now=NOW)
         except BadSignatureError:
             continue
         # GitLab's token is a plain word, so chance may find it; GitHub's signature it will not.
-        assert decoder is gitlab
+        assert (decoder, check) == (gitlab, Check.TOKEN)
         assert any(secrets)
 
 

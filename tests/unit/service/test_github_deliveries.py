@@ -32,6 +32,7 @@ def test_a_branch_is_built() -> None:
         kind=EventKind.PUSH,
         delivery=GUID,
         path="Codertocat/Hello-World",
+        forge_id="186853002",
         ref="refs/heads/master",
         commit=COMMIT,
         title="Initial commit",
@@ -61,11 +62,10 @@ def test_a_tag_of_no_commit_is_ignored() -> None:
     assert (event.kind, event.why) == (EventKind.IGNORED, "the tag does not lead to a commit")
 
 
-def test_a_deletion_is_ignored() -> None:
+def test_a_deleted_ref_is_built_no_more() -> None:
     event = decode(sample("github/push.tag-deleted"))
 
-    assert (event.kind, event.ref, event.commit) == (EventKind.IGNORED, "", "")
-    assert "deleted" in event.why
+    assert (event.kind, event.ref, event.commit) == (EventKind.DELETED, "refs/tags/simple-tag", "")
 
 
 def test_a_ping_is_a_ping() -> None:

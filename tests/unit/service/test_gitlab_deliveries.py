@@ -5,13 +5,18 @@ import pytest
 from service.adapters.forges import gitlab
 from service.domain.errors import BadSignatureError, MalformedError
 from service.domain.event import Event, EventKind
-from tests.fakes.door import GUID, SECRET, gitlab_headers, sample
+from service.domain.repository import Check
+from tests.fakes.door import GUID, NOW, SECRET, gitlab_headers, sample
 
 TAG_OBJECT = b"0123456789abcdef0123456789abcdef01234567"
 
 
 def decode(body: bytes, event: str = "Push Hook") -> Event:
     return gitlab.decode(gitlab_headers(event), body)
+
+
+def verify(headers: dict[str, str], secrets: list[str]) -> None:
+    gitlab.verify(headers, b"", secrets, check=Check.TOKEN, now=NOW)
 
 
 def changed(name: str, old: bytes, new: bytes) -> bytes:
@@ -22,26 +27,26 @@ def changed(name: str, old: bytes, new: bytes) -> bytes:
 
 def test_the_token_is_accepted_under_any_of_several_secrets() -> None:
     for secret in ("old", "new"):
-        gitlab.verify({"X-Gitlab-Token": secret}, b"", ["old", "new"])
+        verify({"X-Gitlab-Token": secret}, ["old", "new"])
 
 
 def test_a_token_of_other_letters_arrives_as_latin_1() -> None:
     secret = "пароль"
 
-    gitlab.verify({"x-gitlab-token": secret.encode().decode("latin-1")}, b"", [secret])
+    verify({"x-gitlab-token": secret.encode().decode("latin-1")}, [secret])
 
 
 @pytest.mark.parametrize("token", ["", " ", SECRET[:-1], f"{SECRET} ", SECRET.upper(), "é", "Ж", "\ud800", "a" * 9999])
 def test_any_other_token_is_refused(token: str) -> None:
     with pytest.raises(BadSignatureError):
-        gitlab.verify({"X-Gitlab-Token": token}, b"", [SECRET])
+        verify({"X-Gitlab-Token": token}, [SECRET])
 
 
 @pytest.mark.parametrize("secrets", [[], [""]])
 @pytest.mark.parametrize("headers", [{}, {"X-Gitlab-Token": ""}, {"X-Gitlab-Token": "x"}])
 def test_without_a_secret_nothing_is_authentic(headers: dict[str, str], secrets: list[str]) -> None:
     with pytest.raises(BadSignatureError):
-        gitlab.verify(headers, b"", secrets)
+        verify(headers, secrets)
 
 
 def test_a_branch_is_built() -> None:
@@ -51,8 +56,10 @@ def test_a_branch_is_built() -> None:
         kind=EventKind.PUSH,
         delivery=GUID,
         path="mike/diaspora",
+        forge_id="15",
         ref="refs/heads/master",
         commit="da1560886d4f094c3e6c9ef40349f7d38b5d27d7",
+        before="95790bf891e76fee5e1747ab589903a6a1f80f22",
         title="fixed readme",
         author="GitLab dev user",
     )
@@ -77,13 +84,12 @@ def test_a_tag_of_no_commit_is_ignored() -> None:
     assert decode(body, "Tag Push Hook").kind is EventKind.IGNORED
 
 
-def test_a_deletion_is_ignored() -> None:
+def test_a_deleted_ref_is_built_no_more() -> None:
     commit = b"da1560886d4f094c3e6c9ef40349f7d38b5d27d7"
     body = changed("push", b'"checkout_sha": "' + commit + b'"', b'"checkout_sha": null')
     event = decode(body.replace(b'"after": "' + commit, b'"after": "' + b"0" * 40))
 
-    assert event.kind is EventKind.IGNORED
-    assert "deleted" in event.why
+    assert (event.kind, event.ref, event.commit) == (EventKind.DELETED, "refs/heads/master", "")
 
 
 def test_a_push_option_may_ask_to_skip() -> None:

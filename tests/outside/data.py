@@ -1,0 +1,38 @@
+"""Where the outside test data lies. `make setup-test` installs it (deploy/host/outside.py)."""
+
+import json
+import pathlib
+from typing import Any
+
+OUTSIDE = pathlib.Path(__file__).parents[2] / ".kiln" / "outside"
+NODE_MODULES = OUTSIDE / "node_modules"
+GITLAB_HOOKS = OUTSIDE / "gitlab" / "webhooks"
+OGR = OUTSIDE / "ogr" / "tests" / "integration"
+
+
+def there(path: pathlib.Path) -> pathlib.Path:
+    """The path. Raises: FileNotFoundError that says how to get it."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run `make setup-test`")
+    return path
+
+
+def octokit(name: str) -> pathlib.Path:
+    """The folder of an npm package of GitHub's own: `octokit("webhooks-examples")`."""
+    return there(NODE_MODULES / "@octokit" / name)
+
+
+def gitlab_hook(name: str) -> bytes:
+    """The body of a GitLab delivery: `gitlab_hook("push")`."""
+    return there(GITLAB_HOOKS / f"{name}.json").read_bytes()
+
+
+def ogr_sessions(forge: str) -> list[pathlib.Path]:
+    """Recorded HTTP sessions of ogr with `github` or `gitlab`, in requre's YAML."""
+    return sorted(there(OGR / forge / "test_data").rglob("*.yaml"))
+
+
+def webhook_examples(edition: str = "api.github.com") -> list[tuple[str, dict[str, Any]]]:
+    """(event, payload) of every GitHub delivery that octokit publishes. `edition` is a folder of the package."""
+    index = json.loads((octokit("webhooks-examples") / edition / "index.json").read_bytes())
+    return [(each["name"], payload) for each in index for payload in each["examples"]]
