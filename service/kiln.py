@@ -21,12 +21,17 @@ from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.marks import DatabaseMarks
 from service.adapters.mqtt import MqttBroker
+from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
+from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
-from service.adapters.tokens import JwtTokens
+from service.adapters.tokens import JwtApiTokens, JwtTokens
+from service.domain.person import Door
+from service.domain.repository import Forge
 from service.forge import Forges
 from service.ports import BrokerAccounts, Objects
+from service.records import Connections
 from service.settings import Settings
 
 
@@ -50,6 +55,9 @@ class Kiln:
     keys: FileKeys
     logs: FileLogs
     tokens: JwtTokens
+    api_tokens: JwtApiTokens
+    people: DatabasePeople
+    sign_in: OAuthSignIn
     broker: MqttBroker
     accounts: BrokerAccounts
     catalogue: Catalogue
@@ -78,10 +86,29 @@ def build(settings: Settings) -> Kiln:
         keys=FileKeys(data / "keys"),
         logs=FileLogs(data / "logs"),
         tokens=JwtTokens(instance.key, clock),
+        api_tokens=JwtApiTokens(instance.key, clock, instance=instance.id),
+        people=DatabasePeople(engine),
+        sign_in=OAuthSignIn(lambda: doors(settings, connections)),
         broker=_broker(settings, instance),
         accounts=_accounts(settings, instance),
         catalogue=Catalogue.load(),
     )
+
+
+def doors(settings: Settings, connections: Connections) -> list[Door]:
+    """Where people sign in: the settings' OAuth applications, then every GitHub App that we have."""
+    found = []
+    for forge in (Forge.GITHUB, Forge.GITLAB):
+        name = forge.value
+        client, secret = getattr(settings, f"{name}_oauth_id"), getattr(settings, f"{name}_oauth_secret")
+        scheme, _, host = getattr(settings, f"{name}_url").rstrip("/").partition("://")
+        if client:
+            found.append(Door(forge=forge, host=host, scheme=scheme, client_id=client, client_secret=secret))
+    for each in connections.all():
+        if each.is_app and each.client_id and each.client_secret:
+            app = {"client_id": each.client_id, "client_secret": each.client_secret}
+            found.append(Door(forge=each.forge, host=each.host, scheme=each.scheme, **app))
+    return found
 
 
 def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> Objects:

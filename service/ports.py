@@ -11,6 +11,7 @@ from typing import Protocol
 
 from service.domain.build import JobId
 from service.domain.event import Event
+from service.domain.person import ApiToken, Door, Identity
 from service.domain.repository import Check, Repository
 
 
@@ -165,3 +166,39 @@ class Tokens(Protocol):
 
     def check(self, purpose: str, token: str) -> str:
         """Answers the subject. Raises: BadSignatureError when it is not ours, expired, or for another purpose."""
+
+
+class ApiTokens(Protocol):
+    """The words of API tokens; `records.People` says which of them still hold."""
+
+    def write(self, token: ApiToken) -> str:
+        """A JWT (RFC 7519) that names the token, its maker, scopes, repository and end."""
+
+    def read(self, text: str) -> ApiToken:
+        """What a token says that is ours and has not expired; its name, and when it was made or used, is not in it.
+
+        Raises: BadSignatureError.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInBegun:
+    url: str  # of the forge, for the browser
+    state: str
+    verifier: str  # RFC 7636; for `finish` alone
+
+
+class SignIn(Protocol):
+    """Sign-in with a forge: OAuth 2.0 authorization code (RFC 6749, 4.1) with PKCE (RFC 7636, S256)."""
+
+    def doors(self) -> list[Door]:
+        """Where people can sign in now."""
+
+    def begin(self, door: Door, *, redirect: str) -> SignInBegun:
+        """`redirect` is where the forge sends the browser back to."""
+
+    def finish(self, door: Door, *, code: str, verifier: str, redirect: str) -> Identity:
+        """Trade the code for who this is; the forge's token is dropped afterwards.
+
+        Raises: BadSignatureError when the forge does not take the code; ForgeError when it does not answer properly.
+        """

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from runners.contract.job import Limits
 from service.domain.errors import BadInputError
+from service.domain.repository import is_host
 
 PREFIX = "KILN_"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
@@ -42,6 +43,12 @@ class Settings:
     job_memory_mb: int = 512
     job_time_s: int = 300
     reconcile_s: int = 900  # between two looks at the heads of a repository
+    github_oauth_id: str = ""  # of an OAuth App: people sign in with GitHub
+    github_oauth_secret: str = field(default="", repr=False)
+    github_url: str = "https://github.com"
+    gitlab_oauth_id: str = ""  # of an OAuth application: people sign in with GitLab
+    gitlab_oauth_secret: str = field(default="", repr=False)
+    gitlab_url: str = "https://gitlab.com"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -74,10 +81,19 @@ class Settings:
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
 
+        for forge in ("github", "gitlab"):
+            self._check_sign_in(f"{PREFIX}{forge.upper()}", *(getattr(self, f"{forge}_{n}") for n in _SIGN_IN))
         if self.host in EVERYWHERE and not self.base_url:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_BASE_URL, the address that devices and forges use")
         if self.host in EVERYWHERE and self.mqtt_host in LOOPBACK:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_MQTT_HOST, where devices find the broker")
+
+    @staticmethod
+    def _check_sign_in(name: str, client_id: str, secret: str, url: str) -> None:
+        if bool(client_id) != bool(secret):
+            raise BadInputError(f"{name}_OAUTH_ID and {name}_OAUTH_SECRET go together: set both or none")
+        if not is_root_address(url):
+            raise BadInputError(f"{name}_URL is like https://git.example.org, without a path, not {url[:200]!r}")
 
     @property
     def url(self) -> str:
@@ -90,6 +106,15 @@ class Settings:
     @property
     def limits(self) -> Limits:
         return Limits(memory_bytes=self.job_memory_mb << 20, time_s=self.job_time_s)
+
+
+_SIGN_IN = ("oauth_id", "oauth_secret", "url")
+
+
+def is_root_address(text: str) -> bool:
+    """An http or https address of a host alone, in lower case, perhaps with a port."""
+    scheme, separator, host = text.rstrip("/").partition("://")
+    return bool(separator) and scheme in ("http", "https") and is_host(host)
 
 
 def _value(name: str, text: str, kind: object) -> object:

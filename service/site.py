@@ -9,17 +9,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from service.adapters.forges import github, gitlab
+from service.adapters.forges import github, github_manifest, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.domain.errors import NotFoundError
-from service.domain.repository import Check, Forge, RepositoryId
+from service.domain.repository import Check, Forge, repository_id
 from service.flows import connect, enrol, follow
 from service.kiln import Kiln
 from service.settings import Settings
 from service.web.actions import Actions
 from service.web.api import Api
+from service.web.attempts import Attempts
 from service.web.auth import Auth
-from service.web.badges import Badges
+from service.web.badges import Badges, Wanted
+from service.web.connect_github import ConnectGitHub, Manifests
 from service.web.connections import ConnectionApi
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
@@ -27,61 +29,130 @@ from service.web.known import Recent
 from service.web.objects import object_routes
 from service.web.ota import Ota
 from service.web.pages import Pages, templates
+from service.web.people import PeopleApi
 from service.web.repositories import RepositoryApi
+from service.web.sight import Sight
+from service.web.sign_in import MAX_SIGN_INS_A_MINUTE, Once, SignInPages
 from service.web.webhooks import WebhookDoor
 
 
 def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     settings = kiln.settings
     auth = Auth(
-        settings.admin_token or kiln.instance.admin_token, kiln.tokens, secure=settings.url.startswith("https:")
+        settings.admin_token or kiln.instance.admin_token,
+        tokens=kiln.tokens,
+        api_tokens=kiln.api_tokens,
+        people=kiln.people,
+        clock=kiln.clock,
+        base_url=settings.url,
     )
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
+    sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
+    for_people = [*_building(kiln, sight, inbox, announced), *_connecting(kiln, sight, inbox), *_pages(kiln, sight)]
+    routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
+    routes += _for_machines(kiln, inbox)
+    routes += [auth.recognising(route) for route in for_people]
+    return routes
+
+
+def _for_machines(kiln: Kiln, inbox: Inbox) -> list[BaseRoute]:
+    """Whoever calls these has proofs of its own, or needs none."""
     door = WebhookDoor(
         decoders={Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github},
         known=Recent(kiln.repositories, kiln.connections),
         accept=inbox.accept,
         clock=kiln.clock,
     )
+    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
+    badges = Badges(lambda wanted: _look(kiln, wanted))
+    found: list[BaseRoute] = [*door.routes(), *ota.routes(), *badges.routes()]
+    return found + (object_routes(kiln.objects) if isinstance(kiln.objects, LocalObjects) else [])
+
+
+def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None]) -> list[Route]:
+    """Builds with their logs and artifacts, and devices."""
     api = Api(
-        auth=auth,
-        repositories=kiln.repositories,
+        auth=sight.auth,
+        sight=sight,
         builds=kiln.builds,
         fleet=kiln.fleet,
-        base_url=settings.url,
+        base_url=kiln.settings.url,
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
-        device_file=lambda enrolled: _device_file(settings, enrolled),
+        device_file=lambda enrolled: _device_file(kiln.settings, enrolled),
     )
-    actions = Actions(
-        auth=auth,
-        repositories=kiln.repositories,
-        builds=kiln.builds,
-        sources=kiln.sources,
-        inbox=inbox,
-        clock=kiln.clock,
-        base_url=settings.url,
-    )
-    repositories = RepositoryApi(auth=auth, parts=_follow_parts(kiln), base_url=settings.url, start=actions.start_head)
-    connections = ConnectionApi(auth=auth, parts=connect.Parts(connections=kiln.connections, clock=kiln.clock))
     jobs = Jobs(
-        auth=auth,
+        auth=sight.auth,
+        sight=sight,
         repositories=kiln.repositories,
         builds=kiln.builds,
         logs=kiln.logs,
         tokens=kiln.tokens,
         objects=kiln.objects,
     )
-    pages = Pages(
-        auth=auth, repositories=kiln.repositories, builds=kiln.builds, fleet=kiln.fleet, templates=templates()
+    return [*api.routes(), *_actions(kiln, sight, inbox).routes(), *jobs.routes()]
+
+
+def _actions(kiln: Kiln, sight: Sight, inbox: Inbox) -> Actions:
+    return Actions(
+        auth=sight.auth,
+        sight=sight,
+        builds=kiln.builds,
+        sources=kiln.sources,
+        inbox=inbox,
+        clock=kiln.clock,
+        base_url=kiln.settings.url,
     )
-    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
-    badges = Badges(lambda forge, path, branch, board: _state_of(kiln, forge, path, branch, board))
-    parts = (door, api, actions, repositories, connections, jobs, ota, badges, pages)
-    routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
-    routes += [route for part in parts for route in part.routes()]
-    if isinstance(kiln.objects, LocalObjects):
-        routes += object_routes(kiln.objects)
-    return routes
+
+
+def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox) -> list[Route]:
+    """Repositories and the connections to their forges."""
+    settings, auth = kiln.settings, sight.auth
+    parts = connect.Parts(connections=kiln.connections, clock=kiln.clock)
+    repositories = RepositoryApi(
+        auth=auth,
+        sight=sight,
+        parts=_follow_parts(kiln),
+        base_url=settings.url,
+        start=_actions(kiln, sight, inbox).start_head,
+    )
+    apps = ConnectGitHub(
+        auth=auth,
+        tokens=kiln.tokens,
+        parts=parts,
+        templates=templates(),
+        manifests=Manifests(
+            manifest=lambda name, connection, host: github_manifest.manifest(
+                name=name,
+                base_url=settings.url,
+                connection=connection,
+                redirect_url=f"{settings.url}/connect/github/created",
+                callback_urls=[f"{settings.url}/login/{home(Forge.GITHUB, host)}/callback"],
+            ),
+            form_url=github_manifest.form_url,
+            convert=lambda draft, code: github_manifest.convert(draft, code, kiln.clock),
+        ),
+    )
+    return [*repositories.routes(), *ConnectionApi(auth=auth, parts=parts).routes(), *apps.routes()]
+
+
+def _pages(kiln: Kiln, sight: Sight) -> list[Route]:
+    """What people look at, and how they sign in."""
+    pages = Pages(auth=sight.auth, sight=sight, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
+    people = PeopleApi(auth=sight.auth, sight=sight, people=kiln.people, api_tokens=kiln.api_tokens, clock=kiln.clock)
+    sign_in = SignInPages(
+        auth=sight.auth,
+        sight=sight,
+        people=kiln.people,
+        api=people,
+        sign_in=kiln.sign_in,
+        tokens=kiln.tokens,
+        clock=kiln.clock,
+        base_url=kiln.settings.url,
+        page=pages.page,
+        attempts=Attempts(kiln.clock, limit=MAX_SIGN_INS_A_MINUTE),
+        answered=Once(),
+    )
+    return [*people.routes(), *sign_in.routes(), *pages.routes()]
 
 
 async def _healthy(_request: Request) -> Response:
@@ -136,14 +207,25 @@ def _device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]
     }
 
 
-def _state_of(kiln: Kiln, forge: Forge, path: str, branch: str, board: str) -> str | None:
+def _look(kiln: Kiln, wanted: Wanted) -> str | None:
+    """What a badge may say: of public repositories only, by their id or by where they are now."""
     try:
-        repository = kiln.repositories.get(RepositoryId(f"{forge.value}/{path}"))
+        repository = kiln.repositories.get(repository_id(wanted.forge, wanted.path, wanted.host))
     except NotFoundError:
-        return None
+        found = kiln.repositories.find(wanted.forge, wanted.host, wanted.path)
+        if found is None:
+            return None
+        repository = found
     if not repository.public:
         return None
-    newest = kiln.builds.newest(repository.id, ref=f"refs/heads/{branch or repository.default_branch}")
-    if newest is None or not board:
-        return newest.status.value if newest else None
-    return next((each.status.value for each in kiln.builds.jobs(newest.id) if each.board == board), None)
+    if wanted.is_version:
+        builds, name = kiln.builds, wanted.name
+        release = builds.current(repository.id, name) if name else builds.newest_release(repository.id)
+        return release.version if release else None
+    ref = f"refs/tags/{wanted.name}" if wanted.of == "tag" else f"refs/heads/{wanted.name or repository.default_branch}"
+    newest = kiln.builds.newest(repository.id, ref=ref)
+    if newest is None or not newest.is_trusted:  # a merge group's is not the branch's
+        return None
+    if not wanted.board:
+        return newest.status.value
+    return next((each.status.value for each in kiln.builds.jobs(newest.id) if each.board == wanted.board), None)

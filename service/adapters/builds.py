@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -77,10 +77,14 @@ class DatabaseBuilds:
     def build(self, name: BuildId) -> Build:
         return build_of(self._one(sa.select(builds).where(builds.c.id == name), f"no build {name}"))
 
-    def builds(self, repository: RepositoryId | None = None, *, limit: int = 50) -> list[Build]:
+    def builds(
+        self, repository: RepositoryId | None = None, *, among: Collection[RepositoryId] | None = None, limit: int = 50
+    ) -> list[Build]:
         query = sa.select(builds).order_by(builds.c.id.desc()).limit(limit)
         if repository is not None:
             query = query.where(builds.c.repository == repository)
+        if among is not None:
+            query = query.where(builds.c.repository.in_(among))
         return [build_of(row) for row in self._all(query)]
 
     def newest(self, repository: RepositoryId, *, ref: str | None = None) -> Build | None:
@@ -153,6 +157,11 @@ class DatabaseBuilds:
     def current(self, repository: RepositoryId, channel: str) -> Release | None:
         here = (channels.c.repository == repository) & (channels.c.channel == channel)
         rows = self._all(sa.select(releases).join(channels, channels.c.build == releases.c.build).where(here))
+        return release_of(rows[0]) if rows else None
+
+    def newest_release(self, repository: RepositoryId) -> Release | None:
+        newest = sa.select(releases).where(releases.c.repository == repository).order_by(releases.c.counter.desc())
+        rows = self._all(newest.limit(1))
         return release_of(rows[0]) if rows else None
 
     def bundles(self, build: BuildId) -> list[Bundle]:

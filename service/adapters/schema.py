@@ -221,3 +221,43 @@ outbox = sa.Table(
     sa.Index("outbox_unsent", "sent_at"),
     sqlite_autoincrement=True,
 )
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", _text, primary_key=True),
+    sa.Column("forge", _text, nullable=False),
+    sa.Column("host", _text, nullable=False),
+    sa.Column("forge_id", _text, nullable=False),
+    sa.Column("login", _text, nullable=False),
+    sa.Column("created_at", _real, nullable=False),
+    sa.Column("seen_at", _real, nullable=False),
+)
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("user", _text, primary_key=True),
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("role", _text, nullable=False),
+    sa.Index("grants_of_repository", "repository"),
+)
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", _text, primary_key=True),
+    sa.Column("subject", _text, nullable=False, index=True),
+    sa.Column("created_at", _real, nullable=False),
+    sa.Column("expires_at", _real, nullable=False),
+)
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", _text, primary_key=True),
+    sa.Column("maker", _text, nullable=False, index=True),
+    sa.Column("name", _text, nullable=False),
+    sa.Column("scopes", _text, nullable=False),
+    sa.Column("repository", _text),
+    sa.Column("created_at", _real, nullable=False),
+    sa.Column("expires_at", _real, nullable=False),
+    sa.Column("used_at", _real),
+    sa.Column("revoked_at", _real),
+)

@@ -5,14 +5,14 @@ import json
 import sys
 from typing import Any
 
-from service.cli import builds, connections, devices, repos
+from service.cli import builds, connections, devices, people, repos
 from service.cli.client import Client, CommandError
 
 __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    for noun in (connections, repos, builds, devices):
+    for noun in (connections, repos, builds, devices, people):
         noun.add_commands(commands)
 
 

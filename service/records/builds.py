@@ -1,7 +1,7 @@
 """Builds, jobs and releases."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from runners.contract.job import Result
@@ -40,7 +40,9 @@ class Builds(Protocol):
     def build(self, name: BuildId) -> Build:
         """Raises: NotFoundError."""
 
-    def builds(self, repository: RepositoryId | None = None, *, limit: int = 50) -> list[Build]:
+    def builds(
+        self, repository: RepositoryId | None = None, *, among: Collection[RepositoryId] | None = None, limit: int = 50
+    ) -> list[Build]:
         """Newest first."""
 
     def newest(self, repository: RepositoryId, *, ref: str | None = None) -> Build | None:
@@ -78,6 +80,9 @@ class Builds(Protocol):
 
     def current(self, repository: RepositoryId, channel: str) -> Release | None:
         """Where the channel points."""
+
+    def newest_release(self, repository: RepositoryId) -> Release | None:
+        """The one with the highest counter, in whatever channel."""
 
     def bundles(self, build: BuildId) -> list[Bundle]: ...
 

@@ -34,7 +34,7 @@ class Repositories(Protocol):
         """Set some fields of the record; answers it. Raises: NotFoundError."""
 
     def remove(self, name: RepositoryId) -> None:
-        """Forget it and its webhook; builds and releases stay. Raises: NotFoundError."""
+        """Forget it, its webhook and its grants; builds and releases stay. Raises: NotFoundError."""
 
     def hook(self, name: RepositoryId) -> Hook:
         """An unknown one when there is none."""

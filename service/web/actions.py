@@ -8,16 +8,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.domain.build import Build, BuildId
+from service.domain.build import Build
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.event import Event, EventKind
-from service.domain.repository import Repository, RepositoryId
+from service.domain.repository import Repository
+from service.domain.rights import Right
 from service.ports import Accepted, Clock, Sources
-from service.records import Builds, Repositories
+from service.records import Builds
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
 from service.web.inbox import Inbox
+from service.web.sight import Sight
 
 MAX_REASON_CHARS = 200
 
@@ -25,7 +27,7 @@ MAX_REASON_CHARS = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
     auth: Auth
-    repositories: Repositories
+    sight: Sight
     builds: Builds
     sources: Sources
     inbox: Inbox
@@ -42,9 +44,8 @@ class Actions:
 
     async def start(self, request: Request) -> Response:
         """Build the head of a branch or tag now, without a push."""
-        self.auth.require_admin(request)
         fields = await read_fields(request, ("repository",), ("ref",))
-        repository = await run_in_threadpool(self.repositories.get, RepositoryId(fields["repository"]))
+        repository = await self.sight.repository(request, fields["repository"], Right.BUILD)
         accepted = await self.start_head(repository, fields.get("ref") or f"refs/heads/{repository.default_branch}")
         return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
 
@@ -88,10 +89,9 @@ class Actions:
         fields = await read_fields(request, ("commit",))
         if fields["commit"] != build.commit:
             raise ConflictError(f"build {build.id} is of another commit, {build.commit}: look at that one first")
-        approved = await run_in_threadpool(lambda: self.builds.approve(build.id, by="admin", now=self.clock.now()))
+        by = self.auth.name(request)
+        approved = await run_in_threadpool(lambda: self.builds.approve(build.id, by=by, now=self.clock.now()))
         return JSONResponse(views.build(approved, base_url=self.base_url), status_code=202)
 
     async def _which(self, request: Request) -> tuple[Build, Repository]:
-        self.auth.require_admin(request)
-        build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
-        return build, await run_in_threadpool(self.repositories.get, build.repository)
+        return await self.sight.build(request, request.path_params["build"], Right.BUILD)

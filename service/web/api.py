@@ -9,14 +9,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.domain.build import Build, BuildId
-from service.domain.device import device_id
+from service.domain.build import Build
+from service.domain.device import Device, device_id
+from service.domain.errors import NotFoundError
 from service.domain.repository import RepositoryId
+from service.domain.rights import Right
 from service.flows.enrol import Enrolled, Request as Wanted
-from service.records import Builds, Fleet, Repositories
+from service.records import Builds, Fleet
 from service.web import views
-from service.web.auth import Auth
+from service.web.auth import NOTHING, Auth
 from service.web.bodies import read_fields
+from service.web.sight import Sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Api:
     """The routes and what they need. `device_file` makes what a device must be given of an enrolment."""
 
     auth: Auth
-    repositories: Repositories
+    sight: Sight
     builds: Builds
     fleet: Fleet
     base_url: str
@@ -41,14 +44,17 @@ class Api:
         ]
 
     async def list_builds(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        name = request.query_params.get("repository")
-        found = await run_in_threadpool(self.builds.builds, RepositoryId(name) if name else None)
+        """Of one repository, or of all that one may see; the newest 50."""
+        if name := request.query_params.get("repository"):
+            repository = await self.sight.repository(request, name)
+            found = await run_in_threadpool(self.builds.builds, repository.id)
+        else:
+            among = await self.sight.visible(request)
+            found = await run_in_threadpool(lambda: self.builds.builds(among=among))
         return JSONResponse([views.build(each, base_url=self.base_url) for each in found])
 
     async def show_build(self, request: Request) -> Response:
-        build = await run_in_threadpool(self.builds.build, BuildId(request.path_params["build"]))
-        self.auth.require_view(request, await run_in_threadpool(self.repositories.get, build.repository))
+        build, _ = await self.sight.build(request, request.path_params["build"])
         return JSONResponse(await run_in_threadpool(self._whole_build, build))
 
     def _whole_build(self, build: Build) -> dict[str, Any]:
@@ -60,12 +66,16 @@ class Api:
         }
 
     async def list_devices(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        return JSONResponse([views.device(each) for each in await run_in_threadpool(self.fleet.devices)])
+        self.auth.require_known(request)
+        return JSONResponse([views.device(each) for each in await self._devices(request)])
+
+    async def _devices(self, request: Request) -> list[Device]:
+        theirs = await self.sight.visible(request, Right.DEVICES)
+        return [each for each in await run_in_threadpool(self.fleet.devices) if each.repository in theirs]
 
     async def add_device(self, request: Request) -> Response:
-        self.auth.require_admin(request)
         fields = await read_fields(request, ("id", "repository", "board"), ("channel",))
+        await self.sight.repository(request, fields["repository"], Right.DEVICES)
         enrolled = await run_in_threadpool(
             self.enrol,
             Wanted(
@@ -79,9 +89,12 @@ class Api:
         return JSONResponse(answer, status_code=201)
 
     async def show_device(self, request: Request) -> Response:
-        self.auth.require_admin(request)
         name = device_id(request.path_params["device"])
-        device = await run_in_threadpool(self.fleet.device, name)
+        try:
+            device = await run_in_threadpool(self.fleet.device, name)
+        except NotFoundError as error:
+            raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
+        await self.sight.repository(request, device.repository, Right.DEVICES)
         history = await run_in_threadpool(self.fleet.reports, name)
         reports = [{"at": at.isoformat(), **views.report(each)} for at, each in history]
         return JSONResponse({**views.device(device), "reports": reports})

@@ -2,12 +2,19 @@
 
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
 from service.domain.errors import MalformedError, TooLargeError
 
 MAX_JSON_BYTES = 64 << 10
+MAX_FORM_BYTES = 4 << 10
+MAX_FORM_FIELDS = 10
+KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("public", "signing", "build"), (bool, "true or false")),
+    "days": (int, "a whole number"),
+}
 
 
 async def read(request: Request, limit: int) -> bytes:
@@ -20,10 +27,8 @@ async def read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def read_fields(
-    request: Request, required: tuple[str, ...], optional: tuple[str, ...] = (), *, flags: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """A JSON object with these keys and no others; `flags` are booleans, all else text.
+async def read_fields(request: Request, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A JSON object with these keys and no others, each of its kind: text, or what `KINDS` says.
 
     Raises: MalformedError naming the key, TooLargeError.
     """
@@ -39,7 +44,15 @@ async def read_fields(
     for name, each in value.items():
         if name not in required and name not in optional:
             raise MalformedError(f"{name[:80]!r} is not known here; known are {', '.join((*required, *optional))}")
-        kind = bool if name in flags else str
-        if not isinstance(each, kind):
-            raise MalformedError(f"{name!r} must be {'true or false' if kind is bool else 'text'}")
+        kind, words = KINDS.get(name, (str, "text"))
+        if type(each) is not kind:
+            raise MalformedError(f"{name!r} must be {words}")
     return value
+
+
+async def read_form(request: Request) -> dict[str, list[str]]:
+    """A form of a page of ours: each field's values. Raises: MalformedError, TooLargeError."""
+    try:
+        return parse_qs((await read(request, MAX_FORM_BYTES)).decode(), max_num_fields=MAX_FORM_FIELDS)
+    except ValueError as error:
+        raise MalformedError("the form is not readable") from error

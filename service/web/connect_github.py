@@ -35,7 +35,7 @@ GITHUB = f"https://{HOSTS[Forge.GITHUB]}"
 class Manifests:
     """What GitHub wants to know of an App, and what it gives back."""
 
-    manifest: Callable[[str, str], dict[str, Any]]  # App's name, connection id
+    manifest: Callable[[str, str, str], dict[str, Any]]  # the App's name, the connection's id, GitHub's host
     form_url: Callable[[str, str], str]  # GitHub's web address, organization
     convert: Callable[[Connection, str], Connection]  # a draft, the code
 
@@ -68,7 +68,7 @@ class ConnectGitHub:
         page = self.templates.get_template("connect_github.html").render(
             is_admin=True,
             action=f"{action}?state={quote(state)}",
-            manifest=json.dumps(self.manifests.manifest(name, draft)),
+            manifest=json.dumps(self.manifests.manifest(name, draft, host)),
             web_url=f"{scheme}://{host}",
             organization=given.get("organization", ""),
             name=name,

@@ -10,12 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.domain.errors import BadInputError, KilnError
-from service.domain.repository import Forge, Repository, RepositoryId, Requests
+from service.domain.repository import Forge, Repository, Requests
+from service.domain.rights import Right
 from service.flows import follow
 from service.ports import Accepted
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
+from service.web.sight import Sight
 
 ROTATION_HOURS = 24  # how long the old secret is taken, unless something else is asked for
 MAX_ROTATION_HOURS = 24 * 30
@@ -26,6 +28,7 @@ class RepositoryApi:
     """`start` builds the head of a repository's ref now."""
 
     auth: Auth
+    sight: Sight
     parts: follow.Parts
     base_url: str
     start: Callable[[Repository, str], Awaitable[Accepted]]
@@ -43,19 +46,17 @@ class RepositoryApi:
         ]
 
     async def list_all(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        found = await run_in_threadpool(self.parts.repositories.all)
-        return JSONResponse([await run_in_threadpool(self._view, each) for each in found])
+        found = await self.sight.visible(request)
+        return JSONResponse([await run_in_threadpool(self._view, each) for each in found.values()])
 
     async def show(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
+        repository = await self._which(request, Right.VIEW)
         return JSONResponse(await run_in_threadpool(self._view, repository))
 
     async def add(self, request: Request) -> Response:
         self.auth.require_admin(request)
         optional = ("forge", "path", "token", "secret", "default_branch", "requests", "public", "signing", "build")
-        fields = await read_fields(request, ("url",), optional, flags=("public", "signing", "build"))
+        fields = await read_fields(request, ("url",), optional)
         followed = await run_in_threadpool(follow.follow, wanted_of(fields), self.parts)
         answer = await run_in_threadpool(self._followed, followed)
         if fields.get("build", False):
@@ -71,21 +72,19 @@ class RepositoryApi:
         return accepted.build_url
 
     async def change(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        fields = await read_fields(request, (), ("default_branch", "requests", "public"), flags=("public",))
+        repository = await self._which(request)
+        fields = await read_fields(request, (), ("default_branch", "requests", "public"))
         if "requests" in fields:
             fields["requests"] = _requests(fields["requests"])
         if not 0 < len(fields.get("default_branch", "main")) <= follow.MAX_BRANCH_CHARS:
             raise BadInputError(f"default_branch has 1 to {follow.MAX_BRANCH_CHARS} characters")
-        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
         if fields:
             repository = await run_in_threadpool(lambda: self.parts.repositories.change(repository.id, **fields))
         return JSONResponse(await run_in_threadpool(self._view, repository))
 
     async def check(self, request: Request) -> Response:
         """Look at the webhook now, and put it right: a missing one is registered again."""
-        self.auth.require_admin(request)
-        repository = await run_in_threadpool(self.parts.repositories.get, _name(request))
+        repository = await self._which(request)
         api = await run_in_threadpool(self.parts.forges.api, repository)
         if api is None:
             raise BadInputError(f"{repository.id} has no connection to its forge: there is nothing to look with")
@@ -94,19 +93,21 @@ class RepositoryApi:
 
     async def rotate(self, request: Request) -> Response:
         """A new secret for the webhook; it is shown once, here."""
-        self.auth.require_admin(request)
+        repository = await self._which(request)
         fields = await read_fields(request, (), ("secret", "keep_hours"))
         hours = _hours(fields.get("keep_hours", str(ROTATION_HOURS)))
         rotated = await run_in_threadpool(
-            lambda: follow.rotate(_name(request), self.parts, secret=fields.get("secret", ""), keep_s=hours * 3600)
+            lambda: follow.rotate(repository.id, self.parts, secret=fields.get("secret", ""), keep_s=hours * 3600)
         )
         return JSONResponse(await run_in_threadpool(self._followed, rotated))
 
     async def remove(self, request: Request) -> Response:
-        self.auth.require_admin(request)
-        name, force = _name(request), request.query_params.get("force") == "true"
+        name, force = (await self._which(request)).id, request.query_params.get("force") == "true"
         left = await run_in_threadpool(lambda: follow.unfollow(name, self.parts, force=force))
         return JSONResponse({"removed": name, **({"note": left} if left else {})})
+
+    async def _which(self, request: Request, right: Right = Right.MANAGE) -> Repository:
+        return await self.sight.repository(request, request.path_params["name"], right)
 
     def _followed(self, followed: follow.Followed) -> dict[str, Any]:
         # The secret is shown here, once: where nobody registered the webhook it must be put into the forge by hand.
@@ -150,7 +151,3 @@ def _hours(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > MAX_ROTATION_HOURS:
         raise BadInputError(f"keep_hours is a number from 0 to {MAX_ROTATION_HOURS}")
     return int(text)
-
-
-def _name(request: Request) -> RepositoryId:
-    return RepositoryId(request.path_params["name"])

@@ -19,6 +19,7 @@ class Reply:
     headers: dict[str, str]
     body: bytes
     pieces_read: int
+    cookies: tuple[str, ...] = ()  # each Set-Cookie
 
     @property
     def fields(self) -> Any:
@@ -80,4 +81,5 @@ async def ask(
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in starts[0]["headers"]},
         body=b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body"),
         pieces_read=read,
+        cookies=tuple(value.decode("latin-1") for name, value in starts[0]["headers"] if name.lower() == b"set-cookie"),
     )

@@ -1,0 +1,47 @@
+"""What a request names, if whoever asks may see it. What is not there and what is not theirs get the same answer."""
+
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from service.domain.build import Build, BuildId
+from service.domain.errors import NotFoundError
+from service.domain.repository import Repository, RepositoryId
+from service.domain.rights import Right
+from service.records import Builds, Repositories
+from service.web.auth import NOTHING, Auth
+
+MAX_BUILD_ID = 2**63 - 1  # what the database counts to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    auth: Auth
+    repositories: Repositories
+    builds: Builds
+
+    async def repository(self, request: Request, name: str, right: Right = Right.VIEW) -> Repository:
+        """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
+        try:
+            found = await run_in_threadpool(self.repositories.get, RepositoryId(name))
+        except NotFoundError as error:
+            # An administrator may see everything, so to them we say which one is missing.
+            raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
+        self.auth.require(request, right, found)
+        return found
+
+    async def build(self, request: Request, name: int, right: Right = Right.VIEW) -> tuple[Build, Repository]:
+        """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
+        if name > MAX_BUILD_ID:
+            raise NotFoundError(NOTHING)
+        try:
+            build = await run_in_threadpool(self.builds.build, BuildId(name))
+        except NotFoundError as error:
+            raise NotFoundError(NOTHING) from error
+        return build, await self.repository(request, build.repository, right)
+
+    async def visible(self, request: Request, right: Right = Right.VIEW) -> dict[RepositoryId, Repository]:
+        """All repositories to which they have this right."""
+        every = await run_in_threadpool(self.repositories.all)
+        return {each.id: each for each in every if self.auth.may(request, right, each)}
