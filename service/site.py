@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from service.adapters.forges import github, github_manifest, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.domain.errors import NotFoundError
-from service.domain.repository import Check, Forge, repository_id
+from service.domain.repository import Check, Forge, home, repository_id
 from service.flows import connect, enrol, follow
 from service.kiln import Kiln
 from service.settings import Settings

@@ -258,7 +258,7 @@ def test_the_source_is_fetched_with_the_token_and_not_without(github: Stage) -> 
         url = github.github.world.get(PATH).clone_url.replace("://", f"://{access.username}:{access.password}@")
         assert "refs/heads/main" in git(github.folder, "ls-remote", url)
 
-    with pytest.raises(RuntimeError, match="could not read Username|Authentication failed"):
+    with pytest.raises(RuntimeError, match=r"could not read Username|Authentication failed"):
         git(github.folder, "ls-remote", github.github.world.get(PATH).clone_url)
 
 
