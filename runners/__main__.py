@@ -19,6 +19,7 @@ from runners.contract.job import FILES_ARTIFACT, Blob, Job, Outcome, Result
 from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, ManifestError
 from runners.docker_engine import DockerEngine
 from runners.errors import RunnerError
+from runners.fetch import Fetcher
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from runners.transport import HttpService
@@ -71,15 +72,13 @@ def serve(environment: "os._Environ[str]") -> int:
         return TROUBLE
     settings = WorkerSettings(database_url=url, name=environment.get("KILN_RUNNER_NAME", "runner-1"), jobs=int(jobs))
     running = Running()
-    runner = Runner(
-        name=settings.label,
-        engine=DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC)),
-        service=HttpService(clock=time.monotonic, sleep=time.sleep),
-        clock=time.monotonic,
-        is_cancelled=running.is_cancelled,
-    )
+    engine = DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC))
+    service = HttpService(clock=time.monotonic, sleep=time.sleep)
+    label, clock, is_cancelled = settings.label, time.monotonic, running.is_cancelled
+    runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
+    fetcher = Fetcher(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     stopping = _stop_on_signals(parent=environment.get("KILN_PARENT", ""))
-    work(settings, runner, running, stopping.wait)
+    work(settings, runner, fetcher, running, stopping.wait)
     sys.stdout.flush()
     os._exit(SUCCESS)  # jobs that did not end in time hold threads that nobody can stop
 

@@ -175,7 +175,7 @@ class DockerEngine:
                         "KILN_OUTPUT_BYTES": str(_tar_bytes(limits)),
                     },
                     labels={"kiln.runner": spec.runner, "kiln.job": spec.job},
-                    host_config=self._api.create_host_config(**_hardening(limits)),
+                    host_config=self._api.create_host_config(**_hardening(limits, has_network=spec.has_network)),
                 )
         except EngineError as error:
             if isinstance(error.__cause__, docker.errors.APIError) and error.__cause__.status_code == 409:
@@ -217,11 +217,11 @@ def _tar_bytes(limits: Limits) -> int:
     return limits.output_bytes + limits.output_files * TAR_BYTES_A_FILE + (64 << 10)
 
 
-def _hardening(limits: Limits) -> dict[str, Any]:
+def _hardening(limits: Limits, *, has_network: bool) -> dict[str, Any]:
     """What every container gets, whoever asks: docs/decisions/0003-work-area.md has the reasons."""
     area = f"size={limits.disk_bytes},nr_inodes={WORK_INODES},uid=65534,gid=65534,mode=0700,nosuid,nodev"
     return {
-        "network_mode": "none",
+        "network_mode": "bridge" if has_network else "none",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],

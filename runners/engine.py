@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from runners.contract.job import Limits
+from runners.contract.source import SOURCE_IMAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +19,21 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """One container: without network, root, capabilities, mounts or anything to write to but its work area.
+    """One container: without root, capabilities, mounts or anything to write to but its work area.
 
-    There is no field for any of that, so no repository and no mistake can ask for it.
+    There is no field for any of that, so no repository and no mistake can ask for it. A network has one field,
+    which only the image that runs nothing of a repository takes: a build container cannot have it.
     """
 
     job: str  # names the container: ``kiln-<job>``
     runner: str  # whose container it is: sweeping looks at this
     image: str
     limits: Limits
+    has_network: bool = False
+
+    def __post_init__(self) -> None:
+        if self.has_network and self.image != SOURCE_IMAGE:
+            raise ValueError(f"only containers of {SOURCE_IMAGE} have a network, not {self.image}")
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import logging
 import threading
 import urllib.parse
@@ -9,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from runners.contract.job import Blob
-from runners.errors import TransportError
+from runners.contract.job import Blob, ContractError
+from runners.contract.source import MAX_CREDENTIAL_CHARS, Credential
+from runners.errors import RefusedError, TransportError
 from runners.recipes.snapshot import MAX_SOURCE_BYTES
 
 logger = logging.getLogger("kiln.runner")
@@ -43,6 +45,18 @@ class HttpService:
 
     def upload(self, url: str, content: bytes) -> None:
         self._patiently("PUT", url, content, limit=MAX_ANSWER_BYTES)
+
+    def access(self, url: str) -> Credential | None:
+        """`runners.fetch.Service.access`: JSON with `username` and `password`, with `refused`, or with neither."""
+        content = self._patiently("POST", url, b"", limit=4 * MAX_CREDENTIAL_CHARS)
+        try:
+            said = json.loads(content)
+            if "refused" in said:
+                raise RefusedError(str(said["refused"]))
+            return Credential(username=said["username"], password=said["password"]) if said else None
+        except (ValueError, KeyError, TypeError, ContractError) as error:
+            # Not the content, nor the error's own words: a credential may be in them.
+            raise TransportError("what came as a credential is none", status=400) from error
 
     def log(self, url: str) -> "HttpLog":
         return HttpLog(url, clock=self.clock, sleep=self.sleep)

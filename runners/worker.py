@@ -21,7 +21,9 @@ from dbos import DBOS
 from dbos._serialization import DBOSPortableJSON
 
 from runners.contract.job import QUEUE, WORKFLOW, ContractError, Job, Outcome, Result
+from runners.contract.source import FETCH_WORKFLOW, Fetch, Fetched
 from runners.errors import NameTakenError
+from runners.fetch import Fetcher
 from runners.run import Runner
 
 logger = logging.getLogger("kiln.runner")
@@ -31,6 +33,8 @@ VERSION = "1"  # a constant: DBOS would hash the code, and leave jobs in flight 
 POLL_S = 0.05
 TRIES = 3  # of a job whose outcome is ERROR, that is: our trouble
 RETRY_AFTER_S = (2.0, 10.0)
+FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # a forge may be away for two minutes
+SLOW_FETCHES = 2  # that used up all their time; more would only hold a place that others wait for
 RECOVERIES = 20  # a job that takes its runner down more often than this is given up
 WATCH_S = 1.0  # between two looks for cancelled jobs
 NAME_PATIENCE_S = 10.0  # how long a predecessor of the same name may take to end
@@ -104,7 +108,9 @@ class Running:
             threading.Event().wait()
 
 
-def serve(settings: WorkerSettings, runner: Runner, running: Running, stop: Callable[[float], bool]) -> None:
+def serve(
+    settings: WorkerSettings, runner: Runner, fetcher: Fetcher, running: Running, stop: Callable[[float], bool]
+) -> None:
     """Work until `stop(seconds)`, which waits at most that long, answers True.
 
     Jobs that do not end soon then are handed back: they begin again when a runner of this name comes back. Their
@@ -113,6 +119,7 @@ def serve(settings: WorkerSettings, runner: Runner, running: Running, stop: Call
     with _only_one(settings, stop):
         _prepare(settings.database_url)
         _install(settings, runner, running)
+        _install_fetching(fetcher, running)
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
         try:
@@ -185,6 +192,33 @@ def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None
                 break
             DBOS.sleep(wait_s)
             result = run_step(job)
+        return result
+
+
+def _install_fetching(fetcher: Fetcher, running: Running) -> None:
+    @DBOS.step(name="fetch")
+    def fetch_step(fetch: dict[str, Any]) -> dict[str, Any]:
+        parsed = Fetch.from_json(fetch)
+        with running.job(parsed.id):
+            result = fetcher.run(parsed)
+            running.hold_if_handed_back()
+        extra = {"fetch": parsed.id, "outcome": result.outcome.value, "seconds": result.seconds}
+        logger.info("fetch finished", extra=extra)
+        return result.to_json()
+
+    @DBOS.workflow(name=FETCH_WORKFLOW, max_recovery_attempts=RECOVERIES)
+    def fetch_source(fetch: dict[str, Any]) -> dict[str, Any]:
+        try:
+            Fetch.from_json(fetch)
+        except ContractError as error:
+            return Fetched(fetch=str(DBOS.workflow_id), outcome=Outcome.ERROR, message=str(error)[:500]).to_json()
+        result, slow = fetch_step(fetch), 0
+        for wait_s in FETCH_AGAIN_S:
+            slow += result["outcome"] == Outcome.TIMED_OUT.value
+            if result["outcome"] not in {Outcome.ERROR.value, Outcome.TIMED_OUT.value} or slow == SLOW_FETCHES:
+                break
+            DBOS.sleep(wait_s)
+            result = fetch_step(fetch)
         return result
 
 

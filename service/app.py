@@ -14,11 +14,12 @@ from service import workflows
 from service.background import Background
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
-from service.flows import plan, track
+from service.flows import plan, source, track
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
 from service.web.errors import LastResort, exception_handlers
+from service.web.fetches import ACCESS_PURPOSE
 from service.web.jobs import LOG_PURPOSE
 
 logger = logging.getLogger("kiln.app")
@@ -59,6 +60,9 @@ def _start(kiln: Kiln, background: Background, observe: workflows.Observer) -> N
         instance=kiln.instance.id,
         addresses=plan.Addresses(log=lambda job: _log_url(kiln, job)),
         compare=lambda build, base: _compare(kiln, build, base),
+        fetching=source.Fetching(
+            access_url=lambda fetch: _access_url(kiln, fetch), end=kiln.desk.end, authorities=kiln.authorities
+        ),
         announced=background.outbox.wake,
     )
     workflows.launch(parts, kiln.starter, observe=observe)
@@ -77,6 +81,7 @@ def _stop(kiln: Kiln, background: Background) -> None:
     background.stop()
     kiln.broker.stop()
     workflows.stop()
+    kiln.desk.close()
     kiln.builds.close()
     kiln.engine.dispose()
 
@@ -94,6 +99,11 @@ def _compare(kiln: Kiln, build: Build, base: str) -> tuple[str, ...] | None:
 def _log_url(kiln: Kiln, job: JobId) -> str:
     token = kiln.tokens.issue(LOG_PURPOSE, job, expires_s=plan.JOB_URLS_EXPIRE_S)
     return f"{kiln.settings.url}/runner/v1/jobs/{job}/log?token={token}"
+
+
+def _access_url(kiln: Kiln, fetch: str) -> str:
+    token = kiln.tokens.issue(ACCESS_PURPOSE, fetch, expires_s=plan.JOB_URLS_EXPIRE_S)
+    return f"{kiln.settings.url}/runner/v1/fetches/{fetch}/access?token={token}"
 
 
 def _take_report(kiln: Kiln, device: str, payload: bytes) -> None:

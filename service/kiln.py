@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from runners.contract.board import Catalogue
 from service import workflows
+from service.adapters.access import AccessDesk, leave_of
+from service.adapters.authorities import read_authorities
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
@@ -52,6 +54,8 @@ class Kiln:
     fleet: DatabaseFleet
     objects: Objects
     sources: GitSources
+    desk: AccessDesk
+    authorities: str  # PEM, beside the system's own
     keys: FileKeys
     logs: FileLogs
     tokens: JwtTokens
@@ -69,20 +73,25 @@ def build(settings: Settings) -> Kiln:
     workflows.prepare(engine)
     starter = workflows.Starter(engine, clock)
     connections = DatabaseConnections(engine, Sealer(instance.key))
+    repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)
+    forges = ForgeApis(connections, clock)
+    leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
     return Kiln(
         settings=settings,
         instance=instance,
         engine=engine,
         clock=clock,
         starter=starter,
-        repositories=DatabaseRepositories(engine),
+        repositories=repositories,
         connections=connections,
-        builds=DatabaseBuilds(engine, start=starter),
+        builds=builds,
         marks=DatabaseMarks(engine),
-        forges=ForgeApis(connections, clock),
+        forges=forges,
         fleet=DatabaseFleet(engine),
         objects=_objects(settings, instance, clock),
-        sources=GitSources(data / "git"),
+        sources=GitSources(data / "git", leave=leave, authorities=authorities),
+        desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),
+        authorities=authorities,
         keys=FileKeys(data / "keys"),
         logs=FileLogs(data / "logs"),
         tokens=JwtTokens(instance.key, clock),

@@ -38,6 +38,7 @@ class Settings:
     s3_key: str = ""
     s3_secret: str = field(default="", repr=False)
     s3_region: str = "us-east-1"
+    source_ca: str = ""  # a PEM file: authorities that a repository's own host may be vouched for by
     runners: int = 1  # runner processes that `kiln serve` starts; 0 when they run elsewhere
     runner_jobs: int = 4  # containers at once in each of them
     job_memory_mb: int = 512

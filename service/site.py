@@ -23,6 +23,7 @@ from service.web.auth import Auth
 from service.web.badges import Badges, Wanted
 from service.web.connect_github import ConnectGitHub, Manifests
 from service.web.connections import ConnectionApi
+from service.web.fetches import Fetches
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
 from service.web.known import Recent
@@ -65,7 +66,8 @@ def _for_machines(kiln: Kiln, inbox: Inbox) -> list[BaseRoute]:
     )
     ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
     badges = Badges(lambda wanted: _look(kiln, wanted))
-    found: list[BaseRoute] = [*door.routes(), *ota.routes(), *badges.routes()]
+    fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
+    found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *ota.routes(), *badges.routes()]
     return found + (object_routes(kiln.objects) if isinstance(kiln.objects, LocalObjects) else [])
 
 

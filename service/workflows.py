@@ -19,6 +19,7 @@ from dbos._serialization import DBOSPortableJSON
 from runners.contract.board import Catalogue
 from runners.contract.job import QUEUE, WORKFLOW, Limits, Outcome, Result
 from runners.contract.manifest import ManifestError
+from runners.contract.source import Fetched
 from service.adapters.acceptance import Start
 from service.domain.build import BuildId, JobId, Status, status_of, total
 from service.domain.errors import BadInputError, NotFoundError, OutsideError
@@ -62,6 +63,7 @@ class Parts:
     instance: str
     addresses: plan.Addresses
     compare: plan.Compare
+    fetching: source.Fetching
     announced: Callable[[], None]  # wakes whoever drains the outbox
 
 
@@ -189,7 +191,12 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
         return decorate(run)
 
-    source_step = step("source", lambda build: _source(parts, build))
+    source_step = source.by_runner(
+        step("source", lambda build: _source(parts, build)),
+        step("fetched", lambda build, fetched: _keep_source(parts, build, fetched)),
+        lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
+        parts.fetching.end,
+    )
     plan_step = step("plan", lambda build: _plan(parts, build))
     collect_step = step("collect", lambda build, job, result: _collect(parts, job, result))
     publish_step = step("publish", lambda build: _publish(parts, build))
@@ -256,19 +263,14 @@ def _is_over(parts: Parts, build: int) -> bool:
     return parts.builds.build(BuildId(build)).status is Status.CANCELLED
 
 
+def _on_runner(workflow: str, name: str, value: dict[str, Any]) -> Any:  # a handle of its result's JSON
+    return DBOS.enqueue_workflow_with_options(
+        {"queue_name": QUEUE, "workflow_name": workflow, "workflow_id": name, "app_version": VERSION}, value
+    )
+
+
 def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, result JSON), as jobs finish
-    waiting = [
-        DBOS.enqueue_workflow_with_options(
-            {
-                "queue_name": QUEUE,
-                "workflow_name": WORKFLOW,
-                "workflow_id": job["id"],
-                "app_version": VERSION,
-            },
-            job,
-        )
-        for job in jobs
-    ]
+    waiting = [_on_runner(WORKFLOW, job["id"], job) for job in jobs]
     while waiting:
         done = DBOS.wait_first(waiting, polling_interval_sec=POLL_S)
         waiting = [each for each in waiting if each.workflow_id != done.workflow_id]
@@ -284,10 +286,21 @@ def _board(jobs: list[dict[str, Any]], name: str) -> str:
     return next(str(each["board"]) for each in jobs if each["id"] == name)
 
 
-def _source(parts: Parts, build: BuildId) -> None:
-    source.take_snapshot(
-        build, repositories=parts.repositories, builds=parts.builds, sources=parts.sources, objects=parts.objects
+def _source(parts: Parts, build: BuildId) -> dict[str, Any] | None:
+    fetch = source.begin(
+        build,
+        repositories=parts.repositories,
+        builds=parts.builds,
+        sources=parts.sources,
+        objects=parts.objects,
+        instance=parts.instance,
+        fetching=parts.fetching,
     )
+    return None if fetch is None else fetch.to_json()
+
+
+def _keep_source(parts: Parts, build: BuildId, fetched: dict[str, Any]) -> None:
+    source.keep(build, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
 
 
 def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make a bare Debian or Ubuntu ready: container engine, virtual environment, build image.
+"""Make a bare Debian or Ubuntu ready: container engine, virtual environment, build images.
 
 Standard library only: it runs before anything is installed. What is there already is left alone, so it
-may be run as often as you like; when nothing changed it looks at a stamp, the engine and the image, and
+may be run as often as you like; when nothing changed it looks at a stamp, the engine and the images, and
 is done in a fraction of a second.
 """
 
@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / ".kiln"
 VENV = ROOT / ".venv"
 SOCKET = "/var/run/docker.sock"
-BASE, IMAGE = "kiln/base:bookworm", "kiln/micropython:current"
+BASE = "kiln/base:bookworm"
+IMAGE, SOURCE_IMAGE = "kiln/micropython:current", "kiln/source:current"  # that builds, that fetches
 OLDEST_PYTHON = (3, 11)
 COMMAND_TIMEOUT_S = 900
 PID_FILES = (
@@ -88,7 +89,8 @@ class _EngineConnection(http.client.HTTPConnection):
 def engine_says(path: str) -> int:
     """The engine's HTTP status for a GET of `path`, 0 when no engine answers."""
     if os.environ.get("DOCKER_HOST"):  # the operator's own choice of engine: ask it by its own command
-        question = ["docker", "version"] if path == "/_ping" else ["docker", "image", "inspect", IMAGE]
+        image = path.removeprefix("/images/").removesuffix("/json")
+        question = ["docker", "version"] if path == "/_ping" else ["docker", "image", "inspect", image]
         asked = subprocess.run(question, check=False, capture_output=True) if shutil.which("docker") else None
         return 200 if asked and not asked.returncode else 0
     connection = _EngineConnection("engine", timeout=ENGINE_TIMEOUT_S)
@@ -105,15 +107,19 @@ def engine_answers() -> bool:
     return engine_says("/_ping") == 200
 
 
-def image_is_there() -> bool:
-    return engine_says(f"/images/{IMAGE}/json") == 200
+def images_are_there() -> bool:
+    return all(engine_says(f"/images/{each}/json") == 200 for each in (IMAGE, SOURCE_IMAGE))
+
+
+def base_is_there() -> bool:
+    return engine_says(f"/images/{BASE}/json") == 200
 
 
 def missing_packages(*, test: bool) -> list[str]:
     needed = []
     if not engine_answers() and not shutil.which("dockerd"):
         needed.append("docker.io")
-    if not image_is_there() and not shutil.which("debootstrap"):
+    if not base_is_there() and not shutil.which("debootstrap"):
         needed.append("debootstrap")
     if not (VENV / "bin" / "python").exists() and not importlib.util.find_spec("ensurepip"):
         needed.append("python3-venv")
@@ -184,7 +190,10 @@ def make_environment(lock: pathlib.Path) -> None:
 
 
 def make_ready(lock: pathlib.Path, *, test: bool) -> None:
-    """Packages, engine and base image on one side, the virtual environment on the other, the build image last."""
+    """Packages, engine and the images that need no compiler on one side, the virtual environment on the other.
+
+    The build image of a family with compilers comes last: pip, which fetches them, is in the environment.
+    """
     packages = missing_packages(test=test)
     has_venv = threading.Event()
     if "python3-venv" not in packages:
@@ -196,9 +205,11 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
         finally:
             has_venv.set()
         start_engine()
-        if not image_is_there():
+        if not base_is_there():
             say("getting a base image for builds (half a minute where no registry answers)")
             run(ROOT / "build-images" / "base" / "make", BASE, doing="making the base image")
+        build = ROOT / "build-images" / "build.py"
+        run(sys.executable, build, "source", doing="making the image that fetches sources")
 
     def environment() -> None:
         has_venv.wait()
@@ -209,7 +220,7 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
             task.result()
     if test:
         outside.install(VENV / "bin" / "python", run=run, say=say)
-    if not image_is_there():
+    if not images_are_there():
         say("making the build image")
     python = VENV / "bin" / "python"
     run(sys.executable, ROOT / "build-images" / "build.py", "--python", python, doing="making the build image")
@@ -246,14 +257,14 @@ def set_up(*, test: bool) -> None:
     lock = ROOT / ("requirements-dev.lock" if test else "requirements.lock")
     stamp = STATE / ("setup-test" if test else "setup")
     wanted = inputs(lock, test=test)
-    if is_done(stamp, wanted, test=test) and image_is_there():
+    if is_done(stamp, wanted, test=test) and images_are_there():
         return
     with (STATE / "setup.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # two calls at once: the second finds everything done
         began = time.monotonic()
         if is_done(stamp, wanted, test=test):
             start_engine()  # a restart of the machine takes nothing else away
-        if not is_done(stamp, wanted, test=test) or not image_is_there():
+        if not is_done(stamp, wanted, test=test) or not images_are_there():
             make_ready(lock, test=test)
             stamp.write_text(wanted)
             say(f"ready after {time.monotonic() - began:.0f} s")

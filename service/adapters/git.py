@@ -1,16 +1,23 @@
-"""Source snapshots by git."""
+"""Repositories of this machine by git, and the heads of any."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+from service.adapters.access import Leave
+from service.adapters.authorities import with_the_systems
 from service.domain.errors import BadInputError, NotFoundError, SourceError, TooLargeError
 from service.domain.event import is_commit
-from service.domain.repository import Forge, Repository
+from service.domain.repository import Repository
+from service.flows import source
+from service.forge import Access
 
-MAX_SNAPSHOT_BYTES = 64 << 20
+MAX_SNAPSHOT_BYTES = source.LIMITS.snapshot_bytes
+MAX_HEADS_BYTES = 16 << 20  # of a listing: 200,000 refs
 TIMEOUT_S = 120
 CHUNK_BYTES = 1 << 20
 # What trying again does not mend, in the words of git (LC_ALL=C).
@@ -20,28 +27,50 @@ _LASTING = (
     "does not appear to be a git repository",
     "repository not found",
     "not allowed",
+    "returned error: 30",  # a redirect, which is not followed
+    "returned error: 403",
+    "returned error: 404",
+    "SSL certificate problem",
+    "certificate verification failed",
 )
+_SETTINGS = """\
+[safe]
+\tdirectory = *
+[core]
+\thooksPath = /dev/null
+\taskPass = /bin/false
+[http]
+\tfollowRedirects = false
+[credential]
+\thelper =
+"""
+# It answers `get` alone, and only where the section that names it fits: the repository's own host.
+_HELPER = '[credential "{origin}"]\n\thelper = "!f() { test \\"$1\\" != get || cat access; }; f"\n'
 
 
 class GitSources:
-    """`service.ports.Sources` with the git command.
+    """`service.ports.Sources` with the git command: files of `file://` repositories only, heads of all.
 
-    Nothing of the machine's or the repository's git configuration takes part, no hook runs, and only the
-    transports of the repository's own kind are allowed, whatever a URL or a redirect says.
+    Nothing of the machine's or the repository's git configuration takes part, no hook runs, only the transport of
+    the repository's own address is allowed, and redirects are not followed.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, *, leave: Leave, authorities: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._config = folder / "gitconfig"
-        # An operator's bare repository may belong to another user of the machine.
-        self._config.write_text("[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n")
+        self._leave = leave
+        self._authorities = folder / "authorities.pem" if authorities else None
+        if self._authorities:
+            self._authorities.write_text(with_the_systems(authorities), "utf-8")
 
     def fetch(self, repository: Repository, commit: str) -> Iterator[bytes]:
         if not is_commit(commit):
             raise NotFoundError(f"not a commit: {commit[:80]!r}")
-        with tempfile.TemporaryDirectory(dir=self._folder) as bare:
-            self._git(repository, "init", "--quiet", "--bare", bare)
+        if not source.is_of_this_machine(repository):
+            raise BadInputError(f"{repository.id} is fetched by a runner: it is not of this machine")
+        with self._place(repository, None) as folder:
+            bare = str(folder / "bare")
+            self._git(folder, repository, "init", "--quiet", "--bare", bare)
             fetch = (
                 "fetch",
                 "--quiet",
@@ -50,21 +79,43 @@ class GitSources:
                 "--no-recurse-submodules",
                 "--no-write-fetch-head",
             )
-            self._git(repository, "-C", bare, *fetch, "--", repository.url, commit)
-            yield from self._archive(repository, bare, commit)
+            self._git(folder, repository, "-C", bare, *fetch, "--", repository.url, commit)
+            yield from self._archive(folder, repository, bare, commit)
 
     def heads(self, repository: Repository) -> dict[str, str]:
-        listing = self._git(repository, "ls-remote", "--quiet", "--heads", "--tags", "--", repository.url)
+        url = source.address_of(repository)
+        with self._leave(repository) as access, self._place(repository, access) as folder:
+            listing = self._git(folder, repository, "ls-remote", "--quiet", "--heads", "--tags", "--", url)
+        if len(listing) > MAX_HEADS_BYTES:
+            raise BadInputError(f"{repository.id} has more branches and tags than fit into {MAX_HEADS_BYTES >> 20} MiB")
         heads: dict[str, str] = {}
         for line in listing.splitlines():
             commit, _, ref = line.partition("\t")
             heads[ref.removesuffix("^{}")] = commit  # the peeled line follows the tag's own
         return heads
 
-    def _archive(self, repository: Repository, bare: str, commit: str) -> Iterator[bytes]:
+    @contextlib.contextmanager
+    def _place(self, repository: Repository, access: Access | None) -> Iterator[pathlib.Path]:
+        """A folder with the settings of one call; a credential is in a file there, of mode 0600, and goes with it."""
+        parts = urlsplit(source.address_of(repository))
+        origin = f"{parts.scheme}://{parts.netloc}"
+        with tempfile.TemporaryDirectory(dir=self._folder) as name:
+            folder = pathlib.Path(name)
+            settings = _SETTINGS
+            if access is not None:
+                settings += _HELPER.replace("{origin}", origin)
+                handle = os.open(folder / "access", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(f"username={access.username}\npassword={access.password}\n")
+            if self._authorities and parts.scheme == "https":
+                settings += f'[http "{origin}"]\n\tsslCAInfo = "{_quoted(str(self._authorities))}"\n'
+            (folder / "gitconfig").write_text(settings, "utf-8")
+            yield folder
+
+    def _archive(self, folder: pathlib.Path, repository: Repository, bare: str, commit: str) -> Iterator[bytes]:
         command = ["git", "-C", bare, "archive", "--format=tar", commit]
         with subprocess.Popen(
-            command, env=self._environment(repository), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, env=_environment(folder, repository), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None
             size = 0
@@ -77,20 +128,23 @@ class GitSources:
         if process.returncode != 0:
             raise SourceError(f"git archive ended with {process.returncode}")
 
-    def _git(self, repository: Repository, *arguments: str) -> str:
+    def _git(self, folder: pathlib.Path, repository: Repository, *arguments: str) -> str:
         try:
             done = subprocess.run(
                 ["git", *arguments],
-                env=self._environment(repository),
+                env=_environment(folder, repository),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=TIMEOUT_S,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise SourceError(f"{repository.id} did not answer within {TIMEOUT_S} s") from error
         if done.returncode != 0:
-            word = done.stderr.replace(repository.url, repository.id).strip()[-300:]
+            word = done.stderr.replace(source.address_of(repository), repository.id).strip()[-300:]
             if "not our ref" in word or "couldn't find remote ref" in word:
                 raise NotFoundError(f"the commit is not in {repository.id} any more")
             if any(each in word for each in _LASTING):
@@ -98,14 +152,20 @@ class GitSources:
             raise SourceError(f"git could not read {repository.id}: {word}")
         return done.stdout
 
-    def _environment(self, repository: Repository) -> dict[str, str]:
-        return {
-            "PATH": os.defpath,
-            "HOME": str(self._folder),
-            "LC_ALL": "C",
-            "GIT_CONFIG_GLOBAL": str(self._config),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": "file:http:https" if repository.forge is Forge.LOCAL else "https",
-            "GIT_PROTOCOL_FROM_USER": "0",
-        }
+
+def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]:
+    return {
+        "PATH": os.defpath,
+        "HOME": str(folder),
+        "LC_ALL": "C",
+        "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": urlsplit(repository.url).scheme,
+        "GIT_PROTOCOL_FROM_USER": "0",
+    }
+
+
+def _quoted(text: str) -> str:
+    """As a value in git's configuration has it, git-config(1), Syntax."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,8 +1,52 @@
-"""Source: one snapshot of exactly the pushed commit, kept as an object."""
+"""Source: one snapshot of exactly the pushed commit, kept as an object.
 
+A `file://` repository is of this very machine and is read here; any other is fetched by a runner.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from runners.contract.job import ContractError, Outcome
+from runners.contract.source import FETCH_WORKFLOW, SNAPSHOT, Fetch, Fetched, SourceLimits, is_ref
 from service.domain.build import Build, BuildId
+from service.domain.errors import BadInputError, SourceError
+from service.domain.repository import Repository
+from service.flows.plan import JOB_URLS_EXPIRE_S
+from service.forge import Access
 from service.ports import Objects, Sources
 from service.records import Builds, Repositories
+
+LIMITS = SourceLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetching:
+    """What a fetch needs of the service."""
+
+    access_url: Callable[[str], str]  # fetch id -> where a runner asks for the credential; signed
+    end: Callable[[str], None]  # fetch id: nothing more is answered there, and what was given is taken back
+    authorities: str = ""  # PEM
+
+
+def begin(
+    name: BuildId,
+    *,
+    repositories: Repositories,
+    builds: Builds,
+    sources: Sources,
+    objects: Objects,
+    instance: str,
+    fetching: Fetching,
+) -> Fetch | None:
+    """Take the snapshot, or answer what a runner has to fetch. Safe to repeat. Raises as the two below."""
+    fetch = lay_out(
+        name, repositories=repositories, builds=builds, objects=objects, instance=instance, fetching=fetching
+    )
+    if fetch is None:
+        take_snapshot(name, repositories=repositories, builds=builds, sources=sources, objects=objects)
+    return fetch
 
 
 def take_snapshot(
@@ -14,6 +58,102 @@ def take_snapshot(
         return
     stored = objects.put(sources.fetch(repositories.get(build.repository), build.commit))
     builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
+
+
+def lay_out(
+    name: BuildId, *, repositories: Repositories, builds: Builds, objects: Objects, instance: str, fetching: Fetching
+) -> Fetch | None:
+    """What a runner has to fetch; None when there is nothing for it to do. Raises: BadInputError."""
+    build = builds.build(name)
+    repository = repositories.get(build.repository)
+    if _has_source(build) or is_of_this_machine(repository):
+        return None
+    fetch = fetch_id(instance, name)
+    upload = objects.upload_url(staging_key(fetch), max_bytes=LIMITS.snapshot_bytes, expires_s=JOB_URLS_EXPIRE_S)
+    try:
+        return Fetch(
+            id=fetch,
+            url=address_of(repository),
+            commit=build.commit,
+            ref=build.ref if is_ref(build.ref) else "HEAD",
+            access_url=fetching.access_url(fetch),
+            upload_url=upload,
+            authorities=fetching.authorities,
+            limits=LIMITS,
+        )
+    except ContractError as error:
+        raise BadInputError(f"{repository.id} cannot be fetched: {error}") from error
+
+
+def keep(name: BuildId, fetched: Fetched, *, builds: Builds, objects: Objects) -> None:
+    """Take what was fetched into storage, exactly the bytes that the result names. Safe to repeat.
+
+    Raises: BadInputError (the pusher's doing), NotFoundError, ObjectsError.
+    """
+    if fetched.outcome is not Outcome.SUCCEEDED:
+        raise BadInputError(fetched.message or f"the source was not fetched: {fetched.outcome.value}")
+    stored = objects.adopt(staging_key(fetched.fetch), digest=fetched.digest, size_bytes=fetched.size_bytes)
+    builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
+
+
+Step = Callable[..., dict[str, Any]]  # answers {"value": ...}, or {"failed": sentence}
+
+
+def by_runner(
+    begin: Step, keep_step: Step, run: Callable[[str, str, dict[str, Any]], dict[str, Any]], end: Callable[[str], None]
+) -> Step:
+    """One step out of two with a runner's workflow between them; `run(workflow, id, value)` waits for its result.
+
+    Raises: SourceError when the runner has tried in vain for as long as it does.
+    """
+
+    def take(build: int) -> dict[str, Any]:
+        begun = begin(build)
+        fetch = begun.get("value")
+        if fetch is None:
+            return begun
+        try:
+            result = run(FETCH_WORKFLOW, fetch["id"], fetch)
+        finally:
+            end(fetch["id"])  # also when the build was cancelled meanwhile
+        if Fetched.from_json(result).outcome in {Outcome.ERROR, Outcome.TIMED_OUT}:
+            raise SourceError(result["message"])
+        return keep_step(build, result)
+
+    return take
+
+
+def fetch_id(instance: str, build: BuildId) -> str:
+    """Of its workflow, too. Unique among all instances of one machine, because it names the container."""
+    return f"source-{instance}-{build}"[:63]
+
+
+def build_of(fetch: str) -> BuildId | None:
+    """The reverse, for an id that we gave."""
+    number = fetch.rpartition("-")[2]
+    return BuildId(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
+
+
+def staging_key(fetch: str) -> str:
+    return f"{fetch}/{SNAPSHOT}"
+
+
+def is_of_this_machine(repository: Repository) -> bool:
+    return urlsplit(repository.url).scheme == "file"
+
+
+def address_of(repository: Repository) -> str:
+    """Where to fetch from, without the credential that the address may hold."""
+    parts = urlsplit(repository.url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def access_in(url: str) -> Access | None:
+    """The credential of `https://user:password@host/...`, if there is one."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not (parts.username or parts.password):
+        return None
+    return Access(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
 
 
 def _has_source(build: Build) -> bool:

@@ -1,0 +1,70 @@
+"""How a container ended, told from what `build-images/entry` prints and the engine saw. Pure."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runners.contract.job import MAX_MESSAGE_CHARS, Outcome
+from runners.engine import End
+
+DISK_IS_FULL = "No space left on device"  # strerror(ENOSPC), in the locale that build-images/entry sets
+MAX_REPORT_BYTES = 200  # the two lines before the outputs
+_REPORT = re.compile(rb"started\nexit=(\d{1,3}) oom=(\d{1,9}) blocks=(\d{1,12}) inodes=(\d{1,12})\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the first process of the container said about the recipe."""
+
+    exit_code: int
+    oom_kills: int
+    free_blocks: int
+    free_inodes: int
+
+
+def judge(end: End, report: Report | None, log: str) -> Outcome:
+    """Tell apart why a build ended. The first that fits, worst first."""
+    if end.is_out_of_memory or (report and report.oom_kills and report.exit_code):
+        return Outcome.OUT_OF_MEMORY
+    if report and (report.free_blocks == 0 or report.free_inodes == 0):
+        return Outcome.DISK_FULL  # even where the recipe says that all is well: something was cut short
+    if (report is None or report.exit_code) and DISK_IS_FULL in log:
+        return Outcome.DISK_FULL
+    return Outcome.SUCCEEDED if report and not report.exit_code and not end.exit_code else Outcome.FAILED
+
+
+def read_report(output: Iterator[bytes]) -> tuple[Report | None, bytes]:
+    """The lines before the outputs, and the bytes after them that were read along. None when it never came to that."""
+    head = b""
+    while head.count(b"\n") < 2 and len(head) < MAX_REPORT_BYTES and (chunk := next(output, b"")):
+        head += chunk
+    found = _REPORT.match(head)
+    if not found:
+        return None, b""
+    exit_code, oom_kills, blocks, inodes = (int(each) for each in found.groups())
+    report = Report(exit_code=exit_code, oom_kills=oom_kills, free_blocks=blocks, free_inodes=inodes)
+    return report, head[found.end() :]
+
+
+def chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def capped(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The first `limit` bytes and a clear mark; what comes after is read and dropped, as the build goes on."""
+    left = limit
+    for chunk in chunks:
+        if left < 0:
+            continue
+        yield chunk[:left]
+        if len(chunk) > left:
+            yield f"\n[kiln: log cut at {limit} bytes]\n".encode()
+            left = -1
+        else:
+            left -= len(chunk)
+
+
+def sentence(text: str) -> str:
+    """One printable line of a bounded length, whatever a build has put into it."""
+    return "".join(each if each.isprintable() else " " for each in text)[:MAX_MESSAGE_CHARS]

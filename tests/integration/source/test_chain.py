@@ -1,0 +1,192 @@
+"""From a push to a release with the source fetched over HTTP, through killed processes and a cancelled build."""
+
+import pathlib
+import re
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.demo.parts import ROOT, Repository
+from runners.docker_engine import DockerEngine
+from runners.worker import WorkerSettings
+from service.adapters.clock import SystemClock
+from service.adapters.database import open_database
+from service.adapters.repositories import DatabaseRepositories
+from service.domain.build import BuildId
+from service.domain.repository import Forge as Kind, Repository as Record, RepositoryId
+from service.flows.source import fetch_id
+from service.workflows import Starter
+from tests.integration.crash.processes import Processes, wait
+from tests.simulators.git_server import GitHttp, bridge_address, git_server
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+SECRET = "s" * 40
+TOKEN = "glpat-0123456789-very-secret"
+
+
+class Chain:
+    """A repository on a git server that wants a password, followed by a Kiln of real processes."""
+
+    def __init__(self, folder: pathlib.Path, server: GitHttp) -> None:
+        self.kiln = Processes(folder / "data")
+        self.server = server
+        self.repository = Repository(folder, ROOT / "examples" / "blink")
+        self.repository.install_hook(f"{self.kiln.url}/hooks/local/demo/blink", SECRET)
+        self.database = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
+        self.url = f"{server.url}/blink.git".replace("://", f"://{server.username}:{server.password}@")
+        name = RepositoryId("local/demo/blink")
+        record = Record(id=name, forge=Kind.LOCAL, path="demo/blink", url=self.url, secret=SECRET)
+        DatabaseRepositories(self.database).add(record)
+        self._pushes = 0
+
+    def push(self) -> int:
+        self._pushes += 1
+        self.repository.set_version(str(self._pushes))
+        self.repository.commit(f"push {self._pushes}")
+        said = self.repository.push()
+        return int(said.rsplit("/builds/", 1)[1].split()[0])
+
+    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def where_the_token_is(self) -> set[str]:
+        found = set()
+        for (table,) in self.ask("select name from sqlite_master where type = 'table'"):
+            rows = self.ask(f'select * from "{table}"')
+            if any(TOKEN in str(value) for row in rows for value in row):
+                found.add(str(table))
+        return found
+
+    def expect_one_release(self, build: int) -> None:
+        done = "select 1 from builds where id = ? and finished_at is not null"
+        wait(lambda: bool(self.ask(done, build)), f"build {build} to end", log=self.kiln.data / "service.log")
+        assert self.ask("select status, message from builds where id = ?", build) == [("succeeded", "")]
+        assert self.ask("select count(*) from releases where build = ?", build) == [(1,)]
+
+    def is_fetching(self, build: int) -> bool:
+        engine = DockerEngine.connect(now=SystemClock().now)
+        try:
+            return fetch_id(self.kiln.instance.id, BuildId(build)) in engine.jobs(self.label)
+        finally:
+            engine.close()
+
+    @property
+    def label(self) -> str:
+        url = f"sqlite:///{self.kiln.data / 'kiln.db'}"
+        return WorkerSettings(database_url=url, name=f"{self.kiln.instance.id}-runner-1").label
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    folder = tmp_path_factory.mktemp("chain")
+    with git_server(folder, host=bridge_address(), username="oauth2", password=TOKEN) as server:
+        chain = Chain(folder, server)
+        chain.kiln.broker()
+        chain.kiln.service()
+        chain.kiln.runner()
+        yield chain
+        chain.kiln.close()
+    engine = DockerEngine.connect(now=SystemClock().now)
+    left = engine.jobs(chain.label)
+    for job in left:
+        engine.remove(job)
+    engine.close()
+    chain.database.dispose()
+    assert left == set()
+
+
+def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(chain: Chain) -> None:
+    build = chain.push()
+
+    chain.expect_one_release(build)
+
+    assert chain.where_the_token_is() == {"repositories"}
+    for name in ("service", "runner"):
+        assert TOKEN not in (chain.kiln.data / f"{name}.log").read_text()
+    names = {str(name) for (name,) in chain.ask("select name from workflow_status")}
+    assert {"build", "fetch_source", "run_job"} <= names
+
+
+def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Chain) -> None:
+    """It is all that the queue's tables hold, and whoever reads a copy of them has nothing in hand."""
+    chain.expect_one_release(chain.push())
+    found = set()
+    for (table,) in chain.ask("select name from sqlite_master where type = 'table'"):
+        for row in chain.ask(f'select * from "{table}"'):
+            found |= set(re.findall(r"http://[^\s\"\\\\]+/runner/v1/fetches/[^\s\"\\\\]+", str(row)))
+    assert found
+
+    for address in found:
+        for method, url in (("POST", address), ("GET", address), ("POST", address.replace("token=", "token=x"))):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(url, method=method))
+            assert refused.value.code in {409, 405, 401}
+            assert TOKEN.encode() not in refused.value.read()
+            refused.value.close()
+
+
+def test_a_service_killed_at_every_step_of_a_fetch_releases_once(chain: Chain, tmp_path: pathlib.Path) -> None:
+    steps = [(step, phase) for step in ("source", "fetched") for phase in ("begin", "end")]
+    chain.kiln.kill("service")
+    chain.kiln.service(until=(*steps[0], tmp_path / "killed-0"))
+
+    build = chain.push()
+    for number in range(1, len(steps) + 1):
+        wait(lambda: chain.kiln.died("service"), f"the service to die at {steps[number - 1]}")
+        assert (tmp_path / f"killed-{number - 1}").exists()
+        if number < len(steps):
+            chain.kiln.service(until=(*steps[number], tmp_path / f"killed-{number}"))
+        else:
+            chain.kiln.service()
+
+    chain.expect_one_release(build)
+
+
+@pytest.mark.parametrize("process", ["runner", "service"])
+def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Chain, process: str) -> None:
+    chain.server.pause_s = 3.0
+    try:
+        build = chain.push()
+        wait(lambda: chain.is_fetching(build), "the fetch to begin")
+        chain.kiln.kill(process)
+        getattr(chain.kiln, process)()
+        chain.expect_one_release(build)
+    finally:
+        chain.server.pause_s = 0.0
+
+
+def test_the_container_of_a_cancelled_build_is_removed(chain: Chain) -> None:
+    chain.server.pause_s = 60.0
+    try:
+        build = chain.push()
+        wait(lambda: chain.is_fetching(build), "the fetch to begin")
+
+        Starter(chain.database, SystemClock()).stop([BuildId(build)])
+
+        wait(lambda: not chain.is_fetching(build), "the container to be removed", seconds=15)
+    finally:
+        chain.server.pause_s = 0.0
+    status = chain.ask("select status from workflow_status where name = 'fetch_source' order by created_at desc")
+    assert status[0] == ("CANCELLED",)
+
+
+def test_a_push_of_a_commit_that_is_gone_fails_with_a_sentence(chain: Chain) -> None:
+    chain.kiln.kill("runner")
+    build = chain.push()
+    (commit,) = (str(row[0]) for row in chain.ask('select "commit" from builds where id = ?', build))
+    chain.repository._git("update-ref", "-d", "refs/heads/main", where=chain.repository.bare)
+    chain.repository._git("gc", "--quiet", "--prune=now", where=chain.repository.bare)
+    chain.kiln.runner()
+
+    done = "select status, message from builds where id = ? and finished_at is not null"
+    wait(lambda: bool(chain.ask(done, build)), "the build to end", log=chain.kiln.data / "service.log")
+    said = f"the commit {commit[:12]} is not in {chain.server.url}/blink.git any more"
+    assert chain.ask(done, build) == [("failed", said)]
