@@ -118,6 +118,20 @@ def test_a_hook_whose_secret_was_changed_is_repaired_after_we_refused_a_delivery
     assert hook.config["secret"] == SECRET
 
 
+def test_registering_again_writes_the_secret_anew(github: Stage) -> None:
+    """GitHub does not show it, so nobody can see that it is another one."""
+    api = github.by_token()
+    with Receiver() as receiver:
+        made = api.ensure_hook(target(receiver), "")
+        (hook,) = github.github.hooks(PATH)
+        hook.config["secret"] = "another one"
+        api.ensure_hook(target(receiver), made.id)
+        github.github.settle()
+
+    assert hook.config["secret"] == SECRET
+    assert receiver.events() == ["ping", "ping"]
+
+
 def test_a_removed_hook_is_reported_and_not_made_again_by_a_look(github: Stage) -> None:
     api = github.by_token()
     with Receiver() as receiver:
@@ -239,6 +253,17 @@ def test_changed_paths_of_a_forced_push_hold_what_it_took_back(github: Stage) ->
 
     assert set(github.by_token().changed_paths(before, after) or ()) == {"dropped.py", "new.py"}
     assert github.by_token().changed_paths(before, start) == ("dropped.py",)
+
+
+def test_changed_paths_between_what_has_nothing_in_common_are_not_known(github: Stage) -> None:
+    work = github.work_tree()
+    before = git(work, "rev-parse", "HEAD").strip()
+    git(work, "checkout", "--quiet", "--orphan", "other")
+    after = github.commit(work, {"other.py": "1\n"})
+    git(work, "push", "--quiet", "--force", "origin", "HEAD:main")
+
+    assert github.by_token().changed_paths(before, after) is None
+    assert github.by_token().changed_paths("d" * 40, after) is None
 
 
 def test_too_many_changed_paths_are_not_known(github: Stage) -> None:

@@ -198,7 +198,7 @@ class GitHubSimulator:
 
     @contextlib.contextmanager
     def down(self, status: int = 503, *, retry_after_s: int | None = None, only: str = "") -> Iterator[None]:
-        """The API answers every request so, or only those of one method."""
+        """The API and git answer every request so; with `only`, the API alone and those of that method."""
         headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
         with self._troubled(Trouble(status, headers, "Service unavailable", only=only)):
             yield
@@ -225,6 +225,9 @@ class GitHubSimulator:
             self.desk.trouble = Trouble()
 
     def _admit(self, path: str, password: str, writes: bool) -> Served | int:
+        trouble = self.desk.trouble
+        if trouble.status >= 500 and not trouble.only:
+            return trouble.status
         found = self.world.find(path) or self.world.repositories.get(self.world.moved.get(path.lower(), 0))
         token = self.world.token(password)
         if password and token is None:

@@ -5,6 +5,7 @@ from typing import Any
 from tests.simulators import github_payloads as payloads
 from tests.simulators.github_git import Changes, git
 from tests.simulators.github_payloads import ZEROS, Fields
+from tests.simulators.github_requests import pull_request
 from tests.simulators.github_sender import Sender
 from tests.simulators.github_world import Hook, SimApp, SimRepository, World
 
@@ -161,58 +162,3 @@ class Events:
 
     def _sender_of(self) -> Fields:
         return payloads.user(self._world, "ada")
-
-
-def pull_request(world: World, base: SimRepository, request: Fields) -> Fields:
-    head, number = request["head"], request["number"]
-    api, html = f"{world.api}/repos/{base.path}/pulls/{number}", f"{world.url}/{base.path}/pull/{number}"
-    issue, now = api.replace("/pulls/", "/issues/"), "2026-01-02T03:04:05Z"
-    statuses = f"{world.api}/repos/{base.path}/statuses/{request['sha']}"
-    end = {"ref": request["branch"], "sha": request["sha"], "label": f"{head.owner}:{request['branch']}"}
-    into = git(base.bare, "rev-parse", f"refs/heads/{base.default_branch}").strip()
-    start = {"ref": base.default_branch, "sha": into, "label": f"{base.owner}:{base.default_branch}"}
-    links = {"self": api, "html": html, "issue": issue, "comments": f"{issue}/comments", "statuses": statuses}
-    links |= {"review_comments": f"{api}/comments", "review_comment": f"{api}/comments{{/number}}"}
-    links |= {"commits": f"{api}/commits"}
-    nothing = (
-        "merged_at",
-        "merge_commit_sha",
-        "assignee",
-        "milestone",
-        "auto_merge",
-        "active_lock_reason",
-        "merged_by",
-    )
-    return {
-        "url": api,
-        "id": base.id * 1000 + number,
-        "node_id": payloads.node_id("PullRequest", number),
-        "html_url": html,
-        "diff_url": f"{html}.diff",
-        "patch_url": f"{html}.patch",
-        "issue_url": issue,
-        "number": number,
-        "state": request["state"],
-        "locked": False,
-        "title": "A change",
-        "user": payloads.user(world, head.owner),
-        "body": None,
-        "created_at": now,
-        "updated_at": now,
-        "closed_at": now if request["state"] == "closed" else None,
-        **dict.fromkeys(nothing),
-        **{name: [] for name in ("assignees", "requested_reviewers", "requested_teams", "labels")},
-        **{f"{name}_url": links[name] for name in ("commits", "review_comments", "review_comment")},
-        **{f"{name}_url": links[name] for name in ("comments", "statuses")},
-        "head": {**end, "user": payloads.user(world, head.owner), "repo": payloads.repository(world, head)},
-        "base": {**start, "user": payloads.user(world, base.owner), "repo": payloads.repository(world, base)},
-        "_links": {name: {"href": address} for name, address in links.items()},
-        "author_association": "MEMBER" if head is base else "NONE",
-        "draft": request["draft"],
-        "merged": False,
-        "mergeable": None,
-        "rebaseable": None,
-        "mergeable_state": "unknown",
-        "maintainer_can_modify": False,
-        **dict.fromkeys(("comments", "review_comments", "commits", "additions", "deletions", "changed_files"), 0),
-    }

@@ -89,6 +89,8 @@ class Sender:
             "Content-Type": kind,
             "User-Agent": "GitHub-Hookshot/044aadd",
             "X-GitHub-Delivery": delivery.guid,
+            "X-GitHub-Enterprise-Host": self._world.url.partition("//")[2],
+            "X-GitHub-Enterprise-Version": "3.19.0",
             "X-GitHub-Event": delivery.event,
             "X-GitHub-Hook-ID": str(hook.id),
             "X-GitHub-Hook-Installation-Target-ID": str(hook.target_id),

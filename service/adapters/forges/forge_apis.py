@@ -9,12 +9,13 @@ from service.adapters.forges.github_session import GitHubSession
 from service.adapters.forges.gitlab_api import GitLabApi
 from service.domain.connection import Connection, ConnectionId
 from service.domain.errors import BadInputError, ForgeRefusedError, NotFoundError
-from service.domain.repository import Forge, Repository, is_path, repository_id
+from service.domain.repository import Forge, Repository, is_host, is_path, repository_id
 from service.forge import ForgeApi
 from service.ports import Clock
 from service.records import Connections
 
 MAX_URL_CHARS = 500
+_USUAL = {"https": 443, "http": 80}
 
 
 class ForgeApis:
@@ -75,16 +76,21 @@ class ForgeApis:
 
 def place_of(url: str) -> tuple[str, str]:
     """Host (with its port, if any) and path of a repository's web or git address. Raises: BadInputError."""
-    parts = urlsplit(url if len(url) <= MAX_URL_CHARS else "")
     try:
-        port = parts.port
-    except ValueError:
-        port = None
-    path = parts.path.strip("/").removesuffix(".git")
-    if parts.scheme not in ("https", "http") or not parts.hostname or not is_path(path):
-        raise BadInputError(f"url is like https://github.com/owner/name, at most {MAX_URL_CHARS} characters")
-    usual = {"https": 443, "http": 80}[parts.scheme]
-    return parts.hostname if port in (None, usual) else f"{parts.hostname}:{port}", path
+        parts = urlsplit(url if len(url) <= MAX_URL_CHARS else "")
+        port = parts.port or _USUAL[parts.scheme]
+    except (ValueError, KeyError):  # brackets or a port that are none; a scheme that is not ours
+        raise _no_address() from None
+    host, path = parts.hostname or "", parts.path.strip("/").removesuffix(".git")
+    if port != _USUAL[parts.scheme]:
+        host = f"{host}:{port}"
+    if not is_host(host) or not is_path(path):
+        raise _no_address()
+    return host, path
+
+
+def _no_address() -> BadInputError:
+    return BadInputError(f"url is like https://github.com/owner/name, at most {MAX_URL_CHARS} characters")
 
 
 def _candidate(connection: Connection, path: str) -> Repository:

@@ -8,6 +8,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
+from github.GithubException import GithubException
 from github.Repository import Repository as Remote
 
 from service.adapters.forges import github_deliveries, github_hooks, github_marks
@@ -24,6 +25,7 @@ from service.ports import Clock
 USERNAME = "x-access-token"  # with any token of GitHub's as the password
 MAX_COMPARED_FILES = 300  # more are not listed, without a word about it
 
+_STANDINGS = ("identical", "ahead", "behind", "diverged")
 _HOOKS = "Webhooks: read and write"
 _READ = "Contents: read"
 
@@ -104,11 +106,16 @@ class GitHubApi:
         if not (is_commit(before) and is_commit(after)):
             return None
         with self._translated(f"compare {before[:8]} with {after[:8]}", _READ):
-            status, forth = self._compared(before, after)
-            if status not in ("behind", "diverged"):
-                return forth
-            # A comparison is between the common ancestor and `after`: it knows nothing of what was dropped.
-            _, back = self._compared(after, before)
+            try:
+                status, forth = self._compared(before, after)
+                if status not in ("behind", "diverged"):
+                    return forth
+                # A comparison is between the common ancestor and `after`: it knows nothing of what was dropped.
+                _, back = self._compared(after, before)
+            except GithubException as error:
+                if error.status == 404:  # a commit that is gone, or no common ancestor
+                    return None
+                raise
             return None if forth is None or back is None else tuple(dict.fromkeys((*forth, *back)))
 
     def put_mark(self, mark: Mark, forge_id: str) -> str:
@@ -145,6 +152,8 @@ class GitHubApi:
         """GitHub's word for how the two stand, and the paths; None when there may be more than it lists."""
         found = self._remote(READ).compare(base, head, comparison_commits_per_page=1)
         files = found.files
+        if found.status not in _STANDINGS:
+            raise ValueError("no comparison")
         if len(files) >= MAX_COMPARED_FILES:
             return found.status, None
         names = (name for each in files for name in (each.filename, each.previous_filename) if name)

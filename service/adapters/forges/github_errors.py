@@ -20,6 +20,7 @@ MAX_WAIT_S = 24 * 3600.0
 MAX_SAID_CHARS = 200
 
 _PASSING = (408, 425, 429)
+_MISREAD = (BadAttributeException, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LIMIT_WORDS = ("rate limit", "abuse detection", "retry your request again later")
 
 
@@ -44,7 +45,7 @@ def translated(purpose: Purpose, now: datetime.datetime) -> Iterator[None]:
         raise ForgeError(f"GitHub did not {purpose.doing}: its TLS certificate cannot be verified") from None
     except requests.RequestException as error:
         raise ForgeError(f"GitHub did not {purpose.doing}: no answer ({type(error).__name__})") from None
-    except (BadAttributeException, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except _MISREAD as error:
         # PyGithub asserts types and parses dates; what it stumbles over is an answer that is not of GitHub's format.
         kind = type(error).__name__
         raise ForgeError(f"GitHub did not {purpose.doing}: its answer is not of the format ({kind})") from None

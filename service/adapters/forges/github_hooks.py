@@ -12,7 +12,8 @@ from github.Hook import Hook
 from github.Repository import Repository as Remote
 
 from service.adapters.forges import payload
-from service.adapters.forges.github_transport import GitHubRequester
+from service.adapters.forges.github_transport import GitHubRequester, whole_number
+from service.domain.errors import ForgeError
 from service.domain.hook import HookState
 from service.forge import HookTarget, RemoteHook
 
@@ -44,13 +45,13 @@ def ensure(remote: Remote, target: HookTarget, hook: str) -> RemoteHook:
                 raise
         else:
             # GitHub pings a new one by itself.
-            return RemoteHook(id=str(made.id), state=HookState.OK)
+            return RemoteHook(id=whole_number(made.id), state=HookState.OK)
     fault = _fault(found, target)
     # Always written: GitHub does not show the secret, so nobody can see that it is the right one.
-    found.edit(_KIND, config_of(target), events=list(EVENTS), active=True)
+    _repair(found, target)
     found.ping()
     state = HookState.REPAIRED if fault else HookState.OK
-    return RemoteHook(id=str(found.id), state=state, detail=fault)
+    return RemoteHook(id=whole_number(found.id), state=state, detail=fault)
 
 
 def check(remote: Remote, target: HookTarget, hook: str) -> RemoteHook:
@@ -59,11 +60,11 @@ def check(remote: Remote, target: HookTarget, hook: str) -> RemoteHook:
         return RemoteHook(id=hook, state=HookState.MISSING, detail="somebody removed the webhook at GitHub")
     fault = _fault(found, target) or _refused(found)
     if fault:
-        found.edit(_KIND, config_of(target), events=list(EVENTS), active=True)
-        return RemoteHook(id=str(found.id), state=HookState.REPAIRED, detail=fault)
+        _repair(found, target)
+        return RemoteHook(id=whole_number(found.id), state=HookState.REPAIRED, detail=fault)
     trouble = _trouble(found)
     state = HookState.UNREACHABLE if trouble else HookState.OK
-    return RemoteHook(id=str(found.id), state=state, detail=trouble)
+    return RemoteHook(id=whole_number(found.id), state=state, detail=trouble)
 
 
 def remove(remote: Remote, hook: str) -> None:
@@ -79,6 +80,13 @@ def ensure_app(requester: GitHubRequester, target: HookTarget, *, is_new: bool) 
     if fault or is_new:
         requester.requestJsonAndCheck("PATCH", "/app/hook/config", input=config_of(target))
     return RemoteHook(id="app", state=HookState.REPAIRED if fault else HookState.OK, detail=fault)
+
+
+def _repair(found: Hook, target: HookTarget) -> None:
+    found.edit(_KIND, config_of(target), events=list(EVENTS), active=True)
+    left = _fault(found, target)  # by what GitHub answered
+    if left:
+        raise ForgeError(f"GitHub did not repair the webhook: {left}, as before")
 
 
 def _find(remote: Remote, target: HookTarget, hook: str) -> Hook | None:

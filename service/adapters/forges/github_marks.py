@@ -10,6 +10,7 @@ from github.Commit import Commit
 from github.GithubException import GithubException
 from github.Repository import Repository as Remote
 
+from service.adapters.forges.github_transport import whole_number
 from service.domain.mark import MAX_DESCRIPTION_CHARS, Mark, MarkState
 
 MAX_TEXT_BYTES = 65535  # of a check run's summary
@@ -79,7 +80,7 @@ def put_check(remote: Remote, mark: Mark, forge_id: str) -> str:
         run = remote.create_check_run(head_sha=mark.commit, output=_output(mark, batches[:1]), **fields)
     for batch in batches[1:]:
         run.edit(output=_output(mark, [batch]))
-    return str(run.id)
+    return whole_number(run.id)
 
 
 def _known(remote: Remote, forge_id: str, *, reads: bool) -> CheckRun | None:

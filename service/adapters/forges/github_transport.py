@@ -41,6 +41,13 @@ def http_session() -> requests.Session:
     return session
 
 
+def whole_number(value: object) -> str:
+    """An id of GitHub's. PyGithub takes an answer without one for good. Raises: TypeError."""
+    if not isinstance(value, int):
+        raise TypeError("no id")
+    return str(value)
+
+
 class Bearer(Auth):
     """Signs in by a token that is asked for at each request."""
 
