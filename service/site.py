@@ -49,7 +49,12 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     )
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
-    for_people = [*_building(kiln, sight, inbox, announced), *_connecting(kiln, sight, inbox), *_pages(kiln, sight)]
+    pages = Pages(auth=auth, sight=sight, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
+    for_people = [
+        *_building(kiln, sight, inbox, announced),
+        *_connecting(kiln, sight, inbox, pages),
+        *_people(kiln, sight, pages),
+    ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += _for_machines(kiln, inbox)
     routes += [auth.recognising(route) for route in for_people]
@@ -106,7 +111,7 @@ def _actions(kiln: Kiln, sight: Sight, inbox: Inbox) -> Actions:
     )
 
 
-def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox) -> list[Route]:
+def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages) -> list[Route]:
     """Repositories and the connections to their forges."""
     settings, auth = kiln.settings, sight.auth
     parts = connect.Parts(connections=kiln.connections, clock=kiln.clock)
@@ -121,7 +126,7 @@ def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox) -> list[Route]:
         auth=auth,
         tokens=kiln.tokens,
         parts=parts,
-        templates=templates(),
+        page=pages.page,
         manifests=Manifests(
             manifest=lambda name, connection, host: github_manifest.manifest(
                 name=name,
@@ -137,9 +142,8 @@ def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox) -> list[Route]:
     return [*repositories.routes(), *ConnectionApi(auth=auth, parts=parts).routes(), *apps.routes()]
 
 
-def _pages(kiln: Kiln, sight: Sight) -> list[Route]:
+def _people(kiln: Kiln, sight: Sight, pages: Pages) -> list[Route]:
     """What people look at, and how they sign in."""
-    pages = Pages(auth=sight.auth, sight=sight, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
     people = PeopleApi(auth=sight.auth, sight=sight, people=kiln.people, api_tokens=kiln.api_tokens, clock=kiln.clock)
     sign_in = SignInPages(
         auth=sight.auth,

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from service.domain.connection import Connection, ConnectionId, ConnectionKind
@@ -25,7 +24,6 @@ from service.ports import Tokens
 from service.web.auth import Auth
 from service.web.pages import HEADERS
 
-COOKIE = "kiln_connect"
 PURPOSE = "connect-github"
 EXPIRES_S = 3600  # GitHub's code lives as long
 GITHUB = f"https://{HOSTS[Forge.GITHUB]}"
@@ -46,7 +44,7 @@ class ConnectGitHub:
     tokens: Tokens
     parts: connect.Parts
     manifests: Manifests
-    templates: jinja2.Environment
+    page: Callable[..., Response]  # a template, the request, what the template shows
 
     def routes(self) -> list[Route]:
         return [
@@ -65,8 +63,9 @@ class ConnectGitHub:
         nonce = secrets.token_urlsafe(24)
         state = self.tokens.issue(PURPOSE, f"{draft} {scheme} {host} {nonce}", expires_s=EXPIRES_S)
         action = self.manifests.form_url(f"{scheme}://{host}", given.get("organization", ""))
-        page = self.templates.get_template("connect_github.html").render(
-            is_admin=True,
+        response = self.page(
+            "connect_github.html",
+            request,
             action=f"{action}?state={quote(state)}",
             manifest=json.dumps(self.manifests.manifest(name, draft, host)),
             web_url=f"{scheme}://{host}",
@@ -76,17 +75,16 @@ class ConnectGitHub:
         policy = HEADERS["Content-Security-Policy"].replace(
             "form-action 'self'", f"form-action 'self' {scheme}://{host}"
         )
-        response = HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": policy})
-        # Lax, for the browser comes back from another site; it proves that it is the browser that went there.
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, nonce, max_age=EXPIRES_S, httponly=True, samesite="lax", secure=secure)
+        response.headers["Content-Security-Policy"] = policy
+        # The browser comes back from another site; it proves that it is the browser that went there.
+        self.auth.set_cookie(response, self._cookie, nonce, EXPIRES_S)
         return response
 
     async def created(self, request: Request) -> Response:
         """GitHub sends the browser here after the second click. The state is the administrator's leave."""
         subject = self.tokens.check(PURPOSE, request.query_params.get("state", ""))
         draft, scheme, host, nonce = subject.split(" ")
-        if not hmac.compare_digest(nonce.encode(), request.cookies.get(COOKIE, "").encode("utf-8", "replace")):
+        if not hmac.compare_digest(nonce.encode(), request.cookies.get(self._cookie, "").encode("utf-8", "replace")):
             raise BadSignatureError("another browser began this: open /connect/github again")
         wanted = Connection(
             id=ConnectionId(draft),
@@ -98,7 +96,10 @@ class ConnectGitHub:
         )
         made = await run_in_threadpool(self.manifests.convert, wanted, request.query_params.get("code", ""))
         await run_in_threadpool(self.parts.connections.add, made)
-        page = self.templates.get_template("connected_github.html").render(is_admin=True, connection=made)
-        response = HTMLResponse(page, headers=HEADERS)
-        response.delete_cookie(COOKIE)
+        response = self.page("connected_github.html", request, connection=made)
+        self.auth.set_cookie(response, self._cookie, "", 0)
         return response
+
+    @property
+    def _cookie(self) -> str:
+        return self.auth.cookie_name("kiln_connect")
