@@ -84,6 +84,7 @@ class WebhookDoor:
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self._decoders = decoders
+        self._usual = {forge.value: decoder for forge, decoder in decoders.items()}  # of the hosts that need no mention
         self._known = known
         self._accept = accept
         self._clock = clock
@@ -130,7 +131,7 @@ class WebhookDoor:
 
     def _decoder(self, home: str) -> Decoder:
         try:
-            return self._decoders[parse_home(home)[0]]
+            return self._usual.get(home) or self._decoders[parse_home(home)[0]]
         except (ValueError, KeyError):
             raise NotFoundError(
                 f"hooks are at /hooks/<{'|'.join(each.value for each in self._decoders)}>/..."

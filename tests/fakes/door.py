@@ -1,6 +1,7 @@
 """The webhook door between twins: an inbox in memory, a list of repositories, and the recorded deliveries."""
 
 import asyncio
+import base64
 import datetime
 import hashlib
 import hmac
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from service.adapters.forges import github, gitlab
-from service.domain.event import BUILT, Event
+from service.domain.event import BUILT, Event, EventKind, is_commit, is_ref, is_request_ref
 from service.domain.repository import HOSTS, Forge, Repository, RepositoryId, parse_home, repository_id
 from service.ports import Accepted
 from service.web.errors import LastResort, exception_handlers
@@ -58,6 +59,23 @@ def gitlab_headers(event: str = "Push Hook", *, secret: str = SECRET, delivery: 
     }
 
 
+def signed_by_token(
+    body: bytes, token: str, *, identity: str = GUID, at: datetime.datetime = NOW, event: str = "Push Hook"
+) -> dict[str, str]:
+    """The headers of a GitLab delivery under a signing token, whose key is base64 after the prefix."""
+    key, timestamp = base64.b64decode(token.removeprefix("whsec_")), str(int(at.timestamp()))
+    content = f"{identity}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return {
+        "Content-Type": "application/json",
+        "X-Gitlab-Event": event,
+        "Idempotency-Key": identity,
+        "webhook-id": identity,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
 class MemoryInbox:
     """The twin of service.web.inbox.Inbox: what is built gets a number, everything else a word."""
 
@@ -65,18 +83,33 @@ class MemoryInbox:
         self.events: list[Event] = []
         self.owners: list[RepositoryId] = []
         self._builds: dict[tuple[RepositoryId, str], str] = {}
+        self._count = 0
 
     async def accept(self, repository: Repository, event: Event) -> Accepted:
         key = (repository.id, event.delivery)
         is_new = key not in self._builds
         if is_new:
-            built = sum(each != "" for each in self._builds.values())
-            self._builds[key] = str(built + 1) if event.kind in BUILT else ""
+            self._count += event.kind in BUILT
+            self._builds[key] = str(self._count) if event.kind in BUILT else ""
             self.events.append(event)
             self.owners.append(repository.id)
         build = self._builds[key]
         url = f"https://kiln.example/builds/{build}" if build else ""
         return Accepted(build_id=build, build_url=url, is_new=is_new, said="" if build else f"done: {event.kind.value}")
+
+
+def sound(event: Event) -> bool:
+    """What leaves a decoder can be kept, shown and given to git."""
+    texts = (event.delivery, event.path, event.ref, event.title, event.author, event.why)
+    has_ref = is_ref(event.ref) or is_request_ref(event.ref)
+    needed = {
+        EventKind.DELETED: has_ref and not event.commit,
+        EventKind.CLOSED: has_ref and not event.commit,
+        EventKind.RERUN: is_commit(event.commit) and not event.ref,
+    }
+    plain = has_ref and is_commit(event.commit) if event.kind in BUILT else event.ref + event.commit == ""
+    fits = needed.get(event.kind, plain) and (event.before == "" or is_commit(event.before))
+    return fits and bool(event.delivery) and all(text.isprintable() for text in texts)
 
 
 def repository(forge: Forge, path: str, *, secret: str = SECRET, host: str = "", **fields: Any) -> Repository:

@@ -97,7 +97,7 @@ def _push(fields: payload.Fields, about: About) -> Event:
         commit=payload.text(head, "id") if head else plain,
         message=payload.text(head, "message") if head else "",
         author=payload.table(head, "author").get("name"),
-        changed=_changed(fields, after),
+        changed=lambda: _changed(fields, after),
     )
     return sayings.push(about, said)
 

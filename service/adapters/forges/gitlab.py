@@ -106,7 +106,7 @@ def _push(fields: payload.Fields, about: About) -> Event:
         commit=commit,
         message=message if isinstance(message, str) else "",
         author=payload.table(head, "author").get("name"),
-        changed=_changed(fields, head),
+        changed=lambda: _changed(fields, head),
     )
     event = sayings.push(about, said)
     if event.kind is not EventKind.DELETED and _option_says_skip(fields):

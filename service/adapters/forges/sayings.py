@@ -1,7 +1,7 @@
 """What deliveries of all forges say: the rules of a push and of a request, in the words of `service.domain.event`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from service.adapters.forges import payload
@@ -60,7 +60,7 @@ class Push:
     commit: str | None
     message: str = ""
     author: object = ""
-    changed: tuple[str, ...] | None = None
+    changed: Callable[[], tuple[str, ...] | None] = lambda: None  # looked for only where it counts
 
 
 def is_plain_ref(ref: str) -> bool:
@@ -70,10 +70,10 @@ def is_plain_ref(ref: str) -> bool:
 def push(about: About, said: Push) -> Event:
     """Raises: MalformedError."""
     about.needs_path()
-    if ZERO.fullmatch(said.after) is not None:
-        return about.stopped(EventKind.DELETED, said.ref)
     if not is_plain_ref(said.ref):
         return about.ignored("this is not a branch or a tag of a name that Kiln builds")
+    if ZERO.fullmatch(said.after) is not None:
+        return about.stopped(EventKind.DELETED, said.ref)
     if said.commit is None:
         return about.ignored("the tag does not lead to a commit")
     commit = payload.commit_of(said.commit)
@@ -81,15 +81,18 @@ def push(about: About, said: Push) -> Event:
         return about.ignored("the commit's message asks to skip it")
     is_tag = said.ref.startswith("refs/tags/")
     before = payload.before_of(said.before)
-    return replace(
-        about.event(EventKind.TAG if is_tag else EventKind.PUSH),
+    return Event(
+        kind=EventKind.TAG if is_tag else EventKind.PUSH,
+        delivery=about.delivery,
+        path=about.path,
+        forge_id=about.forge_id,
         ref=said.ref,
         commit=commit,
         before=before,
         title=payload.line(said.message),
         author=payload.line(said.author),
         # A tag is built whole, and what a new branch holds was never looked at.
-        changed=None if is_tag or not before else said.changed,
+        changed=None if is_tag or not before else said.changed(),
     )
 
 
@@ -123,20 +126,14 @@ def touched(commits: Iterable[payload.Fields]) -> tuple[str, ...] | None:
             if not isinstance(names, list):
                 return None
             for name in names:
-                if not isinstance(name, str) or not name or not _is_unicode(name):
+                if not isinstance(name, str) or not name:
                     return None
                 if name not in paths:
                     paths.add(name)
-                    size_bytes += len(name.encode())
+                    try:
+                        size_bytes += len(name.encode())
+                    except UnicodeEncodeError:  # JSON can hold halves of characters, which no path has
+                        return None
             if len(paths) > MAX_CHANGED_PATHS or size_bytes > MAX_CHANGED_BYTES:
                 return None
     return tuple(sorted(paths))
-
-
-def _is_unicode(name: str) -> bool:
-    """JSON can hold halves of characters, which no path has."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
