@@ -55,13 +55,24 @@ class GitLabStage:
     receiver: Receiver
     work: pathlib.Path
     clock: Clock
+    token: str = ""  # Kiln's, once it was needed
 
     def target(self, secret: str = SECRET) -> HookTarget:
         return HookTarget(url=self.receiver.url, secret=secret)
 
     def api(self, token: str | None = None, **repository: Any) -> GitLabApi:
-        token = self.gitlab.token(projects=[PATH]) if token is None else token
+        """Always of one account, unless a token is given: GitLab keeps the statuses of each apart."""
+        if token is None:
+            token = self.token = self.token or self.gitlab.token(projects=[PATH])
         return GitLabApi(connection_to(self.gitlab, token), followed(**repository), self.clock)
+
+    def fail(self, times: int, status: int = 500) -> None:
+        """Deliveries that Kiln's door did not take."""
+        self.receiver.status = status
+        for _ in range(times):
+            self.gitlab.request(PATH, "main")
+        self.gitlab.settle()
+        self.receiver.status = 200
 
     def clone(self) -> pathlib.Path:
         """A working copy that pushes with a token of its own."""

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from service.adapters.forges.gitlab_client import AnswerTooLargeError, GitLabClient, RefusedAnswerError
+from service.adapters.forges.gitlab_client import AnswerTooLargeError, GitLabClient, Line, RefusedAnswerError
 from service.adapters.forges.gitlab_events import resend_failed
 from service.adapters.forges.gitlab_hooks import ProjectHooks
 from service.adapters.forges.gitlab_statuses import put_status
 from service.domain.connection import Connection
 from service.domain.errors import ForgeError, ForgeRefusedError
-from service.domain.event import MAX_CHANGED_PATHS, is_commit
+from service.domain.event import MAX_CHANGED_PATHS, is_commit, is_ref
 from service.domain.mark import Mark
 from service.domain.repository import Repository, is_path
 from service.forge import Access, HookTarget, RemoteHook, RemoteRepository
@@ -25,15 +25,19 @@ from service.ports import Clock
 MAX_URL_CHARS = 400
 GIT_USER = "oauth2"  # any name will do beside a token
 FIRST_BRANCH = "main"  # of an empty project, which does not name one
+_CLONE = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._/-]{1,300}")  # no user, no query
 _SCP = re.compile(r"(?:[^@/:]+@)?[^@/:]+:(?!//)(.+)")  # git@gitlab.com:acme/blink.git
 
 
 class GitLabApi:
-    """`service.forge.ForgeApi` by python-gitlab. GitLab has no Checks: a mark's details are left out."""
+    """`service.forge.ForgeApi` by python-gitlab. GitLab has no Checks: a mark's details are left out.
 
-    def __init__(self, connection: Connection, repository: Repository, clock: Clock) -> None:
+    `line` may be shared by many of these; without one, this makes connections of its own.
+    """
+
+    def __init__(self, connection: Connection, repository: Repository, clock: Clock, line: Line | None = None) -> None:
         secrets = (repository.secret, repository.old_secret)
-        self._client = GitLabClient(connection, repository.path, clock, secrets)
+        self._client = GitLabClient(connection, repository.path, clock, secrets, line or Line())
         self._connection = connection
         # By its number where it is known: the path may be another project's after a rename.
         self._project = repository.forge_id or repository.path
@@ -43,14 +47,15 @@ class GitLabApi:
         """https://docs.gitlab.com/api/projects/#retrieve-a-project"""
         shown = self._client.ask(lambda gitlab: gitlab.projects.get(self._project)).attributes
         path, number = shown.get("path_with_namespace"), shown.get("id")
-        if not isinstance(path, str) or not isinstance(number, int):
+        branch = shown.get("default_branch")
+        if not isinstance(path, str) or not isinstance(number, int) or isinstance(number, bool):
             raise ForgeError(f"{self._client.host} did not describe the project as GitLab does")
         if not is_path(path):
             raise ForgeRefusedError(f"Kiln cannot follow a project of this path: {self._client.hide(path)}")
         return RemoteRepository(
             forge_id=str(number),
             path=path,
-            default_branch=str(shown.get("default_branch") or FIRST_BRANCH),
+            default_branch=branch if isinstance(branch, str) and is_ref(f"refs/heads/{branch}") else FIRST_BRANCH,
             is_private=shown.get("visibility") != "public",  # "internal" is for those who are signed in
             clone_url=self._clone_url(shown.get("http_url_to_repo"), path),
         )
@@ -108,11 +113,8 @@ class GitLabApi:
     def _clone_url(self, shown: object, path: str) -> str:
         """GitLab's own word where it leads to the host that the token is for, else what follows from our record."""
         plain = f"{self._connection.web_url}/{path}.git"
-        if not isinstance(shown, str) or len(shown) > MAX_URL_CHARS:
-            return plain
-        here, there = urlsplit(plain), urlsplit(shown)
-        fits = (here.scheme, here.netloc.lower()) == (there.scheme, there.netloc.lower())
-        return shown if fits and not there.query and not there.fragment else plain
+        fits = isinstance(shown, str) and shown.startswith(f"{self._connection.web_url}/")
+        return str(shown) if fits and _CLONE.fullmatch(str(shown)) is not None else plain
 
 
 def gitlab_path(url: str) -> str:

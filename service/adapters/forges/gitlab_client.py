@@ -30,7 +30,10 @@ DEFAULT_WAIT_S = 60.0  # where the forge asks us to wait and does not say how lo
 MAX_WAIT_S = 3600.0
 CONFLICT_WAIT_S = 5.0  # another change of the same status is under way
 CHUNK_BYTES = 64 << 10
+MAX_TOKEN_CHARS = 4096  # servers take headers of some KiB
 
+# What python-gitlab, requests and the parsers below them raise over an answer, or over an address that is none.
+_FOREIGN = (requests.RequestException, gitlab.GitlabError, OSError, ValueError, TypeError, KeyError, RecursionError)
 _PASSING = frozenset({408, 409, 425, 429})
 
 T = TypeVar("T")
@@ -49,27 +52,58 @@ class AnswerTooLargeError(ForgeError):
     """Over :data:`MAX_ANSWER_BYTES`."""
 
 
+class Line(HTTPAdapter):
+    """Connections that are kept open, to any host, for whoever shares this; of no account.
+
+    Trusts what the system trusts, as git does; takes no answer without an end.
+    """
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=ssl.create_default_context())
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        foreign = super().send(request, *args, **kwargs)
+        ends_at = time.monotonic() + ANSWER_S
+        body = bytearray()
+        with contextlib.closing(foreign):
+            for chunk in foreign.iter_content(CHUNK_BYTES):
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise AnswerTooLargeError(f"the forge's answer is over {MAX_ANSWER_BYTES >> 20} MiB")
+                if time.monotonic() > ends_at:
+                    raise ForgeError(f"the forge's answer took longer than {ANSWER_S:.0f} s")
+        return _with(foreign, bytes(body))
+
+
 class GitLabClient:
     """Speaks to one host with one token. Safe to use from several threads at once.
 
     Neither the token nor any of the other `secrets` appears in a message, whatever the forge answers.
     """
 
-    def __init__(self, connection: Connection, path: str, clock: Clock, secrets: Iterable[str]) -> None:
+    def __init__(self, connection: Connection, path: str, clock: Clock, secrets: Iterable[str], line: Line) -> None:
         self.host = connection.host
         self._path = path  # of the project, for people
         self._clock = clock
-        self._secrets = tuple(each for each in (connection.token, *secrets) if each)
+        token = connection.token
+        self._has_token = (
+            0 < len(token) <= MAX_TOKEN_CHARS and token.isascii() and token.isprintable() and " " not in token
+        )
+        self._secrets = tuple(each for each in (token, *secrets) if each)
         session = requests.Session()
         session.max_redirects = MAX_REDIRECTS
-        session.mount("https://", _Limited())
-        session.mount("http://", _Limited())
+        session.mount("https://", line)
+        session.mount("http://", line)
         session.hooks["response"].append(self._judge)
         # As a bearer, which every kind of access token may be: requests drops it when it is led to another host, and
         # would not drop GitLab's own header.
         # https://docs.gitlab.com/api/rest/authentication/
         self._gitlab = gitlab.Gitlab(
-            connection.api_url, oauth_token=connection.token, timeout=TIMEOUT_S, keep_base_url=True, session=session
+            connection.api_url,
+            oauth_token=token if self._has_token else None,
+            timeout=TIMEOUT_S,
+            keep_base_url=True,
+            session=session,
         )
 
     def ask(self, question: Callable[[gitlab.Gitlab], T]) -> T:
@@ -77,9 +111,11 @@ class GitLabClient:
 
         Raises: RefusedAnswerError, ForgeError.
         """
+        if not self._has_token:
+            raise ForgeRefusedError(f"what this connection has for {self.host} is not an access token: make a new one")
         try:
             return question(self._gitlab)
-        except (requests.RequestException, gitlab.GitlabError, OSError) as error:
+        except _FOREIGN as error:
             why = type(error).__name__
         # Outside the handler, so that the foreign error, which holds the request and its token, is let go.
         raise ForgeError(f"{self.host} did not answer as a GitLab does ({why})")
@@ -147,26 +183,6 @@ class GitLabClient:
                 return f"{host} has removed this of {path} for good ({said})"
             case _:
                 return f"{host} refused it for {path} ({status}): {said}"
-
-
-class _Limited(HTTPAdapter):
-    """Trusts what the system trusts, git does the same; takes no answer without an end."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=ssl.create_default_context())
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        foreign = super().send(request, *args, **kwargs)
-        ends_at = time.monotonic() + ANSWER_S
-        body = bytearray()
-        with contextlib.closing(foreign):
-            for chunk in foreign.iter_content(CHUNK_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise AnswerTooLargeError(f"the forge's answer is over {MAX_ANSWER_BYTES >> 20} MiB")
-                if time.monotonic() > ends_at:
-                    raise ForgeError(f"the forge's answer took longer than {ANSWER_S:.0f} s")
-        return _with(foreign, bytes(body))
 
 
 def _with(foreign: requests.Response, body: bytes) -> requests.Response:

@@ -5,7 +5,6 @@ https://docs.gitlab.com/api/project_webhooks/#list-all-webhook-events-for-a-proj
 
 import datetime
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +104,10 @@ def _events(
         raise
 
 
-def _event(fields: Mapping[str, Any]) -> HookEvent:
+def _event(fields: Any) -> HookEvent:
+    """Raises: TypeError, ValueError."""
+    if not isinstance(fields, dict):
+        raise TypeError("an event is an object")
     headers, data = fields.get("request_headers"), fields.get("request_data")
     key = headers.get("Idempotency-Key") if isinstance(headers, dict) else None
     number = int(fields.get("id") or 0)

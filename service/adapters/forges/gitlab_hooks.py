@@ -78,7 +78,7 @@ class ProjectHooks:
 
     def _get(self, hook: str) -> dict[str, Any] | None:
         try:
-            return dict(self._client.ask(lambda gitlab: self._hooks(gitlab).get(hook)).attributes)
+            return self._client.ask(lambda gitlab: _hook(self._hooks(gitlab).get(hook).attributes))
         except RefusedAnswerError as refusal:
             if refusal.status != 404:
                 raise
@@ -90,7 +90,7 @@ class ProjectHooks:
 
         def listing(gitlab: Any) -> list[dict[str, Any]]:
             each = self._hooks(gitlab).list(iterator=True, per_page=100)
-            return [dict(one.attributes) for one in itertools.islice(each, MAX_HOOKS)]
+            return [_hook(one.attributes) for one in itertools.islice(each, MAX_HOOKS)]
 
         return next((one for one in self._client.ask(listing) if one.get("url") == url), None)
 
@@ -107,7 +107,12 @@ class ProjectHooks:
         try:
             written = self._client.ask(lambda gitlab: self._put(gitlab, fields, shown))
         except RefusedAnswerError as refusal:
-            raise _explained(refusal, target.url) from refusal
+            if not _is_about_address(refusal):
+                raise
+            raise ForgeRefusedError(
+                f"GitLab does not take the address {target.url}: in its settings, Network, Outbound requests, an "
+                f"administrator has to allow webhooks to it ({refusal.said})"
+            ) from refusal
         if self._check is Check.SIGNATURE and not written.get("signing_token_present"):
             if shown is None:
                 self.remove(str(written["id"]))
@@ -118,8 +123,8 @@ class ProjectHooks:
 
     def _put(self, gitlab: Any, fields: dict[str, Any], shown: Mapping[str, Any] | None) -> dict[str, Any]:
         if shown is None:
-            return dict(self._hooks(gitlab).create(fields).attributes)
-        return dict(self._hooks(gitlab).update(shown["id"], fields))
+            return _hook(self._hooks(gitlab).create(fields).attributes)
+        return _hook(self._hooks(gitlab).update(shown["id"], fields))
 
     def _tried(self, shown: Mapping[str, Any], state: HookState, detail: str) -> RemoteHook:
         """The hook after a trial. Hosts differ in whether they can try one; only a clear failure counts."""
@@ -164,6 +169,13 @@ def disabled(shown: Mapping[str, Any]) -> str:
     )
 
 
+def _hook(fields: object) -> dict[str, Any]:
+    """Raises: TypeError."""
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("id"), int):
+        raise TypeError("a webhook is an object with a number")
+    return dict(fields)
+
+
 def _off(shown: Mapping[str, Any]) -> bool:
     return shown.get("alert_status") in ("temporarily_disabled", "disabled")
 
@@ -172,11 +184,6 @@ def _repaired(changed: tuple[str, ...]) -> str:
     return f"it had been changed: {', '.join(changed)}" if changed else ""
 
 
-def _explained(refusal: RefusedAnswerError, url: str) -> ForgeRefusedError:
+def _is_about_address(refusal: RefusedAnswerError) -> bool:
     """https://docs.gitlab.com/security/webhooks/ has what an administrator may forbid."""
-    if refusal.status in (400, 422) and ("local" in refusal.said.lower() or "url" in refusal.said.lower()):
-        return ForgeRefusedError(
-            f"GitLab does not take the address {url}: in its settings, Network, Outbound requests, an administrator "
-            f"has to allow webhooks to it ({refusal.said})"
-        )
-    return refusal
+    return refusal.status in (400, 422) and any(word in refusal.said.lower() for word in ("local", "url"))

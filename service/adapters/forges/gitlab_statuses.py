@@ -45,7 +45,11 @@ def put_status(client: GitLabClient, project: str, mark: Mark, pipeline: str) ->
         "target_url": mark.target_url,
         "description": mark.description[:MAX_DESCRIPTION_CHARS],
     }
-    known = {"pipeline_id": int(pipeline)} if pipeline.isdecimal() and len(pipeline) <= MAX_ID_CHARS else {}
+    known = (
+        {"pipeline_id": int(pipeline)}
+        if pipeline.isascii() and pipeline.isdecimal() and len(pipeline) <= MAX_ID_CHARS
+        else {}
+    )
     try:
         return _post(client, project, mark.commit, fields | known) or pipeline
     except RefusedAnswerError as refusal:
