@@ -48,24 +48,25 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         base_url=settings.url,
     )
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
+    known = Recent(kiln.repositories, kiln.connections)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
     pages = Pages(auth=auth, sight=sight, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
     for_people = [
         *_building(kiln, sight, inbox, announced),
-        *_connecting(kiln, sight, inbox, pages),
+        *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
     ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
-    routes += _for_machines(kiln, inbox)
+    routes += _for_machines(kiln, inbox, known)
     routes += [auth.recognising(route) for route in for_people]
     return routes
 
 
-def _for_machines(kiln: Kiln, inbox: Inbox) -> list[BaseRoute]:
+def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     """Whoever calls these has proofs of its own, or needs none."""
     door = WebhookDoor(
         decoders={Forge.GITHUB: github, Forge.GITLAB: gitlab, Forge.LOCAL: github},
-        known=Recent(kiln.repositories, kiln.connections),
+        known=known,
         accept=inbox.accept,
         clock=kiln.clock,
     )
@@ -111,14 +112,14 @@ def _actions(kiln: Kiln, sight: Sight, inbox: Inbox) -> Actions:
     )
 
 
-def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages) -> list[Route]:
+def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages, changed: Callable[[], None]) -> list[Route]:
     """Repositories and the connections to their forges."""
     settings, auth = kiln.settings, sight.auth
     parts = connect.Parts(connections=kiln.connections, clock=kiln.clock)
     repositories = RepositoryApi(
         auth=auth,
         sight=sight,
-        parts=_follow_parts(kiln),
+        parts=_follow_parts(kiln, changed),
         base_url=settings.url,
         start=_actions(kiln, sight, inbox).start_head,
     )
@@ -165,7 +166,7 @@ async def _healthy(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def _follow_parts(kiln: Kiln) -> follow.Parts:
+def _follow_parts(kiln: Kiln, changed: Callable[[], None]) -> follow.Parts:
     return follow.Parts(
         repositories=kiln.repositories,
         connections=kiln.connections,
@@ -175,6 +176,7 @@ def _follow_parts(kiln: Kiln) -> follow.Parts:
         clock=kiln.clock,
         new_secret=new_secret,
         hook_url=lambda name: f"{kiln.settings.url}/hooks/{name}",
+        changed=changed,
     )
 
 

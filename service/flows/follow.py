@@ -63,6 +63,7 @@ class Parts:
     clock: Clock
     new_secret: Callable[[Check], str]  # random, of the form that this check wants
     hook_url: Callable[[RepositoryId], str]
+    changed: Callable[[], None] = lambda: None  # the door must not go by what it remembers
 
 
 def follow(wanted: Wanted, parts: Parts) -> Followed:
@@ -78,6 +79,7 @@ def follow(wanted: Wanted, parts: Parts) -> Followed:
     try:
         repository = _describe(wanted, address, made, parts)
         parts.repositories.add(repository)
+        parts.changed()
     except Exception:
         if made is not None:
             parts.connections.remove(made.id)
@@ -120,6 +122,7 @@ def rotate(name: RepositoryId, parts: Parts, *, secret: str, keep_s: float) -> F
     changed = parts.repositories.change(
         name, secret=secret or parts.new_secret(old.check), old_secret=old.secret, old_secret_until=until
     )
+    parts.changed()
     api = parts.forges.api(changed)
     if api is None:
         return Followed(repository=changed, hook=parts.repositories.hook(name), is_registered=False)

@@ -52,6 +52,10 @@ class Recent:
         self._kept.clear()
         self._apps.clear()
 
+    def forget(self) -> None:
+        """A record was changed here: the next delivery finds it as it is now. Safe from any thread."""
+        self._kept, self._apps = {}, {}
+
     def _read(self, home: str, path: str) -> Repository | None:
         try:
             return self._repositories.get(RepositoryId(f"{home}/{path}"))

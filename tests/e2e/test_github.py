@@ -187,17 +187,17 @@ def test_a_compile_error_is_shown_at_its_line_and_re_run_builds_it_again(
     github: GitHubSimulator, by_app: tuple[Clone, dict[str, Any]], user: Newcomer
 ) -> None:
     clone, added = by_app
-    commit = clone.commit("break it", src__led_py="import machine\n\ndef on(:\n    pass\n")
+    commit = clone.commit("break it", src__blink_py="import machine\n\ndef on(:\n    pass\n")
     clone.push()
 
     build = user.build_of(added["id"], commit)
     wait(lambda: conclusions(github, commit) == dict.fromkeys(CONTEXTS, "failure"), "all check runs")
 
     assert build["status"] == "failed"
-    assert "led.py" in build["message"]
+    assert "blink.py" in build["message"]
     run = next(each for each in github.check_runs(BY_APP, commit) if each["name"] == "kiln/unix")
     (mark,) = run["output"]["annotations"]
-    assert (mark["path"], mark["start_line"], mark["annotation_level"]) == ("src/led.py", 3, "failure")
+    assert (mark["path"], mark["start_line"], mark["annotation_level"]) == ("src/blink.py", 3, "failure")
 
     total = next(each for each in github.check_runs(BY_APP, commit) if each["name"] == "kiln")
     github.events.rerun(github.world.get(BY_APP), total["id"])
