@@ -89,7 +89,7 @@ class Fetcher:
 
     def _keep(self, fetch: Fetch, files: dict[str, bytes]) -> Fetched:
         """The container has read what strangers wrote: what it made is looked at like any output."""
-        snapshot = inflate(files.get("snapshot", b""), fetch.limits.snapshot_bytes)
+        snapshot = inflate(with_newlines(files.get("snapshot", b"")), fetch.limits.snapshot_bytes)
         found = Snapshot.parse(snapshot).files
         self.service.upload(fetch.upload_url, snapshot)
         return Fetched(
@@ -128,6 +128,11 @@ def container_limits(limits: SourceLimits) -> Limits:
         output_bytes=limits.snapshot_bytes + SLACK_BYTES,
         output_files=2,
     )
+
+
+def with_newlines(content: bytes) -> bytes:
+    """The reverse of `without_newlines` in build-images/source/fetcher/pack.py."""
+    return content.replace(b"\1\3", b"\n").replace(b"\1\2", b"\1")
 
 
 def inflate(packed: bytes, limit: int) -> bytes:

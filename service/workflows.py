@@ -191,12 +191,7 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
         return decorate(run)
 
-    source_step = source.by_runner(
-        step("source", lambda build: _source(parts, build)),
-        step("fetched", lambda build, fetched: _keep_source(parts, build, fetched)),
-        lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
-        parts.fetching.end,
-    )
+    source_step = _sourcing(parts, step)
     plan_step = step("plan", lambda build: _plan(parts, build))
     collect_step = step("collect", lambda build, job, result: _collect(parts, job, result))
     publish_step = step("publish", lambda build: _publish(parts, build))
@@ -261,6 +256,15 @@ def _value(outcome: dict[str, Any]) -> Any:  # what the step answered
 def _is_over(parts: Parts, build: int) -> bool:
     """Cancelled while it waited or worked. How it ended is written down already."""
     return parts.builds.build(BuildId(build)).status is Status.CANCELLED
+
+
+def _sourcing(parts: Parts, step: Callable[[str, Callable[..., Any]], source.Step]) -> source.Step:
+    return source.by_runner(
+        step("source", lambda build: _source(parts, build)),
+        step("fetched", lambda build, fetched: _keep_source(parts, build, fetched)),
+        lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
+        parts.fetching.end,
+    )
 
 
 def _on_runner(workflow: str, name: str, value: dict[str, Any]) -> Any:  # a handle of its result's JSON

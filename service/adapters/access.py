@@ -22,7 +22,13 @@ MAX_REMEMBERED = 1000  # fetches that ended
 Leave = Callable[[Repository], AbstractContextManager[Access | None]]
 
 
-def leave_of(api: Callable[[Repository], ForgeApi | None], find: Callable[[ConnectionId], Connection]) -> Leave:
+def _no_connection(name: ConnectionId) -> Connection:
+    raise NotFoundError(f"no connection {name[:80]!r}")
+
+
+def leave_of(
+    api: Callable[[Repository], ForgeApi | None], find: Callable[[ConnectionId], Connection] = _no_connection
+) -> Leave:
     """By what the repository's address holds, else through its connection, else none."""
 
     def leave(repository: Repository) -> AbstractContextManager[Access | None]:

@@ -13,6 +13,8 @@ def read_authorities(name: str) -> str:
         return ""
     try:
         text = pathlib.Path(name).read_text("ascii")
+        if "-----BEGIN CERTIFICATE-----" not in text:
+            raise ValueError("there is no certificate in it")  # noqa: TRY301  # the sentence is below
         ssl.create_default_context(cadata=text)
     except (OSError, ValueError, ssl.SSLError) as error:
         raise BadInputError(f"KILN_SOURCE_CA: {name} is no readable file of certificates in PEM ({error})") from error

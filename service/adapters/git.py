@@ -20,6 +20,7 @@ MAX_SNAPSHOT_BYTES = source.LIMITS.snapshot_bytes
 MAX_HEADS_BYTES = 16 << 20  # of a listing: 200,000 refs
 TIMEOUT_S = 120
 CHUNK_BYTES = 1 << 20
+TRANSPORTS = ("file", "http", "https")
 # What trying again does not mend, in the words of git (LC_ALL=C).
 _LASTING = (
     "could not read Username",
@@ -154,6 +155,7 @@ class GitSources:
 
 
 def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]:
+    scheme = urlsplit(repository.url).scheme
     return {
         "PATH": os.defpath,
         "HOME": str(folder),
@@ -161,7 +163,7 @@ def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]
         "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": urlsplit(repository.url).scheme,
+        "GIT_ALLOW_PROTOCOL": scheme if scheme in TRANSPORTS else "",
         "GIT_PROTOCOL_FROM_USER": "0",
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from runners.contract.job import Blob, Job, Limits
+from runners.contract.source import SOURCE_IMAGE
 from runners.docker_engine import DockerEngine
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, ImageMissingError
@@ -155,3 +156,19 @@ def test_an_image_has_a_digest_and_its_labels(bench: Bench) -> None:
 
     assert image.digest.startswith("sha256:")
     assert "1.28" in image.labels["kiln.micropython"].split()
+
+
+def test_the_image_that_fetches_sources_runs_with_a_network_and_answers_like_any_other(bench: Bench) -> None:
+    assert bench.engine.image(SOURCE_IMAGE).labels["kiln.family"] == "source"
+    spec = ContainerSpec(
+        job=f"{bench.runner}-s", runner=bench.runner, image=SOURCE_IMAGE, limits=Limits(), has_network=True
+    )
+    with bench.engine.start(spec) as container:
+        assert not container.is_resumed
+        assert bench.engine.jobs(bench.runner) == {f"{bench.runner}-s"}
+    assert bench.engine.jobs(bench.runner) == set()
+
+
+def test_no_other_image_runs_with_a_network(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="only containers of kiln/source:current have a network"):
+        ContainerSpec(job="x", runner=bench.runner, image=MicroPython.image, limits=Limits(), has_network=True)

@@ -9,6 +9,7 @@ import pytest
 
 from service.adapters.forges import gitlab as deliveries
 from service.domain.event import EventKind
+from service.domain.repository import Check
 from tests.contract.gitlab_stage import PATH, SECRET, GitLabStage, git, gitlab_stage
 
 SAMPLES = pathlib.Path(__file__).parents[1] / "samples" / "gitlab"
@@ -60,7 +61,7 @@ def test_a_delivery_of_it_is_authentic_and_decoded_by_our_door(stage: GitLabStag
     push(stage, "origin", "main")
     ((headers, body),) = stage.receiver.taken
 
-    deliveries.verify(headers, body, [SECRET])
+    deliveries.verify(headers, body, [SECRET], check=Check.TOKEN, now=stage.clock.now())
     event = deliveries.decode(headers, body)
 
     assert (event.kind, event.commit, event.path) == (EventKind.PUSH, after, PATH)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
+from runners.contract.source import SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import ContainerTimeoutError, ImageMissingError
 from runners.recipes.micropython import MicroPython
@@ -103,7 +104,10 @@ class InMemoryEngine:
     def __init__(self, program: Program = compile_tree) -> None:
         self.program = program
         self.containers: dict[str, InMemoryContainer] = {}
-        self.images = {MicroPython.image: Image(name=MicroPython.image, digest="sha256:0", labels=LABELS)}
+        self.images = {
+            MicroPython.image: Image(name=MicroPython.image, digest="sha256:0", labels=LABELS),
+            SOURCE_IMAGE: Image(name=SOURCE_IMAGE, digest="sha256:1", labels=SOURCE_LABELS),
+        }
 
     def image(self, name: str) -> Image:
         if name not in self.images:
@@ -134,4 +138,5 @@ class InMemoryEngine:
             del self.containers[job]
 
 
+SOURCE_LABELS = {"kiln.family": "source"}
 LABELS = {"kiln.micropython": "1.22 1.28 1.29"}

@@ -41,10 +41,11 @@ class GitHttp:
     seen: list[Seen] = field(default_factory=list)
     host: str = ""
     port: int = 0
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
@@ -97,10 +98,30 @@ class GitHttp:
 
 
 @contextlib.contextmanager
-def git_server(root: pathlib.Path, *, host: str = "127.0.0.1", **settings: str) -> Iterator[GitHttp]:
-    """Listens on `host` and a free port: a container reaches the bridge's address, see :func:`bridge_address`."""
-    app = GitHttp(root, host=host, port=free_port(host), **settings)  # type: ignore[arg-type]  # username and password
-    config = uvicorn.Config(app, host=host, port=app.port, log_level="error", lifespan="off", ws="none")
+def git_server(
+    root: pathlib.Path,
+    *,
+    host: str = "127.0.0.1",
+    username: str = "",
+    password: str = "",
+    certificates: pathlib.Path | None = None,
+) -> Iterator[GitHttp]:
+    """Listens on `host` and a free port: a container reaches the bridge's address, see :func:`bridge_address`.
+
+    `certificates`: a folder with `server.pem` and `server.key`; then it speaks TLS.
+    """
+    scheme = "https" if certificates else "http"
+    app = GitHttp(root, host=host, port=free_port(host), scheme=scheme, username=username, password=password)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=app.port,
+        log_level="error",
+        lifespan="off",
+        ws="none",
+        ssl_certfile=certificates / "server.pem" if certificates else None,
+        ssl_keyfile=certificates / "server.key" if certificates else None,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

@@ -1,7 +1,8 @@
 """One fetch from orders to result.
 
 Reads `in/orders` (lines of `key=value`; it holds the credential, and is removed at once) and `in/authorities.pem`,
-writes `out/result` (the same kind of lines) and, when all is well, `out/snapshot`: a tar, deflated (RFC 1950).
+writes `out/result` (the same kind of lines) and, when all is well, `out/snapshot`: a tar, deflated (RFC 1950),
+its newlines replaced (`fetcher.pack.without_newlines`).
 """
 
 import errno

@@ -163,6 +163,18 @@ def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Chain,
         chain.server.pause_s = 0.0
 
 
+def test_a_forge_in_trouble_is_asked_again_until_it_is_well(chain: Chain) -> None:
+    chain.server.statuses["/blink.git"] = 503
+    try:
+        before = len(chain.server.seen)
+        build = chain.push()
+        wait(lambda: len(chain.server.seen) >= before + 2, "the fetch to be tried again")
+    finally:
+        chain.server.statuses.clear()
+
+    chain.expect_one_release(build)
+
+
 def test_the_container_of_a_cancelled_build_is_removed(chain: Chain) -> None:
     chain.server.pause_s = 60.0
     try:

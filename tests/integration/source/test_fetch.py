@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,11 @@ from runners.contract.source import Credential
 from runners.errors import TransportError
 from service.adapters.access import leave_of
 from service.adapters.git import GitSources
-from service.domain.connection import Connection, ConnectionId
-from service.domain.errors import NotFoundError
 from service.domain.repository import Forge as Kind, Repository, RepositoryId
 from tests.fakes.fetch_service import InMemoryService
-from tests.integration.source.conftest import Forge, Inner, Link
+from tests.integration.source.conftest import Content, Forge, Inner, Link
+from tests.simulators.certificates import certificates
+from tests.simulators.git_server import bridge_address, git_server
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
@@ -37,15 +38,11 @@ def test_exactly_the_pushed_commit_comes_though_the_branch_has_moved_on(forge: F
     assert result.files == 2
 
 
-def no_connection(name: ConnectionId) -> Connection:
-    raise NotFoundError(name)
-
-
 def test_a_snapshot_has_the_same_bytes_each_time_and_those_that_the_service_itself_would_make(
     forge: Forge, tmp_path: pathlib.Path
 ) -> None:
     bare = forge.repository()
-    files: dict[str, bytes | Link | Inner] = {
+    files: dict[str, Content] = {
         "main.py": b"x = 1\n",
         "link": Link("main.py"),
         f"{'long/' * 25}{'n' * 120}.py": b"",
@@ -57,7 +54,7 @@ def test_a_snapshot_has_the_same_bytes_each_time_and_those_that_the_service_itse
     )
 
     first, second = forge.fetch(pushed), forge.fetch(pushed)
-    ours = b"".join(GitSources(tmp_path / "own", leave=leave_of(lambda _: None, no_connection)).fetch(record, pushed))
+    ours = b"".join(GitSources(tmp_path / "own", leave=leave_of(lambda _: None)).fetch(record, pushed))
 
     assert set(forge.service.uploads.values()) == {ours}
     assert (first.digest, first.size_bytes) == (second.digest, len(ours))
@@ -181,6 +178,27 @@ def _look_around(job: str, seen: list[str]) -> None:
         if any("upload-pack" in each or "remote-http" in each for each in seen):
             return
         time.sleep(0.02)
+
+
+# -- a forge with certificates of its own
+
+
+def test_a_forge_with_certificates_of_its_own_is_believed_when_the_operator_says_so(
+    forge: Forge, tmp_path: pathlib.Path
+) -> None:
+    pushed = forge.repository().commit({"main.py": b"x\n"})
+    authority = certificates(tmp_path, bridge_address())
+    with git_server(forge.root, host=bridge_address(), certificates=tmp_path) as server:
+        job = forge.job(pushed, url=f"{server.url}/blink.git")
+
+        refused = forge.run(job)
+        result = forge.run(replace(job, authorities=authority))
+
+    assert (refused.outcome, refused.message) == (
+        Outcome.REFUSED,
+        f"the certificate of {server.url}/blink.git is not trusted: KILN_SOURCE_CA names further authorities",
+    )
+    assert forge.files(result) == {"main.py": b"x\n"}
 
 
 # -- submodules

@@ -39,9 +39,9 @@ def trap() -> Iterator[Trap]:
         def watch() -> None:
             while not is_over.is_set():
                 try:
-                    visitor, address = server.accept()
-                    visitor.close()
-                    made.visits.append(str(address))
+                    connection, visitor = server.accept()
+                    made.visits.append(visitor)
+                    connection.close()
                 except TimeoutError:
                     continue
 

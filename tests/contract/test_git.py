@@ -1,0 +1,140 @@
+"""git in the service's own process tree: repositories of this machine, and the heads of any."""
+
+import pathlib
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from service.adapters.access import leave_of
+from service.adapters.authorities import read_authorities
+from service.adapters.git import GitSources
+from service.domain.errors import BadInputError, NotFoundError, SourceError
+from service.domain.repository import Forge, Repository, RepositoryId
+from tests.simulators.certificates import certificates
+from tests.simulators.git_server import GitHttp, git_server
+
+TOKEN = "glpat-very-secret"
+WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+
+
+@pytest.fixture
+def server(tmp_path: pathlib.Path) -> Iterator[GitHttp]:
+    root = tmp_path / "git"
+    bare = root / "blink.git"
+    git("init", "-q", "--bare", "-b", "main", str(bare), at=tmp_path)
+    tree = git("hash-object", "-w", "-t", "tree", "/dev/null", at=bare)
+    first = git(*WHO, "commit-tree", "-m", "one", tree, at=bare)
+    git("update-ref", "refs/heads/main", first, at=bare)
+    git(*WHO, "tag", "-a", "-m", "v1", "v1", first, at=bare)
+    with git_server(root) as made:
+        yield made
+
+
+def git(*words: str, at: pathlib.Path) -> str:
+    return subprocess.run(["git", *words], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def sources(folder: pathlib.Path, **more: str) -> GitSources:
+    # A folder with everything that a configuration file of git would stumble over.
+    return GitSources(folder / 'own "git" \\ folder', leave=leave_of(lambda _: None), **more)
+
+
+def record(url: str) -> Repository:
+    return Repository(id=RepositoryId("local/acme/blink"), forge=Forge.LOCAL, path="acme/blink", url=url, secret="s")
+
+
+def test_heads_are_those_of_branches_and_tags_with_tags_peeled(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    first = git("rev-parse", "main", at=server.root / "blink.git")
+    over_http = sources(tmp_path).heads(record(f"{server.url}/blink.git"))
+    of_this_machine = sources(tmp_path).heads(record(f"file://{server.root}/blink.git"))
+
+    assert over_http == of_this_machine == {"refs/heads/main": first, "refs/tags/v1": first}
+
+
+def test_a_credential_opens_the_heads_and_is_on_no_command_line(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    server.username, server.password, server.pause_s = "oauth2", TOKEN, 0.5
+    seen: list[str] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.01):
+            for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    heads = sources(tmp_path).heads(record(f"{server.url}/blink.git".replace("://", f"://oauth2:{TOKEN}@")))
+    is_over.set()
+    thread.join()
+
+    assert set(heads) == {"refs/heads/main", "refs/tags/v1"}
+    assert any("ls-remote" in each for each in seen)
+    assert not [each for each in seen if TOKEN in each]
+    assert list((tmp_path / 'own "git" \\ folder').iterdir()) == []
+
+
+def test_a_wrong_credential_is_said_without_it(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    server.username, server.password = "oauth2", "another"
+
+    with pytest.raises(BadInputError, match="check its address and credentials") as refused:
+        sources(tmp_path).heads(record(f"{server.url}/blink.git".replace("://", f"://oauth2:{TOKEN}@")))
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_redirect_of_the_heads_is_not_followed(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    server.redirects["/old.git"] = f"{server.url}/blink.git"
+
+    with pytest.raises(BadInputError, match="302"):
+        sources(tmp_path).heads(record(f"{server.url}/old.git"))
+    assert [each.path for each in server.seen] == ["/old.git/info/refs"]
+
+
+def test_a_server_in_trouble_passes(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    server.statuses["/blink.git"] = 503
+
+    with pytest.raises(SourceError):
+        sources(tmp_path).heads(record(f"{server.url}/blink.git"))
+
+
+@pytest.mark.parametrize("url", ["ext::touch /tmp/x", "ssh://-oProxyCommand=x/y", "git://127.0.0.1/x"])
+def test_no_other_transport_is_used(url: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BadInputError, match="not allowed"):
+        sources(tmp_path).heads(record(url))
+
+
+def test_the_files_of_another_machine_are_not_fetched_here(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BadInputError, match="fetched by a runner"):
+        list(sources(tmp_path).fetch(record(f"{server.url}/blink.git"), "c" * 40))
+    assert server.seen == []
+
+
+def test_a_commit_that_is_gone_here_is_said(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(NotFoundError, match="not in local/acme/blink any more"):
+        list(sources(tmp_path).fetch(record(f"file://{server.root}/blink.git"), "c" * 40))
+
+
+def test_an_authority_that_the_operator_names_vouches_for_the_heads(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "ca.pem").write_text(certificates(tmp_path, "127.0.0.1"))
+    authorities = read_authorities(str(tmp_path / "ca.pem"))
+    with git_server(server.root, certificates=tmp_path) as tls:
+        repository = record(f"{tls.url}/blink.git")
+
+        with pytest.raises(BadInputError, match="certificate"):
+            sources(tmp_path / "without").heads(repository)
+        assert set(sources(tmp_path, authorities=authorities).heads(repository)) == {"refs/heads/main", "refs/tags/v1"}
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nx\n"])
+def test_a_file_that_holds_no_authority_is_named(content: str | None, tmp_path: pathlib.Path) -> None:
+    place = tmp_path / "ca.pem"
+    if content is not None:
+        place.write_text(content)
+
+    with pytest.raises(BadInputError, match=r"KILN_SOURCE_CA: .*ca\.pem is no readable file of certificates"):
+        read_authorities(str(place))
+    assert read_authorities("") == ""
