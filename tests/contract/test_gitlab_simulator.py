@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from service.adapters.forges import gitlab as deliveries
+from service.domain.errors import BadSignatureError
 from service.domain.event import EventKind
 from service.domain.repository import Check
+<<<<<<< ours
 from tests.contract.gitlab_stage import PATH, SECRET, GitLabStage, git, gitlab_stage
+=======
+from tests.contract.gitlab_stage import PATH, SECRET, SIGNING, GitLabStage, git, gitlab_stage
+>>>>>>> theirs
 
 SAMPLES = pathlib.Path(__file__).parents[1] / "samples" / "gitlab"
 ZERO = "0" * 40
@@ -56,16 +61,25 @@ def test_a_push_says_what_the_recorded_samples_say(stage: GitLabStage) -> None:
     assert (listed["added"], listed["removed"], listed["title"]) == (["new.txt"], ["kiln.toml"], "one")
 
 
-def test_a_delivery_of_it_is_authentic_and_decoded_by_our_door(stage: GitLabStage) -> None:
+@pytest.mark.parametrize(("check", "secret"), [(Check.TOKEN, SECRET), (Check.SIGNATURE, SIGNING)])
+def test_a_delivery_of_it_is_authentic_and_decoded_by_our_door(stage: GitLabStage, check: Check, secret: str) -> None:
+    stage.api(check=check).ensure_hook(stage.target(secret), "")
     after = commit(stage)
     push(stage, "origin", "main")
     ((headers, body),) = stage.receiver.taken
 
+<<<<<<< ours
     deliveries.verify(headers, body, [SECRET], check=Check.TOKEN, now=stage.clock.now())
+=======
+    deliveries.verify(headers, body, [secret], check=check, now=stage.clock.now())
+>>>>>>> theirs
     event = deliveries.decode(headers, body)
 
     assert (event.kind, event.commit, event.path) == (EventKind.PUSH, after, PATH)
     assert event.delivery == headers["idempotency-key"]
+    other = Check.TOKEN if check is Check.SIGNATURE else Check.SIGNATURE
+    with pytest.raises(BadSignatureError):
+        deliveries.verify(headers, body, [secret], check=other, now=stage.clock.now())
 
 
 def test_at_most_twenty_commits_are_listed(stage: GitLabStage) -> None:

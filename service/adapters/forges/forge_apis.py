@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from service.adapters.forges.github_api import GitHubApi
 from service.adapters.forges.github_session import GitHubSession
 from service.adapters.forges.gitlab_api import GitLabApi
+from service.adapters.forges.gitlab_client import Line
 from service.domain.connection import Connection, ConnectionId
 from service.domain.errors import BadInputError, ForgeRefusedError, NotFoundError
 from service.domain.repository import Forge, Repository, is_host, is_path, repository_id
@@ -26,6 +27,7 @@ class ForgeApis:
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[ConnectionId, GitHubSession] = {}
+        self._line = Line()
 
     def api(self, repository: Repository) -> ForgeApi | None:
         if not repository.is_connected:
@@ -60,7 +62,7 @@ class ForgeApis:
             case Forge.GITHUB:
                 return GitHubApi(connection, repository, self._clock, self._session(connection))
             case Forge.GITLAB:
-                return GitLabApi(connection, repository, self._clock)
+                return GitLabApi(connection, repository, self._clock, self._line)
             case Forge.LOCAL:
                 return None  # plain git: its connection is a name and a password
             case _:
