@@ -11,7 +11,7 @@ from typing import Protocol
 
 from runners import artifacts
 from runners.contract.job import Limits, Outcome
-from runners.contract.source import SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits
+from runners.contract.source import FETCHER, SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, RefusedError, TransportError
 from runners.recipes.recipe import pack_tree
@@ -59,6 +59,8 @@ class Fetcher:
 
     def _run(self, fetch: Fetch) -> Fetched:
         image = self.engine.image(SOURCE_IMAGE)
+        if image.labels.get("kiln.fetcher") != FETCHER:
+            raise EngineError(f"build image {image.name} is of another version: make it with build-images/build.py")
         spec = ContainerSpec(
             job=fetch.id, runner=self.name, image=image.name, limits=container_limits(fetch.limits), has_network=True
         )

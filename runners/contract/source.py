@@ -13,6 +13,7 @@ from runners.contract.job import ContractError, Outcome
 
 FETCH_WORKFLOW = "fetch_source"  # on the same queue as jobs: fetch JSON -> fetched JSON
 SOURCE_IMAGE = "kiln/source:current"  # the only build image whose containers have a network
+FETCHER = "2"  # the version of what runner and driver say to each other: a label of the image, kiln.fetcher
 SNAPSHOT = "snapshot.tar"
 
 MAX_AUTHORITIES_CHARS = 256 << 10

@@ -88,7 +88,7 @@ def follow(wanted: Wanted, parts: Parts) -> Followed:
     if api is None:
         return Followed(repository=repository, hook=Hook(), is_registered=False)
     hook = register(repository, api, parts)
-    return Followed(repository=repository, hook=hook, is_registered=hook.state is HookState.OK)
+    return Followed(repository=repository, hook=hook, is_registered=hook.id != "")
 
 
 def register(repository: Repository, api: ForgeApi, parts: Parts) -> Hook:
@@ -127,7 +127,7 @@ def rotate(name: RepositoryId, parts: Parts, *, secret: str, keep_s: float) -> F
     if api is None:
         return Followed(repository=changed, hook=parts.repositories.hook(name), is_registered=False)
     hook = register(changed, api, parts)
-    return Followed(repository=changed, hook=hook, is_registered=hook.state is HookState.OK)
+    return Followed(repository=changed, hook=hook, is_registered=hook.id != "")
 
 
 def unfollow(name: RepositoryId, parts: Parts, *, force: bool) -> str:

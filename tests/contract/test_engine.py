@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from runners.contract.job import Blob, Job, Limits
-from runners.contract.source import SOURCE_IMAGE
+from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.docker_engine import DockerEngine
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, ImageMissingError
@@ -159,7 +159,7 @@ def test_an_image_has_a_digest_and_its_labels(bench: Bench) -> None:
 
 
 def test_the_image_that_fetches_sources_runs_with_a_network_and_answers_like_any_other(bench: Bench) -> None:
-    assert bench.engine.image(SOURCE_IMAGE).labels["kiln.family"] == "source"
+    assert bench.engine.image(SOURCE_IMAGE).labels["kiln.fetcher"] == FETCHER
     spec = ContainerSpec(
         job=f"{bench.runner}-s", runner=bench.runner, image=SOURCE_IMAGE, limits=Limits(), has_network=True
     )

@@ -11,11 +11,7 @@ from service.adapters.forges import gitlab as deliveries
 from service.domain.errors import BadSignatureError
 from service.domain.event import EventKind
 from service.domain.repository import Check
-<<<<<<< ours
-from tests.contract.gitlab_stage import PATH, SECRET, GitLabStage, git, gitlab_stage
-=======
 from tests.contract.gitlab_stage import PATH, SECRET, SIGNING, GitLabStage, git, gitlab_stage
->>>>>>> theirs
 
 SAMPLES = pathlib.Path(__file__).parents[1] / "samples" / "gitlab"
 ZERO = "0" * 40
@@ -68,11 +64,7 @@ def test_a_delivery_of_it_is_authentic_and_decoded_by_our_door(stage: GitLabStag
     push(stage, "origin", "main")
     ((headers, body),) = stage.receiver.taken
 
-<<<<<<< ours
-    deliveries.verify(headers, body, [SECRET], check=Check.TOKEN, now=stage.clock.now())
-=======
     deliveries.verify(headers, body, [secret], check=check, now=stage.clock.now())
->>>>>>> theirs
     event = deliveries.decode(headers, body)
 
     assert (event.kind, event.commit, event.path) == (EventKind.PUSH, after, PATH)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from runners.contract.source import SOURCE_IMAGE
+from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import ContainerTimeoutError, ImageMissingError
 from runners.recipes.micropython import MicroPython
@@ -138,5 +138,5 @@ class InMemoryEngine:
             del self.containers[job]
 
 
-SOURCE_LABELS = {"kiln.family": "source"}
+SOURCE_LABELS = {"kiln.family": "source", "kiln.fetcher": FETCHER}
 LABELS = {"kiln.micropython": "1.22 1.28 1.29"}

@@ -11,7 +11,7 @@ from fetcher.pack import without_newlines
 from runners import artifacts
 from runners.contract.job import ContractError, Limits, Outcome
 from runners.contract.source import SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits, is_ref
-from runners.engine import ContainerSpec, End
+from runners.engine import ContainerSpec, End, Image
 from runners.errors import RefusedError
 from runners.fetch import Fetcher, container_limits, inflate, orders, with_newlines
 from runners.recipes.micropython import MicroPython
@@ -149,6 +149,19 @@ def test_without_its_image_nothing_is_asked_for() -> None:
 
     assert result.outcome is Outcome.ERROR
     assert "build image kiln/source:current is missing" in result.message
+    assert service.asked == []
+
+
+def test_an_image_of_another_version_of_kiln_is_named() -> None:
+    service = InMemoryService()
+    work = fetcher(service, GOOD)
+    assert isinstance(work.engine, InMemoryEngine)
+    old = {"kiln.family": "source"}
+    work.engine.images[SOURCE_IMAGE] = Image(name=SOURCE_IMAGE, digest="sha256:1", labels=old)
+
+    result = work.run(FETCH)
+
+    assert (result.outcome, "is of another version: make it with" in result.message) == (Outcome.ERROR, True)
     assert service.asked == []
 
 
