@@ -196,7 +196,7 @@ def test_a_compile_error_is_shown_at_its_line_and_re_run_builds_it_again(
     assert build["status"] == "failed"
     assert "blink.py" in build["message"]
     run = next(each for each in github.check_runs(BY_APP, commit) if each["name"] == "kiln/unix")
-    (mark,) = run["output"]["annotations"]
+    (mark,) = run["annotations"]
     assert (mark["path"], mark["start_line"], mark["annotation_level"]) == ("src/blink.py", 3, "failure")
 
     total = next(each for each in github.check_runs(BY_APP, commit) if each["name"] == "kiln")

@@ -75,7 +75,7 @@ def test_a_push_is_built_and_its_commit_says_so(
     assert build["status"] == "succeeded", build["message"]
     wait(lambda: shown(gitlab, commit) == dict.fromkeys(CONTEXTS, "success"), "all statuses")
     (hook,) = gitlab.hooks(PATH)
-    assert {each.status for each in gitlab.events(PATH, hook["id"])} <= {200, 202}
+    assert {each.status for each in gitlab.events(PATH, hook["id"])} <= {"200", "202"}
 
 
 def test_a_compile_error_is_told(
@@ -131,21 +131,6 @@ def test_a_forks_merge_request_waits_for_a_word(
 
     assert waiting["status"] == "waiting"
     assert (build["status"], build["release"], build["kind"]) == ("succeeded", None, "request"), build["message"]
-
-
-def test_a_push_while_gitlab_is_half_broken_is_built_and_told_later(
-    gitlab: GitLabSimulator, followed: tuple[Clone, dict[str, Any]], user: Newcomer
-) -> None:
-    clone, added = followed
-    with gitlab.down(502):
-        commit = clone.version("6")
-        clone.git("commit", "--quiet", "--amend", "--no-edit")
-        clone.push(str(clone.git("rev-parse", "HEAD")) + ":refs/heads/main")
-        commit = clone.git("rev-parse", "HEAD")
-        build = user.build_of(added["id"], commit)
-
-    assert build["status"] == "succeeded", build["message"]
-    wait(lambda: shown(gitlab, commit) == dict.fromkeys(CONTEXTS, "success"), "all statuses")
 
 
 def test_what_is_not_followed_any_more_leaves_no_webhook_and_no_token(
