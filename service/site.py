@@ -116,10 +116,11 @@ def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages, changed: C
     """Repositories and the connections to their forges."""
     settings, auth = kiln.settings, sight.auth
     parts = connect.Parts(connections=kiln.connections, clock=kiln.clock)
+    following = _follow_parts(kiln, changed)
     repositories = RepositoryApi(
         auth=auth,
         sight=sight,
-        parts=_follow_parts(kiln, changed),
+        parts=following,
         base_url=settings.url,
         start=_actions(kiln, sight, inbox).start_head,
     )
@@ -140,7 +141,11 @@ def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages, changed: C
             convert=lambda draft, code: github_manifest.convert(draft, code, kiln.clock),
         ),
     )
-    return [*repositories.routes(), *ConnectionApi(auth=auth, parts=parts).routes(), *apps.routes()]
+    return [
+        *repositories.routes(),
+        *ConnectionApi(auth=auth, parts=parts, following=following).routes(),
+        *apps.routes(),
+    ]
 
 
 def _people(kiln: Kiln, sight: Sight, pages: Pages) -> list[Route]:

@@ -19,9 +19,17 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     add.set_defaults(act=_add)
     app = connections.add_parser("github-app", help="make a GitHub App, in the browser: prints where")
     app.set_defaults(act=lambda client, _: {"open": f"{client.url.rstrip('/')}/connect/github"})
+    rotate = connections.add_parser("rotate-secret", help="give an App's webhook a new secret")
+    rotate.add_argument("connection")
+    rotate.add_argument("--keep-hours", default="24", help="how long the old one is taken; default: 24")
+    rotate.set_defaults(act=_rotate)
     remove = connections.add_parser("remove")
     remove.add_argument("connection")
     remove.set_defaults(act=lambda client, given: client.call("DELETE", f"{PATH}/{given.connection}"))
+
+
+def _rotate(client: Client, given: argparse.Namespace) -> Any:
+    return client.call("POST", f"{PATH}/{given.connection}/rotate-secret", {"keep_hours": given.keep_hours})
 
 
 def _add(client: Client, given: argparse.Namespace) -> Any:

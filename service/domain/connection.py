@@ -44,12 +44,6 @@ class Connection:
     def is_app(self) -> bool:
         return self.kind is ConnectionKind.APP
 
-    def webhook_secrets(self, now: datetime.datetime) -> tuple[str, ...]:
-        """The secrets that an App's delivery may be signed with at this moment."""
-        if self.old_webhook_secret and now.timestamp() < self.old_webhook_secret_until:
-            return (self.webhook_secret, self.old_webhook_secret)
-        return (self.webhook_secret,)
-
     @property
     def install_url(self) -> str:
         """Where an App is given repositories; on GitHub Enterprise Apps live under another path."""

@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 
 from service.domain.connection import MAX_SECRET_CHARS, Connection, ConnectionId, ConnectionKind
 from service.domain.errors import BadInputError, ConflictError
-from service.domain.repository import HOSTS, Forge, is_host
+from service.domain.repository import HOSTS, Check, Forge, is_host
 from service.ports import Clock
 from service.records import Connections
 
 MAX_NAME_CHARS = 60
 MAX_URL_CHARS = 500
+MIN_HOOK_SECRET_CHARS, MAX_HOOK_SECRET_CHARS = 16, 200
+_SIGNING = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
 _NOT_NAME = re.compile(r"[^a-z0-9-]+")
 
 
@@ -82,6 +84,19 @@ def check_token(token: str) -> None:
     """Raises: BadInputError, without the token in it."""
     if not 0 < len(token) <= MAX_SECRET_CHARS or not token.isascii() or not token.isprintable() or " " in token:
         raise BadInputError(f"a token is 1 to {MAX_SECRET_CHARS} printable ASCII characters on one line")
+
+
+def check_secret(secret: str, check: Check) -> None:
+    """Of a webhook, as somebody wants it. Raises: BadInputError."""
+    if (
+        not MIN_HOOK_SECRET_CHARS <= len(secret) <= MAX_HOOK_SECRET_CHARS
+        or not secret.isascii()
+        or not secret.isprintable()
+    ):
+        limits = f"{MIN_HOOK_SECRET_CHARS} to {MAX_HOOK_SECRET_CHARS}"
+        raise BadInputError(f"secret has {limits} printable ASCII characters")
+    if check is Check.SIGNATURE and not _SIGNING.fullmatch(secret):
+        raise BadInputError("a signing token is whsec_ and 32 bytes in base64")
 
 
 def free_name(wished: str, connections: Connections) -> ConnectionId:

@@ -18,12 +18,11 @@ from service.domain.repository import (
     is_path,
     repository_id,
 )
-from service.flows.connect import check_token, free_name
+from service.flows.connect import check_secret, check_token, free_name
 from service.forge import ForgeApi, Forges, HookTarget
 from service.ports import Clock
 from service.records import Builds, Connections, Fleet, Repositories
 
-MIN_SECRET_CHARS = 16
 MAX_BRANCH_CHARS = 200
 
 
@@ -112,24 +111,6 @@ def register(repository: Repository, api: ForgeApi, parts: Parts) -> Hook:
     )
 
 
-def rotate(name: RepositoryId, parts: Parts, *, secret: str, keep_s: float) -> Followed:
-    """Give the webhook a new secret; deliveries with the old one are taken for as long as `keep_s` more.
-
-    Raises: BadInputError, NotFoundError.
-    """
-    old = parts.repositories.get(name)
-    until = parts.clock.now().timestamp() + keep_s
-    changed = parts.repositories.change(
-        name, secret=secret or parts.new_secret(old.check), old_secret=old.secret, old_secret_until=until
-    )
-    parts.changed()
-    api = parts.forges.api(changed)
-    if api is None:
-        return Followed(repository=changed, hook=parts.repositories.hook(name), is_registered=False)
-    hook = register(changed, api, parts)
-    return Followed(repository=changed, hook=hook, is_registered=hook.id != "")
-
-
 def unfollow(name: RepositoryId, parts: Parts, *, force: bool) -> str:
     """Forget a repository and take its webhook away. Answers a sentence about what is left at the forge.
 
@@ -173,8 +154,8 @@ def _target(repository: Repository, parts: Parts) -> HookTarget:
 
 
 def _check(wanted: Wanted) -> None:
-    if wanted.secret and (len(wanted.secret) < MIN_SECRET_CHARS or not wanted.secret.isascii()):
-        raise BadInputError(f"secret has at least {MIN_SECRET_CHARS} ASCII characters")
+    if wanted.secret:
+        check_secret(wanted.secret, Check.SIGNATURE if wanted.signing else Check.TOKEN)
     if len(wanted.default_branch) > MAX_BRANCH_CHARS or not wanted.default_branch.isprintable():
         raise BadInputError(f"default_branch has at most {MAX_BRANCH_CHARS} characters")
     if wanted.path and not is_path(wanted.path):

@@ -74,6 +74,8 @@ class Recent:
             connection=found.id,
             host=found.host,
             secret=found.webhook_secret,
+            old_secret=found.old_webhook_secret,
+            old_secret_until=found.old_webhook_secret_until,
             by_forge_id={each.forge_id: each for each in mine if each.forge_id},
             by_path={each.path.lower(): each for each in mine},
         )

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from service.domain.errors import BadInputError, KilnError
 from service.domain.repository import Forge, Repository, Requests
 from service.domain.rights import Right
-from service.flows import follow
+from service.flows import follow, rotate
 from service.ports import Accepted
 from service.web import views
 from service.web.auth import Auth
@@ -39,7 +39,7 @@ class RepositoryApi:
             Route("/api/v1/repositories", self.list_all, methods=["GET"]),
             Route("/api/v1/repositories", self.add, methods=["POST"]),
             Route(f"{one}/check", self.check, methods=["POST"]),
-            Route(f"{one}/rotate-secret", self.rotate, methods=["POST"]),
+            Route(f"{one}/rotate-secret", self.rotate_secret, methods=["POST"]),
             Route(one, self.show, methods=["GET"]),
             Route(one, self.change, methods=["PATCH"]),
             Route(one, self.remove, methods=["DELETE"]),
@@ -91,13 +91,13 @@ class RepositoryApi:
         await run_in_threadpool(follow.register, repository, api, self.parts)
         return JSONResponse(await run_in_threadpool(self._view, repository))
 
-    async def rotate(self, request: Request) -> Response:
+    async def rotate_secret(self, request: Request) -> Response:
         """A new secret for the webhook; it is shown once, here."""
         repository = await self._which(request)
         fields = await read_fields(request, (), ("secret", "keep_hours"))
-        hours = _hours(fields.get("keep_hours", str(ROTATION_HOURS)))
+        hours = hours_of(fields)
         rotated = await run_in_threadpool(
-            lambda: follow.rotate(repository.id, self.parts, secret=fields.get("secret", ""), keep_s=hours * 3600)
+            lambda: rotate.rotate(repository.id, self.parts, secret=fields.get("secret", ""), keep_s=hours * 3600)
         )
         return JSONResponse(await run_in_threadpool(self._followed, rotated))
 
@@ -147,7 +147,9 @@ def _requests(text: str) -> Requests:
         raise BadInputError(f"requests is {', '.join(each.value for each in Requests)}") from error
 
 
-def _hours(text: str) -> int:
+def hours_of(fields: dict[str, Any]) -> int:
+    """`keep_hours` of a rotation. Raises: BadInputError."""
+    text = fields.get("keep_hours", str(ROTATION_HOURS))
     if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > MAX_ROTATION_HOURS:
         raise BadInputError(f"keep_hours is a number from 0 to {MAX_ROTATION_HOURS}")
     return int(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -41,8 +42,15 @@ class App:
     connection: str
     host: str
     secret: str = field(repr=False)
+    old_secret: str = field(default="", repr=False)  # still taken, until then
+    old_secret_until: float = 0.0  # Unix seconds
     by_forge_id: Mapping[str, Repository]
     by_path: Mapping[str, Repository]  # in lower case
+
+    def secrets(self, now: datetime.datetime) -> tuple[str, ...]:
+        """Those that a delivery may be signed with at this moment."""
+        is_old_taken = self.old_secret and now.timestamp() < self.old_secret_until
+        return (self.secret, self.old_secret) if is_old_taken else (self.secret,)
 
     def about(self, event: Event) -> Repository | None:
         """The repository that the event speaks of; of one that moved, its record may have the older path."""
@@ -115,7 +123,7 @@ class WebhookDoor:
         name = request.path_params["connection"]
         async with self._delivery(request) as (headers, body):
             app = await self._known.app(name) if len(name) <= MAX_CONNECTION_CHARS else None
-            given = (app.secret,) if app else ()
+            given = app.secrets(self._clock.now()) if app else ()
             event = await self._verified(self._decoders[Forge.GITHUB], headers, body, given, Check.TOKEN)
         assert app is not None  # nothing was signed with no secret
         if event.kind is EventKind.IGNORED:
