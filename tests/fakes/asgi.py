@@ -57,6 +57,7 @@ async def ask(
     pieces = iter([body] if isinstance(body, bytes) else body)
     sent: list[Message] = []
     read = 0
+    is_over = False
 
     async def receive() -> Message:
         nonlocal read
@@ -66,6 +67,10 @@ async def ask(
         if piece == LEAVE:
             return {"type": "http.disconnect"}
         if piece is None:
+            nonlocal is_over
+            if is_over:  # all was read: there is nothing more to come but a disconnect
+                await asyncio.Event().wait()
+            is_over = True
             return {"type": "http.request", "body": b"", "more_body": False}
         read += 1
         return {"type": "http.request", "body": piece, "more_body": True}

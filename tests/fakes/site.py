@@ -2,9 +2,11 @@
 
 import asyncio
 import dataclasses
+import functools
 import http.cookies
 import json
 import pathlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +15,10 @@ from urllib.parse import urlencode
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from runners.contract.job import Outcome, Result
 from service.adapters.builds import DatabaseBuilds
-from service.domain.build import Build, BuildJob, Delivery, JobId
+from service.adapters.keys import FileKeys
+from service.domain.build import Build, BuildJob, Delivery, JobId, Status
 from service.domain.event import Event, EventKind
 from service.domain.person import Identity
 from service.domain.repository import Forge, Repository, RepositoryId, repository_id
@@ -24,6 +28,7 @@ from service.settings import Settings
 from service.site import routes
 from service.web.errors import LastResort, exception_handlers
 from tests.fakes.asgi import Reply, ask
+from tests.fakes.sources import FolderSources
 
 BASE = "http://kiln.example"
 ADMIN_TOKEN = "the administrator's token in tests"
@@ -44,10 +49,17 @@ class Site:
     @classmethod
     def make(cls, folder: pathlib.Path, **settings: Any) -> "Site":
         given = {"data": folder, "base_url": BASE, "admin_token": ADMIN_TOKEN, **settings}
+        _put_keys(folder / "keys")
         kiln = build(Settings(**given))
         # The durable engine is not launched here: builds are recorded, and nobody works on them.
         kiln.builds.close()
-        kiln = dataclasses.replace(kiln, builds=DatabaseBuilds(kiln.engine, start=lambda _connection, _starts: None))
+        sources = FolderSources({})
+        sources.refs = {"refs/heads/x": "1" * 40}
+        kiln = dataclasses.replace(
+            kiln,
+            builds=DatabaseBuilds(kiln.engine, start=lambda _connection, _starts: None),
+            sources=sources,  # type: ignore[arg-type]  # another adapter of the same port
+        )
         return cls(kiln, application(kiln))
 
     def close(self) -> None:
@@ -57,9 +69,16 @@ class Site:
     def browser(self) -> "Browser":
         return Browser(self)
 
+    def program(self, token: str) -> "Browser":
+        """Who sends a token, and no cookies."""
+        return Browser(self, origin=None, headers={"Authorization": f"Bearer {token}"})
+
+    def of(self, name: str) -> Repository:
+        return self.kiln.repositories.get(RepositoryId(f"github/acme/{name}"))
+
     def follow(self, path: str, *, public: bool = False, forge: Forge = Forge.GITHUB, host: str = "") -> Repository:
         name = repository_id(forge, path, host)
-        url = f"https://forge.example/{path}.git"
+        url = f"https://forge.example/{path}.git"  # nobody goes there
         made = Repository(
             id=name, forge=forge, host=host or "github.com", path=path, url=url, secret="s" * 20, public=public
         )
@@ -76,6 +95,13 @@ class Site:
         job = BuildJob(id=JobId(f"job-{taken.build}"), build=taken.build, board="unix", family="micropython")
         self.kiln.builds.add_jobs(taken.build, [job])
         return self.kiln.builds.build(taken.build)
+
+    def end(self, build: Build, status: Status = Status.SUCCEEDED) -> None:
+        """The build and its job."""
+        outcome = Outcome.SUCCEEDED if status is Status.SUCCEEDED else Outcome.FAILED
+        for job in self.kiln.builds.jobs(build.id):
+            self.kiln.builds.end_job(job.id, Result(job=job.id, outcome=outcome))
+        self.kiln.builds.end_build(build.id, status, "", now=self.kiln.clock.now())
 
     def user(self, number: int = 1, login: str = "ann", **grants: Role) -> UserId:
         """Somebody who signed in; grants by the repository's name after `github/acme/`."""
@@ -100,6 +126,7 @@ class Browser:
     cookies: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)  # the last Set-Cookie of each name, whole
     origin: str | None = BASE
+    host: str = "kiln.example"
     headers: dict[str, str] = field(default_factory=dict)
 
     def get(self, target: str, **headers: str) -> Reply:
@@ -117,7 +144,7 @@ class Browser:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        pairs = [("Host", "kiln.example"), *self.headers.items(), *(headers or {}).items()]
+        pairs = [("Host", self.host), *self.headers.items(), *(headers or {}).items()]
         if self.cookies:
             pairs.append(("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items())))
         if method not in ("GET", "HEAD") and self.origin is not None:
@@ -150,5 +177,36 @@ class Browser:
         return self
 
 
+@functools.cache
+def _keys() -> dict[str, bytes]:
+    """Made once: two RSA keys take longer than all else of a site."""
+    with tempfile.TemporaryDirectory() as folder:
+        FileKeys(pathlib.Path(folder))
+        return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
+
+
+def _put_keys(folder: pathlib.Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in _keys().items():
+        (folder / name).write_bytes(content)
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+def start(browser: Browser, name: str) -> int:
+    """Ask for a build; the status: 202 when it was allowed."""
+    body = {"repository": f"github/acme/{name}", "ref": "refs/heads/x"}
+    return browser.send("POST", "/api/v1/builds", json=body).status
+
+
+def enrol(browser: Browser, name: str) -> int:
+    """Enrol a device; the status. An allowed one fails at the board (400)."""
+    body = {"id": "new", "repository": f"github/acme/{name}", "board": "none"}
+    return browser.send("POST", "/api/v1/devices", json=body).status
+
+
+def grant(browser: Browser, name: str, user: str = "github/2", role: str = "viewer") -> int:
+    body = {"user": user, "repository": f"github/acme/{name}", "role": role}
+    return browser.send("POST", "/api/v1/grants", json=body).status

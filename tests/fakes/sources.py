@@ -13,6 +13,7 @@ class FolderSources:
         self.files = dict(files)
         self.gone: set[str] = set()
         self.fetched: list[str] = []
+        self.refs: dict[str, str] = {}  # of every repository
 
     def fetch(self, repository: Repository, commit: str) -> Iterator[bytes]:
         self.fetched.append(commit)
@@ -27,4 +28,4 @@ class FolderSources:
         yield buffer.getvalue()
 
     def heads(self, repository: Repository) -> dict[str, str]:
-        return {}
+        return self.refs
