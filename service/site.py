@@ -50,7 +50,14 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
-    pages = Pages(auth=auth, sight=sight, builds=kiln.builds, fleet=kiln.fleet, templates=templates())
+    pages = Pages(
+        auth=auth,
+        sight=sight,
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        marks=kiln.marks,
+        templates=templates(),
+    )
     for_people = [
         *_building(kiln, sight, inbox, announced),
         *_connecting(kiln, sight, inbox, pages, known.forget),
@@ -84,6 +91,7 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], No
         sight=sight,
         builds=kiln.builds,
         fleet=kiln.fleet,
+        marks=kiln.marks,
         base_url=kiln.settings.url,
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
         device_file=lambda enrolled: _device_file(kiln.settings, enrolled),

@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.repositories import keep_hook
-from service.adapters.schema import approvals, builds, repositories
-from service.domain.arrival import DOUBLE, REMEMBERED, Newest, Verdict, begin_at, judge, supersedes
+from service.adapters.schema import approvals, builds, heads, repositories
+from service.domain.arrival import DOUBLE, Newest, Verdict, begin_at, judge, supersedes
 from service.domain.build import BuildId, Delivery, Status, Taken
 from service.domain.event import Event, EventKind
 from service.domain.repository import RepositoryId, Requests
@@ -67,8 +67,8 @@ def add_builds(
                 status=status,
                 accepted_at=moment,
                 burst_at=burst,
+                before=each.event.before,
                 is_found=each.event.is_found,
-                left=_left(newest.get(ref)) | {each.event.before} - {""},
             )
             taken[key] = Taken(build=place)
         else:
@@ -120,12 +120,12 @@ def _newest(connection: sa.Connection, refs: Collection[_Ref]) -> dict[_Ref, New
     names = ("id", "commit", "status", "created_at", "burst_at", "is_found", "before")
     columns = [builds.c[name] for name in names]
     found = {}
+    skipped = _skipped(connection, refs)
     for repository, ref in refs:
-        mine = (builds.c.repository == repository) & (builds.c.ref == ref)
-        query = sa.select(*columns).where(mine).order_by(builds.c.number.desc()).limit(REMEMBERED)
-        rows = connection.execute(query).all()
-        if rows:
-            row = rows[0]
+        mine = (builds.c.repository == repository) & (builds.c.ref == ref) & of_the_ref()
+        query = sa.select(*columns).where(mine).order_by(builds.c.number.desc()).limit(1)
+        row = connection.execute(query).first()
+        if row is not None:
             at = datetime.datetime.fromtimestamp(row.created_at, datetime.UTC)
             burst = row.created_at if row.burst_at is None else row.burst_at
             found[(repository, ref)] = Newest(
@@ -134,14 +134,25 @@ def _newest(connection: sa.Connection, refs: Collection[_Ref]) -> dict[_Ref, New
                 status=Status(row.status),
                 accepted_at=at,
                 burst_at=datetime.datetime.fromtimestamp(burst, datetime.UTC),
+                before=row.before,
                 is_found=row.is_found,
-                left=frozenset(each.before for each in rows if each.before),
+                skipped=skipped.get((repository, ref, row.commit), ""),
             )
     return found
 
 
-def _left(newest: Newest | None) -> frozenset[str]:
-    return frozenset() if newest is None else newest.left
+def of_the_ref() -> sa.ColumnElement[bool]:
+    """Builds of what their ref held, not re-runs of what it had left. Requests and merge groups never release."""
+    return builds.c.may_release | builds.c.kind.not_in([EventKind.PUSH.value, EventKind.TAG.value])
+
+
+def _skipped(connection: sa.Connection, refs: Collection[_Ref]) -> dict[tuple[RepositoryId, str, str], str]:
+    """Where refs went after a build of this commit, by pushes that asked to be skipped."""
+    query = sa.select(heads).where(
+        heads.c.repository.in_({name for name, _ in refs}), heads.c.ref.in_({r for _, r in refs})
+    )
+    rows = connection.execute(query)
+    return {(RepositoryId(row.repository), row.ref, row.built): row.commit for row in rows}
 
 
 def _seen(connection: sa.Connection, wanted: Sequence[Delivery], now: float) -> dict[_Ref, set[tuple[str, str]]]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from runners.contract.job import Result
 from service.adapters.acceptance import Acceptance, Start, Starter, lock
-from service.adapters.arrivals import cancel
+from service.adapters.arrivals import cancel, of_the_ref
 from service.adapters.rows import build_of, bundle_of, job_of, release_of
 from service.adapters.schema import approvals, builds, bundles, channels, jobs, releases
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, status_of
@@ -66,7 +66,8 @@ class DatabaseBuilds:
             connection.execute(builds.update().where(builds.c.id.in_(names)).values(is_winding=False))
 
     def heads(self, repository: RepositoryId) -> dict[str, str]:
-        last = sa.select(sa.func.max(builds.c.number)).where(builds.c.repository == repository).group_by(builds.c.ref)
+        mine = (builds.c.repository == repository) & of_the_ref()
+        last = sa.select(sa.func.max(builds.c.number)).where(mine).group_by(builds.c.ref)
         mine = (builds.c.repository == repository) & builds.c.number.in_(last)
         return {row["ref"]: row["commit"] for row in self._all(sa.select(builds.c.ref, builds.c.commit).where(mine))}
 

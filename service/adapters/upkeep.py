@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from service.adapters.arrivals import cancel
 from service.adapters.repositories import keep_hook, note_head
 from service.adapters.rows import build_of
-from service.adapters.schema import builds, repositories
+from service.adapters.schema import builds, heads, repositories
 from service.domain.build import Build, Delivery, Status, Taken
 from service.domain.event import Event, EventKind, RepositoryChange, Request
 from service.domain.hook import HookState
@@ -43,9 +43,13 @@ def _stop_ref(connection: sa.Connection, delivery: Delivery, now: float) -> Take
 def _note(connection: sa.Connection, delivery: Delivery) -> None:
     """A push that asks to be skipped is not built, when its ref is looked at, either."""
     event = delivery.event
-    if event.ref and event.commit:
-        noted = Noted(commit=event.commit, built=_built(connection, delivery.repository, event.ref))
-        note_head(connection, delivery.repository, event.ref, noted)
+    if not (event.ref and event.commit):
+        return
+    built = _built(connection, delivery.repository, event.ref)
+    here = (heads.c.repository == delivery.repository) & (heads.c.ref == event.ref) & (heads.c.built == built)
+    skipped = connection.execute(sa.select(heads.c.commit).where(here)).scalar()
+    if event.before in ("", built, skipped):  # else it is late, or another push was lost
+        note_head(connection, delivery.repository, event.ref, Noted(commit=event.commit, built=built))
 
 
 def _built(connection: sa.Connection, repository: RepositoryId, ref: str) -> str:

@@ -2,9 +2,9 @@
 
 A forge may send one push twice (two hooks, a retry under a new id, a redelivery), late, or in the wrong order. What
 counts is the newest build of the ref: the same commit again says nothing new. A move that was seen a while ago, when
-the ref has gone elsewhere since, is either a late double or somebody who moved the branch back and forth. A move to
-where the ref was before, or one that does not follow what we found by looking, is either late or tells that something
-between was lost. The forge's own heads decide, so these only raise a doubt.
+the ref has gone elsewhere since, is either a late double or somebody who moved the branch back and forth. A move that
+does not begin where we know the ref to be is either late, or tells that another one was lost. The forge's own heads
+decide, so these only raise a doubt.
 """
 
 import datetime
@@ -18,7 +18,6 @@ from service.domain.event import Event, EventKind
 DOUBLE = datetime.timedelta(minutes=10)  # how late the double of a delivery may come
 # A push that overtakes another within this time waits as long for the next one, so that a burst costs two builds.
 QUIET = datetime.timedelta(seconds=2)
-REMEMBERED = 20  # builds of a ref that a late delivery is compared with
 LONGEST_BURST = datetime.timedelta(seconds=30)  # then a build begins, however many pushes still come
 
 # What a repeat does not stand for: these did not end by the commit's own doing.
@@ -40,8 +39,9 @@ class Newest:
     status: Status
     accepted_at: datetime.datetime
     burst_at: datetime.datetime  # when the burst of pushes began that it belongs to
+    before: str = ""  # what the ref held until then, as far as we know
     is_found: bool = False  # by looking: its delivery, and those of the moves before it, may still come
-    left: frozenset[str] = frozenset()  # commits that the last builds of the ref moved away from
+    skipped: str = ""  # where the ref went after it, by a push that asked to be skipped
 
 
 def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]) -> Verdict:
@@ -54,16 +54,26 @@ def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]
         return Verdict.NEW if event.before == newest.commit else Verdict.DOUBTFUL
     if event.before and (event.before, event.commit) in seen:
         return Verdict.DOUBTFUL
-    is_late = event.commit in newest.left or newest.is_found
-    # Of requests there is no list of heads to look at.
-    if is_late and event.before != newest.commit and event.kind in (EventKind.PUSH, EventKind.TAG):
-        return Verdict.DOUBTFUL
-    return Verdict.NEW
+    return Verdict.NEW if _follows(event, newest) else Verdict.DOUBTFUL
+
+
+def _follows(event: Event, newest: Newest) -> bool:
+    """Whether it is the next move after the newest that we know of, as far as one can tell."""
+    if event.kind not in (EventKind.PUSH, EventKind.TAG):
+        return True  # of requests there is no list of heads to look at
+    if newest.is_found:
+        return event.before == newest.commit
+    if not event.before:  # new, or not known; but who said where the newest came from would say it of this, too
+        return not newest.before
+    return event.before in (newest.commit, newest.skipped, newest.before)
 
 
 def supersedes(event: Event) -> bool:
-    """Whether it puts an end to older builds of its ref. A tag is a promise: each is built to its end."""
-    return event.kind is not EventKind.TAG
+    """Whether it puts an end to older builds of its ref. A tag is a promise: each is built to its end.
+
+    Nor does a re-run of what the ref has left stand in the way of its newest commit.
+    """
+    return event.kind is not EventKind.TAG and event.is_newest
 
 
 def begin_at(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from service.domain.errors import ForgeError, KilnError
 from service.domain.pace import Line, pause_s
-from service.domain.repository import Repository, RepositoryId
+from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows.recover import Asked, Recovery
 from service.forge import ForgeApi, Forges
 from service.ports import Clock
@@ -76,7 +76,7 @@ class Keeper:
 
     def _is_due(self, repository: Repository, now: datetime.datetime, *, is_doubtful: bool) -> bool:
         turn = self._turns[repository.id]
-        if repository.is_connected and turn.hooks_at <= now:
+        if _has_hook(repository) and turn.hooks_at <= now:
             return True
         is_silent = turn.not_before is not None and now < turn.not_before
         return (is_doubtful or turn.heads_at <= now) and not is_silent
@@ -87,7 +87,7 @@ class Keeper:
         # The heads first: when deliveries are sent again, the newest of each ref is known already.
         if is_doubtful or turn.heads_at <= now:
             self._heads(repository, api, turn)
-        if repository.is_connected and turn.hooks_at <= now:
+        if _has_hook(repository) and turn.hooks_at <= now:
             turn.hooks_at = self._later(HOOKS_EVERY_S if api is not None else HOOKS_AGAIN_S)
             if api is not None:
                 self._try(repository, "webhook not looked at", lambda: self._recovery.check_hook(repository, api))
@@ -142,3 +142,8 @@ class Keeper:
 
     def _say(self, repository: Repository, what: str, error: KilnError) -> None:
         logger.warning(what, extra={"repository": repository.id, "error": str(error)})
+
+
+def _has_hook(repository: Repository) -> bool:
+    """One that can be looked at: plain git has no API, whatever we sign in to it with."""
+    return repository.is_connected and repository.forge is not Forge.LOCAL

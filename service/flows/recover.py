@@ -41,6 +41,7 @@ class Recovery:
     clock: Clock
     base_url: str
     new_id: Callable[[], str]
+    max_found: int = MAX_FOUND
 
     def check_hook(self, repository: Repository, api: ForgeApi) -> Hook:
         """Look at the webhook and keep what was seen. Raises: ForgeError."""
@@ -107,13 +108,16 @@ class Recovery:
             fresh = {ref: commit for ref, commit in heads.items() if ref not in built}
             self.repositories.note(repository.id, {ref: Noted(commit=commit) for ref, commit in fresh.items()})
             known |= fresh
-        moved = _ordered([ref for ref, commit in heads.items() if known.get(ref) != commit], repository.default_branch)
-        if len(moved) > MAX_FOUND:
-            about = {"repository": repository.id, "moved": len(moved), "limit": MAX_FOUND}
+        moved = _ordered(
+            [ref for ref, commit in heads.items() if commit not in (known.get(ref), built.get(ref))],
+            repository.default_branch,
+        )
+        if len(moved) > self.max_found:
+            about = {"repository": repository.id, "moved": len(moved), "limit": self.max_found}
             logger.warning("more refs moved than one look builds", extra=about)
         events = [self._found(repository, ref, heads[ref], built.get(ref) or known.get(ref, "")) for ref in moved]
         gone = [self._gone(repository, ref, built[ref]) for ref in open_refs if is_gone(ref, heads) and ref in built]
-        return self._accept(repository.id, gone + events[:MAX_FOUND]), len(moved) <= MAX_FOUND
+        return self._accept(repository.id, gone + events[: self.max_found]), len(moved) <= self.max_found
 
     def _accept(self, name: RepositoryId, events: Collection[Event]) -> int:
         if not events:

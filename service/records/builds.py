@@ -32,7 +32,10 @@ class Builds(Protocol):
         """Nothing of them is at work any more: their jobs are cancelled, too."""
 
     def heads(self, repository: RepositoryId) -> dict[str, str]:
-        """Of every ref that was ever built or skipped: the commit of its newest build."""
+        """Of every ref that was ever built or skipped: the commit of its newest build.
+
+        Re-runs of what a ref had left do not count.
+        """
 
     def open_refs(self, repository: RepositoryId) -> set[str]:
         """The refs with a build that has not ended."""

@@ -15,7 +15,7 @@ from service.domain.errors import NotFoundError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.flows.enrol import Enrolled, Request as Wanted
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Marks
 from service.web import views
 from service.web.auth import NOTHING, Auth
 from service.web.bodies import read_fields
@@ -30,6 +30,7 @@ class Api:
     sight: Sight
     builds: Builds
     fleet: Fleet
+    marks: Marks
     base_url: str
     enrol: Callable[[Wanted], Enrolled]
     device_file: Callable[[Enrolled], dict[str, Any]]
@@ -55,14 +56,16 @@ class Api:
 
     async def show_build(self, request: Request) -> Response:
         build, _ = await self.sight.build(request, request.path_params["build"])
-        return JSONResponse(await run_in_threadpool(self._whole_build, build))
+        is_known = self.auth.is_known(request)
+        return JSONResponse(await run_in_threadpool(lambda: self._whole_build(build, is_known=is_known)))
 
-    def _whole_build(self, build: Build) -> dict[str, Any]:
+    def _whole_build(self, build: Build, *, is_known: bool) -> dict[str, Any]:
         release = self.builds.release(build.id)
         return {
             **views.build(build, base_url=self.base_url),
             "jobs": [views.job(each, base_url=self.base_url) for each in self.builds.jobs(build.id)],
             "release": views.release(release, self.builds.bundles(build.id)) if release else None,
+            "told": views.told(self.marks.told(build.id), is_known=is_known),
         }
 
     async def list_devices(self, request: Request) -> Response:

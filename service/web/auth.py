@@ -138,9 +138,12 @@ class Auth:
         of = "this Kiln" if repository is None else repository.id
         raise ForbiddenError(f"this needs right {right.value} of {of}, which you or your token do not have")
 
+    def is_known(self, request: Request) -> bool:
+        return not isinstance(self.principal(request), Anonymous)
+
     def require_known(self, request: Request) -> None:
         """Raises: BadSignatureError for a stranger."""
-        if isinstance(self.principal(request), Anonymous):
+        if not self.is_known(request):
             raise BadSignatureError("sign in at /login, or send Authorization: Bearer ...")
 
     def require_person(self, request: Request) -> Administrator | User:

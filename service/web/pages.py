@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from service.domain.rights import Anonymous, Right, allows
-from service.records import Builds, Fleet
+from service.domain.rights import Right, allows
+from service.records import Builds, Fleet, Marks
 from service.web.auth import Auth
 from service.web.sight import Sight
 
@@ -34,6 +34,7 @@ class Pages:
     sight: Sight
     builds: Builds
     fleet: Fleet
+    marks: Marks
     templates: jinja2.Environment
 
     def routes(self) -> list[Route]:
@@ -54,7 +55,9 @@ class Pages:
         jobs = await run_in_threadpool(self.builds.jobs, build.id)
         release = await run_in_threadpool(self.builds.release, build.id)
         bundles = await run_in_threadpool(self.builds.bundles, build.id)
-        return self.page("build.html", request, build=build, jobs=jobs, release=release, bundles=bundles)
+        told = await run_in_threadpool(self.marks.told, build.id)
+        shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told}
+        return self.page("build.html", request, **shown)
 
     async def list_devices(self, request: Request) -> Response:
         self.auth.require_known(request)
@@ -71,7 +74,7 @@ class Pages:
     def page(self, template: str, request: Request, **values: Any) -> Response:  # Any: what templates show
         who = self.auth.principal(request)
         text = self.templates.get_template(template).render(
-            is_admin=allows(who, Right.ADMIN), is_known=not isinstance(who, Anonymous), **values
+            is_admin=allows(who, Right.ADMIN), is_known=self.auth.is_known(request), **values
         )
         return HTMLResponse(text, headers=HEADERS)
 

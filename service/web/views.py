@@ -6,6 +6,7 @@ from service.domain.build import Build, BuildJob
 from service.domain.connection import Connection
 from service.domain.device import Device, Report
 from service.domain.hook import Hook
+from service.domain.mark import Told
 from service.domain.release import Bundle, Release
 from service.domain.repository import Repository
 
@@ -94,6 +95,19 @@ def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
         "seconds": value.seconds,
         "log_url": f"{here}/log",
     }
+
+
+def told(value: dict[str, Told], *, is_known: bool) -> list[dict[str, Any]]:
+    """What the forge was told, the whole build's mark first. What it said against it is not for everybody."""
+    return [
+        {
+            "board": board or None,
+            "state": each.word or None,
+            "error": each.error if is_known else "",
+            "next_at": each.next_at.isoformat() if each.next_at else None,
+        }
+        for board, each in sorted(value.items())
+    ]
 
 
 def release(value: Release, bundles: list[Bundle]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class MemoryForge:
     error: Exception | None = None  # what every call raises
     refused: set[str] = field(default_factory=set)  # contexts
     before_write: Callable[[Mark], None] = lambda _mark: None
+    after_write: Callable[[Mark], None] = lambda _mark: None  # it is shown, and nobody was told yet
     writes: list[Written] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     shown: dict[tuple[str, str], Mark] = field(default_factory=dict)  # by commit and context
@@ -82,6 +83,7 @@ class MemoryForge:
         name = forge_id or f"{len(self.writes) + 1}"
         self.writes.append(Written(at=self.clock.now(), mark=mark, forge_id=name))
         self.shown[(mark.commit, mark.context)] = mark
+        self.after_write(mark)
         return name
 
     @contextlib.contextmanager

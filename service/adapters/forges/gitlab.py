@@ -110,7 +110,7 @@ def _push(fields: payload.Fields, about: About) -> Event:
     )
     event = sayings.push(about, said)
     if event.kind is not EventKind.DELETED and _option_says_skip(fields):
-        return about.ignored("the push option ci.skip asks to skip it")
+        return about.skipped("the push option ci.skip asks to skip it", event.ref, event.commit, event.before)
     return event
 
 

@@ -42,7 +42,7 @@ T = TypeVar("T")
 class RefusedAnswerError(ForgeRefusedError):
     """An answer that will be the same next time."""
 
-    def __init__(self, message: str, *, status: int, said: str) -> None:
+    def __init__(self, message: str = "", *, status: int = 0, said: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.said = said

@@ -38,6 +38,10 @@ class About:
     def ignored(self, why: str) -> Event:
         return replace(self.event(EventKind.IGNORED), why=why)
 
+    def skipped(self, why: str, ref: str, commit: str, before: str) -> Event:
+        """A push that is not built. Where it led is remembered, or the next look at the heads would build it."""
+        return replace(self.ignored(why), ref=ref, commit=commit, before=before)
+
     def stopped(self, kind: EventKind, ref: str) -> Event:
         """A ref that is to be built no more."""
         self.needs_path()
@@ -72,15 +76,15 @@ def push(about: About, said: Push) -> Event:
     about.needs_path()
     if not is_plain_ref(said.ref):
         return about.ignored("this is not a branch or a tag of a name that Kiln builds")
+    before = payload.before_of(said.before)
     if ZERO.fullmatch(said.after) is not None:
-        return about.stopped(EventKind.DELETED, said.ref)
+        return replace(about.stopped(EventKind.DELETED, said.ref), before=before)
     if said.commit is None:
         return about.ignored("the tag does not lead to a commit")
     commit = payload.commit_of(said.commit)
     if says_skip(said.message):
-        return about.ignored("the commit's message asks to skip it")
+        return about.skipped("the commit's message asks to skip it", said.ref, commit, before)
     is_tag = said.ref.startswith("refs/tags/")
-    before = payload.before_of(said.before)
     return Event(
         kind=EventKind.TAG if is_tag else EventKind.PUSH,
         delivery=about.delivery,

@@ -1,5 +1,6 @@
 """The flows' surroundings without processes: a database and objects in files, real keys, a clock that stands."""
 
+import contextlib
 import datetime
 import hashlib
 import io
@@ -100,7 +101,13 @@ def tar(files: Mapping[str, bytes]) -> bytes:
 
 @pytest.fixture
 def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    with opened(tmp_path, keys) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
+    engine = open_database(f"sqlite:///{folder / 'kiln.db'}")
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
     repositories = DatabaseRepositories(engine)
@@ -109,8 +116,8 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         repositories=repositories,
         builds=builds,
         fleet=DatabaseFleet(engine),
-        objects=LocalObjects(tmp_path / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
-        folder=tmp_path / "objects",
+        objects=LocalObjects(folder / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
+        folder=folder / "objects",
         keys=keys,
         sources=FolderSources({"kiln.toml": MANIFEST.encode(), "main.py": b"print(1)\n"}),
     )
