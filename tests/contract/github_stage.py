@@ -15,8 +15,8 @@ from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.mark import Mark, MarkState
 from service.domain.repository import Forge, Repository, repository_id
 from service.ports import Clock
+from tests.simulators.git import git
 from tests.simulators.github import GitHubSimulator
-from tests.simulators.github_git import git
 from tests.simulators.github_world import SimApp
 
 PATH = "acme/blink"
@@ -91,7 +91,7 @@ class Stage:
         """A clone of the repository, with one commit pushed to main if it was empty."""
         at = self.folder / name
         git(self.folder, "clone", "--quiet", self.github.push_url(path), str(at))
-        if not git(at, "ls-remote", "--heads", "origin").strip():
+        if not git(at, "ls-remote", "--heads", "origin"):
             self.commit(at, {"main.py": "print(1)\n"})
             git(at, "push", "--quiet", "origin", "HEAD:main")
         return at
@@ -103,7 +103,7 @@ class Stage:
             (at / name).write_text(text)
         git(at, "add", "--all")
         git(at, "commit", "--quiet", "--allow-empty", "-m", message)
-        return git(at, "rev-parse", "HEAD").strip()
+        return git(at, "rev-parse", "HEAD")
 
     def by_token(self, permissions: dict[str, str] | None = None, *, path: str = PATH, **fields: str) -> GitHubApi:
         token = self.github.token(permissions=permissions)

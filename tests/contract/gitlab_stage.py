@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from service.domain.repository import Check, Forge, Repository, RepositoryId
 from service.forge import HookTarget
 from service.ports import Clock
 from tests.servers import free_port, http_server
+from tests.simulators.git import git
 from tests.simulators.gitlab import GitLabSimulator
 from tests.simulators.gitlab_records import Project
 
@@ -77,17 +77,9 @@ class GitLabStage:
     def clone(self) -> pathlib.Path:
         """A working copy that pushes with a token of its own."""
         token = self.gitlab.token(scopes=("write_repository",), role="developer")
-        git(None, "clone", "--quiet", self.gitlab.url.replace("://", f"://oauth2:{token}@") + f"/{PATH}.git", self.work)
-        git(self.work, "config", "user.name", "Ann")
-        git(self.work, "config", "user.email", "ann@example.com")
+        address = self.gitlab.url.replace("://", f"://oauth2:{token}@") + f"/{PATH}.git"
+        git(self.work.parent, "clone", "--quiet", address, self.work)
         return self.work
-
-
-def git(work: pathlib.Path | None, *arguments: object) -> str:
-    command = ["git", *(["-C", str(work)] if work else []), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def connection_to(gitlab: GitLabSimulator, token: str) -> Connection:

@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import itertools
 import pathlib
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from service.flows.keep import Keeper
 from service.flows.recover import MAX_FOUND, Recovery
 from tests.fakes.clock import StoppedClock
 from tests.fakes.forge import MemoryForge, MemoryForges
+from tests.simulators.git import git
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 NAME = RepositoryId("github/acme/blink")
@@ -39,12 +39,7 @@ class Git:
         self.tree = self("mktree", given=f"100644 blob {blob}\tmain.py\n")
 
     def __call__(self, *arguments: str, given: str = "") -> str:
-        who = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "ada")
-        who |= dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "ada@example.com")
-        environment = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent", **who}
-        command = ["git", "-C", str(self.folder), *arguments]
-        done = subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return git(self.folder, *arguments, given=given)
 
     def head(self, ref: str) -> str:
         return self("for-each-ref", "--format=%(objectname)", ref)

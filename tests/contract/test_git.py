@@ -1,7 +1,6 @@
 """git in the service's own process tree: repositories of this machine, and the heads of any."""
 
 import pathlib
-import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -13,27 +12,23 @@ from service.adapters.git import GitSources
 from service.domain.errors import BadInputError, NotFoundError, SourceError
 from service.domain.repository import Forge, Repository, RepositoryId
 from tests.simulators.certificates import certificates
+from tests.simulators.git import git, make_bare
 from tests.simulators.git_server import GitHttp, git_server
 
 TOKEN = "glpat-very-secret"
-WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
 
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[GitHttp]:
     root = tmp_path / "git"
     bare = root / "blink.git"
-    git("init", "-q", "--bare", "-b", "main", str(bare), at=tmp_path)
-    tree = git("hash-object", "-w", "-t", "tree", "/dev/null", at=bare)
-    first = git(*WHO, "commit-tree", "-m", "one", tree, at=bare)
-    git("update-ref", "refs/heads/main", first, at=bare)
-    git(*WHO, "tag", "-a", "-m", "v1", "v1", first, at=bare)
+    make_bare(bare)
+    tree = git(bare, "hash-object", "-w", "-t", "tree", "/dev/null")
+    first = git(bare, "commit-tree", "-m", "one", tree)
+    git(bare, "update-ref", "refs/heads/main", first)
+    git(bare, "tag", "-a", "-m", "v1", "v1", first)
     with git_server(root) as made:
         yield made
-
-
-def git(*words: str, at: pathlib.Path) -> str:
-    return subprocess.run(["git", *words], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def sources(folder: pathlib.Path, **more: str) -> GitSources:
@@ -46,7 +41,7 @@ def record(url: str) -> Repository:
 
 
 def test_heads_are_those_of_branches_and_tags_with_tags_peeled(server: GitHttp, tmp_path: pathlib.Path) -> None:
-    first = git("rev-parse", "main", at=server.root / "blink.git")
+    first = git(server.root / "blink.git", "rev-parse", "main")
     over_http = sources(tmp_path).heads(record(f"{server.url}/blink.git"))
     of_this_machine = sources(tmp_path).heads(record(f"file://{server.root}/blink.git"))
 

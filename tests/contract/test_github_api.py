@@ -9,7 +9,7 @@ from service.domain.errors import ForgeRefusedError
 from service.domain.hook import HookState
 from service.forge import HookTarget
 from tests.contract.github_stage import PATH, Receiver, Stage, mark
-from tests.simulators.github_git import git
+from tests.simulators.git import git
 
 SECRET = "a secret that both sides know"
 
@@ -33,7 +33,7 @@ def test_a_repository_that_the_token_does_not_see_is_refused_with_what_to_fix(gi
 
 def test_a_renamed_repository_is_followed_to_its_new_name(github: Stage) -> None:
     api = github.by_token()
-    sha = git(github.work_tree(), "rev-parse", "HEAD").strip()
+    sha = git(github.work_tree(), "rev-parse", "HEAD")
     github.github.rename(PATH, "acme/lamp")
 
     assert api.describe().path == "acme/lamp"
@@ -244,7 +244,7 @@ def test_changed_paths_hold_both_names_of_a_renamed_file(github: Stage) -> None:
 
 def test_changed_paths_of_a_forced_push_hold_what_it_took_back(github: Stage) -> None:
     work = github.work_tree()
-    start = git(work, "rev-parse", "HEAD").strip()
+    start = git(work, "rev-parse", "HEAD")
     before = github.commit(work, {"dropped.py": "1\n"})
     git(work, "push", "--quiet", "origin", "HEAD:main")
     git(work, "reset", "--quiet", "--hard", start)
@@ -257,7 +257,7 @@ def test_changed_paths_of_a_forced_push_hold_what_it_took_back(github: Stage) ->
 
 def test_changed_paths_between_what_has_nothing_in_common_are_not_known(github: Stage) -> None:
     work = github.work_tree()
-    before = git(work, "rev-parse", "HEAD").strip()
+    before = git(work, "rev-parse", "HEAD")
     git(work, "checkout", "--quiet", "--orphan", "other")
     after = github.commit(work, {"other.py": "1\n"})
     git(work, "push", "--quiet", "--force", "origin", "HEAD:main")
@@ -268,7 +268,7 @@ def test_changed_paths_between_what_has_nothing_in_common_are_not_known(github: 
 
 def test_too_many_changed_paths_are_not_known(github: Stage) -> None:
     work = github.work_tree()
-    before = git(work, "rev-parse", "HEAD").strip()
+    before = git(work, "rev-parse", "HEAD")
     after = github.commit(work, {f"many/{number}": "" for number in range(300)})
     git(work, "push", "--quiet", "origin", "HEAD:main")
 

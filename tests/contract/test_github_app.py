@@ -19,7 +19,7 @@ from service.domain.hook import HookState
 from service.forge import HookTarget
 from tests.contract.github_stage import NOW, PATH, Receiver, Stage, app_connection, mark, record, token_connection
 from tests.fakes.clock import StoppedClock
-from tests.simulators.github_git import git
+from tests.simulators.git import git
 from tests.simulators.github_world import SimApp
 
 BASE = "http://kiln.lan:8080"
@@ -34,7 +34,7 @@ def app(github: Stage) -> SimApp:
 
 
 def head(github: Stage) -> str:
-    return git(github.github.world.get(PATH).bare, "rev-parse", "main").strip()
+    return git(github.github.world.get(PATH).bare, "rev-parse", "main")
 
 
 def test_an_app_is_made_by_a_form_and_a_code(github: Stage) -> None:

@@ -11,13 +11,13 @@ from service.domain.mark import MarkState
 from tests.contract.github_stage import NOW, PATH, Stage, mark, record, token_connection
 from tests.fakes.clock import StoppedClock
 from tests.servers import free_port
-from tests.simulators.github_git import git
+from tests.simulators.git import git
 from tests.simulators.github_world import SimApp
 
 
 @pytest.fixture
 def sha(github: Stage) -> str:
-    return git(github.work_tree(), "rev-parse", "HEAD").strip()
+    return git(github.work_tree(), "rev-parse", "HEAD")
 
 
 @pytest.fixture

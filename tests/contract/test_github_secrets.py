@@ -17,7 +17,7 @@ from service.domain.errors import KilnError
 from service.domain.mark import MarkState
 from service.forge import HookTarget
 from tests.contract.github_stage import PATH, Receiver, Stage, mark, record, token_connection
-from tests.simulators.github_git import git
+from tests.simulators.git import git
 
 SECRET = "the secret of a webhook in this test"
 
@@ -60,7 +60,7 @@ def secrets_of(github: Stage) -> set[str]:
 @pytest.mark.parametrize("trouble", ["", "down", "limited", "expired"])
 def test_nothing_secret_is_logged_or_raised(github: Stage, caplog: pytest.LogCaptureFixture, trouble: str) -> None:
     said: list[str] = []
-    sha = git(github.work_tree(), "rev-parse", "HEAD").strip()
+    sha = git(github.work_tree(), "rev-parse", "HEAD")
     caplog.set_level(logging.DEBUG)
     for name in ("github.Requester", "urllib3.connectionpool", "kiln.github"):
         caplog.set_level(logging.DEBUG, logger=name)

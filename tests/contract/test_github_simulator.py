@@ -13,10 +13,10 @@ from service.domain.mark import MarkState
 from service.forge import HookTarget
 from tests.contract.github_stage import NOW, PATH, Receiver, Stage, mark
 from tests.fakes.clock import StoppedClock
-from tests.simulators.github_git import git
+from tests.simulators.git import git
+from tests.simulators.git_http import ZERO
 
 SCHEMA = pathlib.Path(__file__).parents[2] / ".kiln/outside/node_modules/@octokit/webhooks-schemas/schema.json"
-ZEROS = "0" * 40
 
 
 @functools.cache
@@ -66,7 +66,7 @@ def test_a_push_says_what_it_changed(github: Stage, hooked: Receiver) -> None:
         github.github.settle()
 
     first, second = pushes(hooked)
-    assert (first["created"], first["before"]) == (True, ZEROS)
+    assert (first["created"], first["before"]) == (True, ZERO)
     assert [each["id"] for each in second["commits"]] == [sha, last]
     assert (second["after"], second["forced"], second["head_commit"]["id"]) == (last, False, last)
     assert (second["commits"][0]["added"], second["commits"][0]["modified"]) == (["lib/new.py"], ["main.py"])
@@ -77,7 +77,7 @@ def test_a_push_says_what_it_changed(github: Stage, hooked: Receiver) -> None:
 def test_a_forced_push_and_a_deleted_branch_say_so(github: Stage, hooked: Receiver) -> None:
     with hooked:
         work = github.work_tree()
-        old = git(work, "rev-parse", "HEAD").strip()
+        old = git(work, "rev-parse", "HEAD")
         git(work, "commit", "--quiet", "--amend", "-m", "Another")
         git(work, "push", "--quiet", "--force", "origin", "HEAD:main", "HEAD:refs/heads/topic")
         git(work, "push", "--quiet", "origin", ":topic")
@@ -87,21 +87,21 @@ def test_a_forced_push_and_a_deleted_branch_say_so(github: Stage, hooked: Receiv
     forced, deleted = by_ref["refs/heads/main", False], by_ref["refs/heads/topic", True]
     assert any(each["forced"] and each["before"] == old for each in pushes(hooked))
     assert forced["ref"] == "refs/heads/main"
-    assert (deleted["after"], deleted["head_commit"]) == (ZEROS, None)
+    assert (deleted["after"], deleted["head_commit"]) == (ZERO, None)
     assert_genuine(hooked)
 
 
 def test_an_annotated_tag_names_the_tag_and_leads_to_the_commit(github: Stage, hooked: Receiver) -> None:
     with hooked:
         work = github.work_tree()
-        sha = git(work, "rev-parse", "HEAD").strip()
+        sha = git(work, "rev-parse", "HEAD")
         git(work, "tag", "-a", "v1.0", "-m", "One")
         git(work, "push", "--quiet", "origin", "v1.0")
         github.github.settle()
 
     tag = pushes(hooked)[-1]
     assert (tag["ref"], tag["head_commit"]["id"]) == ("refs/tags/v1.0", sha)
-    assert tag["after"] == git(work, "rev-parse", "v1.0").strip() != sha
+    assert tag["after"] == git(work, "rev-parse", "v1.0") != sha
     assert_genuine(hooked)
 
 
@@ -135,7 +135,7 @@ def test_a_request_from_a_fork_is_told_with_its_commits(github: Stage, hooked: R
     requests = [json.loads(body) for headers, body in hooked.received if headers["x-github-event"] == "pull_request"]
     told = {each["action"]: each for each in requests}
     assert sorted(told) == ["closed", "opened", "synchronize"]
-    assert told["synchronize"]["after"] == sha == git(base.bare, "rev-parse", "refs/pull/1/head").strip()
+    assert told["synchronize"]["after"] == sha == git(base.bare, "rev-parse", "refs/pull/1/head")
     assert told["opened"]["pull_request"]["head"]["repo"]["id"] == fork.id != base.id
     assert_genuine(hooked)
 
@@ -144,7 +144,7 @@ def test_the_life_of_a_repository_is_told(github: Stage, hooked: Receiver) -> No
     simulator = github.github
     with hooked:
         simulator.events.ping(simulator.hooks(PATH)[0], simulator.world.get(PATH))
-        sha = git(github.work_tree(), "rev-parse", "HEAD").strip()
+        sha = git(github.work_tree(), "rev-parse", "HEAD")
         simulator.events.queue(simulator.world.get(PATH), sha)
         simulator.make_private(PATH)
         simulator.rename(PATH, "acme/lamp")
@@ -160,7 +160,7 @@ def test_the_buttons_beside_a_check_and_the_life_of_an_app_are_told_to_the_app(g
     with Receiver() as receiver:
         app = simulator.create_app("Kiln", hook_url=receiver.url)
         simulator.install(app, PATH)
-        sha = git(github.work_tree(), "rev-parse", "HEAD").strip()
+        sha = git(github.work_tree(), "rev-parse", "HEAD")
         number = github.by_app(app).put_mark(mark(sha), "")
         github.by_app(app).put_mark(mark(sha, MarkState.FAILURE), number)
         repository = simulator.world.get(PATH)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.errors import ForgeError
-from tests.contract.gitlab_stage import PATH, GitLabStage, git, gitlab_stage
+from tests.contract.gitlab_stage import PATH, GitLabStage, gitlab_stage
 from tests.fakes.clock import StoppedClock
+from tests.simulators.git import git
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 LONG_AGO = NOW - datetime.timedelta(days=7)

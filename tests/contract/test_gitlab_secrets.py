@@ -16,8 +16,9 @@ from service.domain.errors import KilnError
 from service.domain.mark import Mark, MarkState
 from service.domain.repository import Check, RepositoryId
 from service.forge import HookTarget
-from tests.contract.gitlab_stage import SIGNING, GitLabStage, connection_to, followed, git, gitlab_stage
+from tests.contract.gitlab_stage import SIGNING, GitLabStage, connection_to, followed, gitlab_stage
 from tests.servers import free_port
+from tests.simulators.git import git
 
 WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 OLD = "the webhook secret before the rotation"

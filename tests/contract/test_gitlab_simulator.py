@@ -11,10 +11,11 @@ from service.adapters.forges import gitlab as deliveries
 from service.domain.errors import BadSignatureError
 from service.domain.event import EventKind
 from service.domain.repository import Check
-from tests.contract.gitlab_stage import PATH, SECRET, SIGNING, GitLabStage, git, gitlab_stage
+from tests.contract.gitlab_stage import PATH, SECRET, SIGNING, GitLabStage, gitlab_stage
+from tests.simulators.git import git
+from tests.simulators.git_http import ZERO
 
 SAMPLES = pathlib.Path(__file__).parents[1] / "samples" / "gitlab"
-ZERO = "0" * 40
 
 
 @pytest.fixture
@@ -155,14 +156,14 @@ def test_only_who_may_write_can_push(stage: GitLabStage, scopes: tuple[str, ...]
     if works:
         git(stage.work, "push", "--quiet", address, "main")
     else:
-        with pytest.raises(AssertionError, match="403"):
+        with pytest.raises(RuntimeError, match="403"):
             git(stage.work, "push", "--quiet", address, "main")
 
 
 def test_a_public_project_is_read_without_a_token(stage: GitLabStage) -> None:
     public = stage.gitlab.add_project("acme/open", files=SAMPLES)
 
-    assert git(None, "ls-remote", public.clone_url, "HEAD").endswith("HEAD")
+    assert git(stage.project.bare, "ls-remote", public.clone_url, "HEAD").endswith("HEAD")
 
 
 def test_requests_are_delivered_and_can_be_fetched(stage: GitLabStage) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.event import MAX_CHANGED_PATHS
-from tests.contract.gitlab_stage import PATH, GitLabStage, git, gitlab_stage
+from tests.contract.gitlab_stage import PATH, GitLabStage, gitlab_stage
 from tests.fakes.clock import StoppedClock
+from tests.simulators.git import git
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
@@ -85,8 +86,8 @@ def test_git_reads_with_the_access_and_with_nothing_less(stage: GitLabStage) -> 
         assert access.username == "oauth2"
         assert access.password not in repr(access)
         address = stage.gitlab.url.replace("://", f"://{access.username}:{access.password}@")
-        listing = git(None, "ls-remote", f"{address}/{PATH}.git", "refs/heads/main")
+        listing = git(stage.project.bare, "ls-remote", f"{address}/{PATH}.git", "refs/heads/main")
 
     assert listing.endswith("refs/heads/main")
-    with pytest.raises(AssertionError, match=r"could not read Username|Authentication failed"):
-        git(None, "-c", "core.askPass=true", "ls-remote", f"{stage.gitlab.url}/{PATH}.git")
+    with pytest.raises(RuntimeError, match=r"could not read Username|Authentication failed"):
+        git(stage.project.bare, "-c", "core.askPass=true", "ls-remote", f"{stage.gitlab.url}/{PATH}.git")

@@ -13,7 +13,8 @@ from service.domain.build import BuildId
 from service.domain.errors import ForgeError, ForgeRefusedError
 from service.domain.mark import Mark, MarkState
 from service.domain.repository import RepositoryId
-from tests.contract.gitlab_stage import PATH, GitLabStage, git, gitlab_stage
+from tests.contract.gitlab_stage import PATH, GitLabStage, gitlab_stage
+from tests.simulators.git import git
 
 WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 

@@ -3,7 +3,6 @@
 import html.parser
 import http.cookiejar
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.demo.parts import ROOT, Kiln, clean_environment
+from tests.simulators.git import git
 
 WAIT_S = 60.0
 BLINK = ROOT / "examples" / "blink"
@@ -79,9 +79,7 @@ class Clone:
 
     def __init__(self, at: pathlib.Path, url: str) -> None:
         self.at = at
-        self.git("clone", "--quiet", url, str(at), at=at.parent)
-        self.git("config", "user.name", "Ada")
-        self.git("config", "user.email", "ada@example.org")
+        git(at.parent, "clone", "--quiet", url, at)
         self.git("checkout", "--quiet", "-B", "main")
 
     def put_example(self) -> None:
@@ -104,13 +102,8 @@ class Clone:
     def push(self, *what: str) -> None:
         self.git("push", "--quiet", "origin", *(what or ("main",)))
 
-    def git(self, *words: str, at: pathlib.Path | None = None) -> str:
-        environment = {**clean_environment(), "GIT_TERMINAL_PROMPT": "0", "HOME": os.devnull}
-        done = subprocess.run(
-            ["git", *words], cwd=at or self.at, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+    def git(self, *words: str) -> str:
+        return git(self.at, *words)
 
 
 class Form(html.parser.HTMLParser):

@@ -1,14 +1,9 @@
-"""Git's smart HTTP on real bare repositories: `git http-backend` behind a small ASGI app.
-
-https://git-scm.com/docs/git-http-backend
-"""
+"""Git's smart HTTP on real bare repositories, as a forge serves it: a small ASGI app that knows who pushes what."""
 
 import base64
 import binascii
 import gzip
-import os
 import pathlib
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tests.simulators.git import http_backend, refs
+
 ZERO = "0" * 40
 SERVICES = ("git-upload-pack", "git-receive-pack")
-TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +34,14 @@ class RefChange:
     ref: str
     before: str  # 40 zeros: it is new
     after: str  # 40 zeros: it is gone; of an annotated tag: the tag object
+
+    @property
+    def is_new(self) -> bool:
+        return self.before == ZERO
+
+    @property
+    def is_gone(self) -> bool:
+        return self.after == ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +91,10 @@ class GitHttp:
         if status != 200 or bare is None:
             return Response("the repository is not there for you\n", 404 if status == 200 else status)
         if action != "git-receive-pack":
-            return _backend(bare, action, request, body, user)
+            return _asked(bare, action, request, body, user)
         with self._pushing:
             before = refs(bare)
-            response = _backend(bare, action, request, body, user)
+            response = _asked(bare, action, request, body, user)
             after = refs(bare)
         changes = tuple(
             RefChange(ref=ref, before=before.get(ref, ZERO), after=after.get(ref, ZERO))
@@ -101,33 +105,6 @@ class GitHttp:
             plain = gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body
             self._after_push(Push(visit=visit, changes=changes, options=push_options(plain)))
         return response
-
-
-def make_bare(bare: pathlib.Path, branch: str = "main") -> None:
-    """An empty repository that takes what a forge takes, and gives single commits."""
-    run("init", "--quiet", "--bare", f"--initial-branch={branch}", str(bare))
-    for setting in (
-        "http.receivepack=true",
-        "receive.advertisePushOptions=true",
-        "uploadpack.allowAnySHA1InWant=true",
-        "uploadpack.allowFilter=true",
-        "gc.auto=0",
-    ):
-        name, _, value = setting.partition("=")
-        run("-C", str(bare), "config", name, value)
-
-
-def refs(bare: pathlib.Path) -> dict[str, str]:
-    """Every branch and tag, and what it holds: of an annotated tag, the tag object."""
-    listing = run("-C", str(bare), "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
-    return {ref: name for name, ref in (line.split(" ", 1) for line in listing.splitlines())}
-
-
-def run(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr}")
-    return done.stdout
 
 
 def push_options(body: bytes) -> tuple[str, ...]:
@@ -175,27 +152,13 @@ def _basic(header: str) -> tuple[str, str]:
     return user, password
 
 
-def _backend(bare: pathlib.Path, action: str, request: Request, body: bytes, user: str) -> Response:
-    environment = {
-        "PATH": os.defpath,
-        "GIT_PROJECT_ROOT": str(bare.parent),
-        "GIT_HTTP_EXPORT_ALL": "1",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "PATH_INFO": f"/{bare.name}/{action}",
-        "REQUEST_METHOD": request.method,
-        "QUERY_STRING": request.url.query,
-        "CONTENT_TYPE": request.headers.get("content-type", ""),
-        "CONTENT_LENGTH": str(len(body)),
-        "HTTP_CONTENT_ENCODING": request.headers.get("content-encoding", ""),
-        "GIT_PROTOCOL": request.headers.get("git-protocol", ""),
-        "REMOTE_USER": user or "anonymous",
-        "REMOTE_ADDR": "127.0.0.1",
-    }
-    done = subprocess.run(
-        ["git", "http-backend"], input=body, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
+def _asked(bare: pathlib.Path, action: str, request: Request, body: bytes, user: str) -> Response:
+    return http_backend(
+        bare.parent,
+        f"/{bare.name}/{action}",
+        method=request.method,
+        query=request.url.query,
+        headers=request.headers,
+        body=body,
+        user=user,
     )
-    head, _, content = done.stdout.partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-    status = int(headers.pop("Status", "200" if done.returncode == 0 else "500").split()[0])
-    return Response(content, status, headers)

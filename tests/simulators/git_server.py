@@ -1,10 +1,9 @@
-"""A real git server over HTTP: git's own `http-backend` (CGI, RFC 3875) behind ASGI, with Basic authorisation."""
+"""A git server over HTTP for reading, with Basic authorisation, that a test makes slow, lame or treacherous."""
 
 import asyncio
 import base64
 import contextlib
 import ipaddress
-import os
 import pathlib
 import subprocess
 import threading
@@ -12,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tests.servers import free_port, wait_for_port
-
-REALM = b'Basic realm="git"'
+from tests.simulators.git import http_backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,53 +48,40 @@ class GitHttp:
         return f"{self.scheme}://{self.host}:{self.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        path = scope["path"]
-        self.seen.append(Seen(path, headers.get("authorization", "")))
+        request = Request(scope, receive)
+        self.seen.append(Seen(request.url.path, request.headers.get("authorization", "")))
+        response = self._refusal(request)
+        if response is None:
+            body = await request.body()
+            await asyncio.sleep(self.pause_s)
+            response = await asyncio.to_thread(self._answer, request, body)
+        await response(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        path = request.url.path
         for prefix, location in self.redirects.items():
             if path.startswith(prefix):
-                target = location + path.removeprefix(prefix) + f"?{scope['query_string'].decode()}"
-                return await _answer(send, 302, [(b"location", target.encode())])
+                target = location + path.removeprefix(prefix) + f"?{request.url.query}"
+                return Response(status_code=302, headers={"Location": target})
         for prefix, status in self.statuses.items():
             if path.startswith(prefix):
-                return await _answer(send, status, [])
-        if self.username and headers.get("authorization") != _basic(self.username, self.password):
-            return await _answer(send, 401, [(b"www-authenticate", REALM)])
-        await asyncio.sleep(self.pause_s)
-        return await self._backend(scope, headers, receive, send)
+                return Response(status_code=status)
+        if self.username and request.headers.get("authorization") != _basic(self.username, self.password):
+            return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
+        return None
 
-    async def _backend(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        environment = self._environment(scope, headers)
-        done = await asyncio.to_thread(
-            subprocess.run, ["git", "http-backend"], env=environment, input=body, capture_output=True, check=False
+    def _answer(self, request: Request, body: bytes) -> Response:
+        headers = dict(request.headers)
+        if self.answers_v0:
+            headers.pop("git-protocol", None)
+        return http_backend(
+            self.root,
+            request.url.path,
+            method=request.method,
+            query=request.url.query,
+            headers=headers,
+            body=body,
         )
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        status, fields = _head(head)
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": content})
-
-    def _environment(self, scope: Scope, headers: dict[str, str]) -> dict[str, str]:
-        return {
-            "PATH": os.defpath,
-            "GIT_PROJECT_ROOT": str(self.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*",
-            "GIT_PROTOCOL": "" if self.answers_v0 else headers.get("git-protocol", ""),
-            "REQUEST_METHOD": scope["method"],
-            "PATH_INFO": scope["path"],
-            "QUERY_STRING": scope["query_string"].decode(),
-            "CONTENT_TYPE": headers.get("content-type", ""),
-            "CONTENT_LENGTH": headers.get("content-length", ""),
-            "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
-        }
 
 
 @contextlib.contextmanager
@@ -138,23 +125,6 @@ def bridge_address() -> str:
     command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     subnet = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
     return str(ipaddress.ip_network(subnet)[1])
-
-
-def _head(head: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
-    status, fields = 200, []
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"status":
-            status = int(value.split()[0])
-        else:
-            fields.append((name.lower(), value.strip()))
-    return status, fields
-
-
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    length = (b"content-length", b"0")
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _basic(username: str, password: str) -> str:

@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from service.adapters.clock import SystemClock
 from service.ports import Clock
 from tests.servers import free_port, http_server
 from tests.simulators import github_payloads as payloads, github_rest
+from tests.simulators.git import git, make_bare
+from tests.simulators.git_http import GitHttp, Push, Visit
 from tests.simulators.github_apps import Apps
 from tests.simulators.github_desk import Desk, Trouble
 from tests.simulators.github_events import Events
-from tests.simulators.github_git import GitHttp, Served, git, make_bare
 from tests.simulators.github_hooks import Hooks
 from tests.simulators.github_sender import Sender
 from tests.simulators.github_world import Delivery, Hook, SimApp, SimRepository, Token, World
@@ -40,7 +41,7 @@ class GitHubSimulator:
         self.apps = Apps(self.world)
         hooks = Hooks(self.sender, self.events)
         self.desk = Desk(self.world, [*self.apps.routes(), *hooks.routes(), *github_rest.routes()])
-        self._git = GitHttp(folder, self._admit)
+        self._git = GitHttp(locate=self._locate, authorise=self._authorise, after_push=self._after_push)
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -48,7 +49,7 @@ class GitHubSimulator:
             Route("/api/v3/{path:path}", self.desk.serve, methods=_METHODS),
             Route("/settings/apps/new", self.apps.form, methods=["POST"]),
             Route("/organizations/{name}/settings/apps/new", self.apps.form, methods=["POST"]),
-            Route("/{path:path}.git/{rest:path}", self._git.serve, methods=["GET", "POST"]),
+            Mount("/", self._git),
         ]
         host, _, port = self.host.rpartition(":")
         self._open.callback(self.sender.close)
@@ -82,7 +83,7 @@ class GitHubSimulator:
         parent = self.world.get(path)
         made = self.add_repository(f"{owner}/{parent.name}", private=parent.private, branch=parent.default_branch)
         made.parent = parent
-        git(made.bare, "fetch", "--quiet", str(parent.bare), "refs/heads/*:refs/heads/*")
+        git(made.bare, "fetch", "--quiet", parent.bare, "refs/heads/*:refs/heads/*")
         return made
 
     def token(
@@ -224,22 +225,36 @@ class GitHubSimulator:
         finally:
             self.desk.trouble = Trouble()
 
-    def _admit(self, path: str, password: str, writes: bool) -> Served | int:
+    def _find(self, path: str) -> SimRepository | None:
+        """By the path that it has, or had."""
+        found = self.world.find(path) or self.world.repositories.get(self.world.moved.get(path.lower(), 0))
+        return None if found is None or found.is_gone else found
+
+    def _locate(self, path: str) -> pathlib.Path | None:
+        found = self._find(path)
+        return found.bare if found is not None else None
+
+    def _authorise(self, visit: Visit) -> int:
         trouble = self.desk.trouble
         if trouble.status >= 500 and not trouble.only:
             return trouble.status
-        found = self.world.find(path) or self.world.repositories.get(self.world.moved.get(path.lower(), 0))
-        token = self.world.token(password)
-        if password and token is None:
+        found = self._find(visit.path)
+        token = self.world.token(visit.password)
+        if visit.password and token is None:
             return 401
-        if found is None or found.is_gone:
+        if found is None:
             return 404 if token else 401
         sees = token is not None and (token.repositories is None or found.id in token.repositories)
-        if not sees and (found.private or writes):
+        if not sees and (found.private or visit.writes):
             return 404 if token else 401
-        if token is not None and sees and not token.may("contents", "write" if writes else "read"):
+        if token is not None and sees and not token.may("contents", "write" if visit.writes else "read"):
             return 403
-        return Served(bare=found.bare, pushed=lambda changes: self.events.pushed(found, changes))
+        return 200
+
+    def _after_push(self, push: Push) -> None:
+        found = self._find(push.visit.path)
+        if found is not None:
+            self.events.pushed(found, push.changes)
 
     def _tell_installation(self, app: SimApp, event: str, action: str, **lists: list[SimRepository]) -> None:
         names = ("id", "node_id", "name", "full_name", "private")

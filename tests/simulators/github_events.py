@@ -1,10 +1,12 @@
 """What happens at the simulated GitHub, and whom it tells: pushes, requests, buttons, the life of repositories."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.simulators import github_payloads as payloads
-from tests.simulators.github_git import Changes, git
-from tests.simulators.github_payloads import ZEROS, Fields
+from tests.simulators.git import git
+from tests.simulators.git_http import ZERO, RefChange
+from tests.simulators.github_payloads import Fields
 from tests.simulators.github_requests import pull_request
 from tests.simulators.github_sender import Sender
 from tests.simulators.github_world import Hook, SimApp, SimRepository, World
@@ -38,27 +40,25 @@ class Events:
             fields |= {"repository": payloads.repository(self._world, of), "sender": self._sender_of()}
         self._sender.send(hook, "ping", fields)
 
-    def pushed(self, of: SimRepository, changes: Changes) -> None:
+    def pushed(self, of: SimRepository, changes: Sequence[RefChange]) -> None:
         """https://docs.github.com/en/webhooks/webhook-events-and-payloads#push"""
-        if not changes:
-            return
         world = self._world
         with world.lock:
             of.pushed, of.changes = world.now(), of.changes + 1
-        tags = sum(ref.startswith("refs/tags/") for ref in changes)
+        tags = sum(each.ref.startswith("refs/tags/") for each in changes)
         if tags > MAX_TAGS or len(changes) - tags > MAX_BRANCHES:
             return
-        for ref, (before, after) in changes.items():
-            self.tell(of, "push", self._push(of, ref, before, after))
-            if after and ref.startswith("refs/heads/"):
+        for each in changes:
+            self.tell(of, "push", self._push(of, each))
+            if each.ref.startswith("refs/heads/") and not each.is_gone:
                 for app in world.apps_of(of):
-                    self._suite(of, app, "requested", after)
-                self._follow(of, ref, after)
+                    self._suite(of, app, "requested", each.after)
+                self._follow(of, each.ref, each.after)
 
     def open_request(self, base: SimRepository, head: SimRepository, branch: str, *, draft: bool = False) -> int:
         """Answers the number of the pull request."""
         number = len(base.requests) + 1
-        sha = git(head.bare, "rev-parse", f"refs/heads/{branch}").strip()
+        sha = git(head.bare, "rev-parse", f"refs/heads/{branch}")
         request = {"number": number, "head": head, "branch": branch, "sha": sha, "draft": draft, "state": "open"}
         with self._world.lock:
             base.requests[number] = request
@@ -95,7 +95,7 @@ class Events:
         """Put a commit into the merge queue; answers its branch."""
         ref = f"refs/heads/gh-readonly-queue/{of.default_branch}/pr-{number}-{sha}"
         git(of.bare, "update-ref", ref, sha)
-        base = git(of.bare, "rev-parse", f"refs/heads/{of.default_branch}").strip()
+        base = git(of.bare, "rev-parse", f"refs/heads/{of.default_branch}")
         group = {
             "head_sha": sha,
             "head_ref": ref,
@@ -103,39 +103,39 @@ class Events:
             "base_sha": base,
             "head_commit": payloads.simple_commit(self._world, of, sha),
         }
-        self.tell(of, "push", self._push(of, ref, "", sha))
+        self.tell(of, "push", self._push(of, RefChange(ref=ref, before=ZERO, after=sha)))
         self.tell(of, "merge_group", {"action": "checks_requested", "merge_group": group})
         return ref
 
-    def _push(self, of: SimRepository, ref: str, before: str, after: str) -> Fields:
+    def _push(self, of: SimRepository, change: RefChange) -> Fields:
         world, html = self._world, f"{self._world.url}/{of.path}"
-        commits = self._commits(of, ref, before, after)
-        head = git(of.bare, "rev-parse", f"{after}^{{commit}}").strip() if after else ""
-        is_branch = ref.startswith("refs/heads/")
+        base = of.default_branch if change.is_new else change.before[:12]
+        head = None if change.is_gone else git(of.bare, "rev-parse", f"{change.after}^{{commit}}")
         return {
-            "ref": ref,
-            "before": before or ZEROS,
-            "after": after or ZEROS,
-            "created": not before,
-            "deleted": not after,
-            "forced": bool(before and after) and not self._contains(of, before, after),
+            "ref": change.ref,
+            "before": change.before,
+            "after": change.after,
+            "created": change.is_new,
+            "deleted": change.is_gone,
+            "forced": not (change.is_new or change.is_gone) and not self._contains(of, change),
             "base_ref": None,
-            "compare": f"{html}/compare/{before[:12] or of.default_branch}...{after[:12]}",
-            "commits": [payloads.commit(world, of, sha) for sha in commits] if is_branch else [],
+            "compare": f"{html}/compare/{base}...{change.after[:12]}",
+            "commits": [payloads.commit(world, of, sha) for sha in self._commits(of, change)],
             "head_commit": payloads.commit(world, of, head) if head else None,
             "pusher": {"name": "ada", "email": "ada@example.com"},
         }
 
-    def _commits(self, of: SimRepository, ref: str, before: str, after: str) -> list[str]:
-        """What is new, oldest first."""
-        if not after or not ref.startswith("refs/heads/"):
+    def _commits(self, of: SimRepository, change: RefChange) -> list[str]:
+        """What is new, oldest first. Of a tag, GitHub lists nothing."""
+        if change.is_gone or not change.ref.startswith("refs/heads/"):
             return []
-        others = [f"^{before}"] if before else ["--not", f"--exclude={ref}", "--branches"]
-        return git(of.bare, "rev-list", "--reverse", after, *others).split()[-MAX_COMMITS:]
+        others = ["--not", f"--exclude={change.ref}", "--branches"] if change.is_new else [f"^{change.before}"]
+        return git(of.bare, "rev-list", "--reverse", change.after, *others).split()[-MAX_COMMITS:]
 
-    def _contains(self, of: SimRepository, before: str, after: str) -> bool:
+    def _contains(self, of: SimRepository, change: RefChange) -> bool:
+        """Whether what was there before is in what is there now."""
         # Not `merge-base --is-ancestor`, whose answer is its exit status.
-        return git(of.bare, "rev-list", "-1", before, f"^{after}").strip() == ""
+        return git(of.bare, "rev-list", "-1", change.before, f"^{change.after}") == ""
 
     def _suite(self, of: SimRepository, app: SimApp, action: str, sha: str) -> None:
         status = "queued" if action == "requested" else "completed"

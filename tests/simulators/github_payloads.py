@@ -3,12 +3,12 @@
 import base64
 from typing import Any
 
-from tests.simulators.github_git import git
+from tests.simulators.git import git
+from tests.simulators.git_http import ZERO
 from tests.simulators.github_world import Hook, SimApp, SimRepository, World, stamp
 
 Fields = dict[str, Any]
 
-ZEROS = "0" * 40
 
 # Every address of a repository that a payload lists: field, path, and the part that the reader fills in.
 _ADDRESSES = {
@@ -211,7 +211,7 @@ def check_suite(world: World, of: SimRepository, app_: SimApp, sha: str, status:
         "status": status,
         "conclusion": "failure" if status == "completed" else None,
         "url": api,
-        "before": ZEROS,
+        "before": ZERO,
         "after": sha,
         "pull_requests": [],
         "app": app(world, app_),

@@ -1,7 +1,7 @@
 """A pull request, in the shape of @octokit/webhooks-schemas."""
 
 from tests.simulators import github_payloads as payloads
-from tests.simulators.github_git import git
+from tests.simulators.git import git
 from tests.simulators.github_payloads import Fields
 from tests.simulators.github_world import SimRepository, World, stamp
 
@@ -15,7 +15,7 @@ def pull_request(world: World, base: SimRepository, request: Fields) -> Fields:
     head, number, now = request["head"], request["number"], stamp(world.now())
     links = _links(world, base, number, request["sha"])
     html = links["html"]
-    into = git(base.bare, "rev-parse", f"refs/heads/{base.default_branch}").strip()
+    into = git(base.bare, "rev-parse", f"refs/heads/{base.default_branch}")
     return {
         "url": links["self"],
         "id": base.id * 1000 + number,

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.simulators import github_payloads as payloads
+from tests.simulators.git import git
 from tests.simulators.github_desk import Answer, Call, RefusedError, Route, route
-from tests.simulators.github_git import git
 from tests.simulators.github_world import SimRepository, stamp
 
 MAX_DESCRIPTION = 140
@@ -45,7 +45,7 @@ def compare(call: Call) -> Answer:
     base, _, head = call.parts[0].partition("...")
     bare = call.at.bare
     try:
-        common = git(bare, "merge-base", base, head).strip()
+        common = git(bare, "merge-base", base, head)
         ahead = int(git(bare, "rev-list", "--count", f"{base}..{head}"))
         behind = int(git(bare, "rev-list", "--count", f"{head}..{base}"))
     except RuntimeError as error:
@@ -202,7 +202,7 @@ def _need_commit(call: Call, sha: str) -> None:
 
 def has_commit(of: SimRepository, sha: str) -> bool:
     try:
-        return git(of.bare, "cat-file", "-t", sha).strip() == "commit"
+        return git(of.bare, "cat-file", "-t", sha) == "commit"
     except RuntimeError:
         return False
 

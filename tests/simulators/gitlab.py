@@ -16,7 +16,8 @@ from service.adapters.clock import SystemClock
 from service.ports import Clock
 from tests.servers import free_port, http_server
 from tests.simulators import gitlab_payloads
-from tests.simulators.git_http import GitHttp, Push, Visit, make_bare, run
+from tests.simulators.git import git, make_bare
+from tests.simulators.git_http import GitHttp, Push, Visit
 from tests.simulators.gitlab_delivery import Postman
 from tests.simulators.gitlab_hooks import HooksApi
 from tests.simulators.gitlab_records import Account, Attempt, MergeRequest, Pipeline, Project
@@ -46,8 +47,8 @@ class GitLabSimulator:
         self.postman = Postman(self.url, VERSION, self._clock)
         self.hooks_api = HooksApi(self.postman, self._clock)
         self.statuses_api = StatusesApi(self._clock)
-        git = GitHttp(locate=self._locate, authorise=self._authorise, after_push=self._after_push)
-        self._rest = Rest(git, self.hooks_api, self.statuses_api, self._clock)
+        repositories = GitHttp(locate=self._locate, authorise=self._authorise, after_push=self._after_push)
+        self._rest = Rest(repositories, self.hooks_api, self.statuses_api, self._clock)
         self._ids = iter(range(1001, 1 << 62))
 
     @property
@@ -80,14 +81,14 @@ class GitLabSimulator:
 
     def commit(self, project: Project, files: pathlib.Path, message: str) -> str:
         """Put these files on the default branch behind the server's back, without a delivery; answers the commit."""
-        with tempfile.TemporaryDirectory() as work:
-            run("init", "--quiet", f"--initial-branch={project.default_branch}", work)
+        with tempfile.TemporaryDirectory() as name:
+            work = pathlib.Path(name)
+            git(work, "init", "--quiet", f"--initial-branch={project.default_branch}")
             shutil.copytree(files, work, dirs_exist_ok=True)
-            run("-C", work, "add", "--all")
-            who = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
-            run("-C", work, *who, "commit", "--quiet", "--message", message)
-            run("-C", work, "push", "--quiet", "--force", str(project.bare), "HEAD")
-            return run("-C", work, "rev-parse", "HEAD").strip()
+            git(work, "add", "--all")
+            git(work, "commit", "--quiet", "--message", message)
+            git(work, "push", "--quiet", "--force", project.bare, "HEAD")
+            return git(work, "rev-parse", "HEAD")
 
     def token(
         self,
@@ -148,10 +149,10 @@ class GitLabSimulator:
         """
         project, origin = self.project(path), self.project(source or path)
         number = number or len(project.requests) + 1
-        sha = run("-C", str(origin.bare), "rev-parse", f"refs/heads/{branch}").strip()
+        sha = git(origin.bare, "rev-parse", f"refs/heads/{branch}")
         before = project.requests.get(number)
         head = f"refs/merge-requests/{number}/head"
-        run("-C", str(project.bare), "fetch", "--quiet", str(origin.bare), f"+refs/heads/{branch}:{head}")
+        git(project.bare, "fetch", "--quiet", origin.bare, f"+refs/heads/{branch}:{head}")
         request = MergeRequest(
             iid=number,
             source_branch=branch,

@@ -5,7 +5,8 @@ In the shape of tests/samples/gitlab. https://docs.gitlab.com/user/project/integ
 
 from typing import Any
 
-from tests.simulators.git_http import ZERO, RefChange, run
+from tests.simulators.git import git
+from tests.simulators.git_http import RefChange
 from tests.simulators.gitlab_records import MergeRequest, Project
 
 MAX_COMMITS = 20  # that a push lists
@@ -14,7 +15,7 @@ MAX_REFS = 3  # of one kind in one push; with more, no hook hears of any
 
 def push(project: Project, change: RefChange, username: str, options: tuple[str, ...]) -> dict[str, Any]:
     is_tag = change.ref.startswith("refs/tags/")
-    commit = _peeled(project, change.after)
+    commit = None if change.is_gone else git(project.bare, "rev-parse", f"{change.after}^{{commit}}")
     names = [] if is_tag or commit is None else _new_commits(project, change, commit)
     return {
         "object_kind": "tag_push" if is_tag else "push",
@@ -41,10 +42,10 @@ def push(project: Project, change: RefChange, username: str, options: tuple[str,
 
 def sample(project: Project, username: str) -> dict[str, Any] | None:
     """What a test delivery says: the newest commits of the default branch. None when there are none."""
-    listing = run("-C", str(project.bare), "for-each-ref", "--format=%(objectname)", _default(project)).split()
+    listing = git(project.bare, "for-each-ref", "--format=%(objectname)", _default(project)).split()
     if not listing:
         return None
-    oldest = run("-C", str(project.bare), "rev-list", "--max-count=3", listing[0]).split()[-1]
+    oldest = git(project.bare, "rev-list", "--max-count=3", listing[0]).split()[-1]
     return push(project, RefChange(ref=_default(project), before=oldest, after=listing[0]), username, ())
 
 
@@ -82,25 +83,21 @@ def _default(project: Project) -> str:
     return f"refs/heads/{project.default_branch}"
 
 
-def _peeled(project: Project, name: str) -> str | None:
-    return None if name == ZERO else run("-C", str(project.bare), "rev-parse", f"{name}^{{commit}}").strip()
-
-
 def _new_commits(project: Project, change: RefChange, commit: str) -> list[str]:
     """Oldest first: since the last push, or what the default branch does not have."""
-    bare = ("-C", str(project.bare))
-    without = [] if change.before == ZERO else [f"^{change.before}"]
-    if change.before == ZERO and change.ref != _default(project):
-        without = [f"^{_default(project)}"] if run(*bare, "for-each-ref", _default(project)) else []
-    return run(*bare, "rev-list", "--reverse", commit, *without).split()
+    bare = project.bare
+    without = [] if change.is_new else [f"^{change.before}"]
+    if change.is_new and change.ref != _default(project):
+        without = [f"^{_default(project)}"] if git(bare, "for-each-ref", _default(project)) else []
+    return git(bare, "rev-list", "--reverse", commit, *without).split()
 
 
 def _commit(project: Project, name: str) -> dict[str, Any]:
-    bare = ("-C", str(project.bare))
-    fields = run(*bare, "show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%B", name).split("\0", 3)
+    bare = project.bare
+    fields = git(bare, "show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%B", name).split("\0", 3)
     author, email, timestamp, message = fields
     lists: dict[str, list[str]] = {"A": [], "M": [], "D": []}
-    listing = run(*bare, "diff-tree", "--root", "-r", "-z", "--no-commit-id", "--name-status", "--no-renames", name)
+    listing = git(bare, "diff-tree", "--root", "-r", "-z", "--no-commit-id", "--name-status", "--no-renames", name)
     parts = listing.split("\0")[:-1]
     for kind, path in zip(parts[::2], parts[1::2], strict=True):
         lists[kind if kind in lists else "M"].append(path)

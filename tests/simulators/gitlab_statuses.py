@@ -3,11 +3,10 @@
 https://docs.gitlab.com/api/commits/
 """
 
-import subprocess
 from typing import Any
 
 from service.ports import Clock
-from tests.simulators.git_http import refs, run
+from tests.simulators.git import git, refs
 from tests.simulators.gitlab_calls import Call, RefuseError, Reply, page, require
 from tests.simulators.gitlab_records import CommitStatus, Pipeline, Project
 
@@ -84,14 +83,13 @@ class StatusesApi:
         require(call, project, "reporter", writes=False)
         before, after = (self._commit(project, call.query.get(name, "")) for name in ("from", "to"))
         dots = ".." if call.query.get("straight") == "true" else "..."
-        bare = ("-C", str(project.bare))
-        listing = run(*bare, "diff", "--name-status", "-z", "-M", f"{before}{dots}{after}").split("\0")[:-1]
+        listing = git(project.bare, "diff", "--name-status", "-z", "-M", f"{before}{dots}{after}").split("\0")[:-1]
         diffs, rest = [], iter(listing)
         for kind in rest:
             old = next(rest)
             new = next(rest) if kind[0] in "RC" else old
             diffs.append({"old_path": old, "new_path": new, "diff": "", "new_file": kind == "A"})
-        commits = run(*bare, "rev-list", "--reverse", f"{before}..{after}").split()
+        commits = git(project.bare, "rev-list", "--reverse", f"{before}..{after}").split()
         value: dict[str, Any] = {
             "commit": {"id": commits[-1]} if commits else None,
             "commits": [{"id": each} for each in commits],
@@ -117,16 +115,15 @@ class StatusesApi:
         return Reply({name: getattr(found, name) for name in names})
 
     def _commit(self, project: Project, name: str) -> str:
-        command = ["git", "-C", str(project.bare), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not name or name.startswith("-"):
+        if name.startswith("-"):
             raise RefuseError(404, "404 Commit Not Found")
-        return done.stdout.strip()
+        try:
+            return git(project.bare, "rev-parse", "--verify", f"{name}^{{commit}}")
+        except RuntimeError as error:
+            raise RefuseError(404, "404 Commit Not Found") from error
 
     def _guess(self, project: Project, sha: str) -> str:
-        names = run(
-            "-C", str(project.bare), "for-each-ref", "--format=%(refname:short)", "--contains", sha, "refs/heads"
-        )
+        names = git(project.bare, "for-each-ref", "--format=%(refname:short)", "--contains", sha, "refs/heads")
         if not names:
             raise RefuseError(404, "404 References for commit Not Found")
         return names.split()[0]

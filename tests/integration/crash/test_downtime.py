@@ -6,7 +6,6 @@ import json
 import pathlib
 import random
 import sqlite3
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -66,9 +65,7 @@ class Stage:
             assert answer.status < 300
 
     def heads(self) -> dict[str, str]:
-        lines = subprocess.run(
-            ["git", "ls-remote", "--heads", "--tags", str(self.git.folder)], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
+        lines = self.git("ls-remote", "--heads", "--tags", ".").splitlines()
         return {ref.removesuffix("^{}"): commit for commit, ref in (line.split("\t") for line in lines)}
 
     def newest(self) -> dict[object, object]:
