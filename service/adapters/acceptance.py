@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from service.adapters.arrivals import add_builds
-from service.adapters.database import BUSY_MS, open_database
+from service.adapters.database import BUSY_MS, opened_again
 from service.adapters.schema import deliveries, repositories
 from service.adapters.upkeep import act
 from service.domain.build import BuildId, Delivery, Taken
@@ -34,7 +34,7 @@ class Acceptance:
     def __init__(self, engine: sa.Engine, start: Starter) -> None:
         self._start = start
         # SQLite's own way of waiting for another writer sleeps longer each time; the door asks again at once.
-        self._engine = open_database(engine.url.render_as_string(hide_password=False), busy_ms=0)
+        self._engine = opened_again(engine, busy_ms=0)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -13,19 +13,19 @@ HEAD = "0004"  # the newest step in `migrations/versions`; a test holds it to th
 FIRST = "0001"  # of Kiln 0.1.0, which wrote no number
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 
-
 BUSY_MS = 30_000  # how long SQLite waits for another writer
 
 
-def open_database(url: str, *, busy_ms: int = BUSY_MS) -> sa.Engine:
+def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> sa.Engine:
     """An engine for `sqlite:///file` or `postgresql://...`, with the tables made or brought up to date.
 
     SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
     take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
+    Only a test that survives no power cut may do without `durable`: then nothing waits for the disk.
     """
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sa.create_engine(url, pool_size=16, max_overflow=16)
+    engine = sa.create_engine(url, pool_size=16, max_overflow=16, execution_options={"durable": durable})
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
@@ -33,10 +33,16 @@ def open_database(url: str, *, busy_ms: int = BUSY_MS) -> sa.Engine:
             connection.isolation_level = "IMMEDIATE"
             connection.execute(f"pragma busy_timeout={busy_ms}")
             connection.execute("pragma journal_mode=wal")
-            connection.execute("pragma synchronous=full")
+            connection.execute(f"pragma synchronous={'full' if durable else 'off'}")
 
     bring_up_to_date(engine)
     return engine
+
+
+def opened_again(engine: sa.Engine, *, busy_ms: int) -> sa.Engine:
+    """Another engine for the same database, alike but for that."""
+    url = engine.url.render_as_string(hide_password=False)
+    return open_database(url, busy_ms=busy_ms, durable=engine.get_execution_options()["durable"])
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:

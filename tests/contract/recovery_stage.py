@@ -90,7 +90,7 @@ class Stage:
         (folder / "acme.git").mkdir()
         self.git = Git(folder / "acme.git")
         self.clock = StoppedClock(NOW)
-        self.engine = open_database(f"sqlite:///{folder / 'kiln.db'}")
+        self.engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
         self.repositories = DatabaseRepositories(self.engine)
         self.started: list[int] = []
         self.builds = DatabaseBuilds(self.engine, start=lambda _, starts: self.started.extend(s.build for s in starts))

@@ -38,7 +38,7 @@ _ids = itertools.count()
 
 class World:
     def __init__(self, folder: pathlib.Path) -> None:
-        self.engine = open_database(f"sqlite:///{folder / 'kiln.db'}")
+        self.engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
         self.repositories = DatabaseRepositories(self.engine)
         self.repositories.add(BLINK)
         self.starts: list[Start] = []

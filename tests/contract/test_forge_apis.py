@@ -15,7 +15,7 @@ from tests.contract.github_stage import NOW, PATH, Stage, app_connection, record
 
 @pytest.fixture
 def connections(github: Stage) -> Iterator[DatabaseConnections]:
-    engine = open_database(f"sqlite:///{github.folder / 'kiln.db'}")
+    engine = open_database(f"sqlite:///{github.folder / 'kiln.db'}", durable=False)
     yield DatabaseConnections(engine, Sealer(b"k" * 32))
     engine.dispose()
 

@@ -22,7 +22,7 @@ BLINK, LAMP = RepositoryId("gitlab:git.lan/acme/blink"), RepositoryId("github/ac
 
 @pytest.fixture
 def people(tmp_path: pathlib.Path) -> Iterator[DatabasePeople]:
-    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}", durable=False)
     yield DatabasePeople(engine)
     engine.dispose()
 

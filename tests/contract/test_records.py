@@ -31,7 +31,7 @@ BLINK = Repository(
 
 @pytest.fixture
 def engine(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}", durable=False)
     yield engine
     engine.dispose()
 

@@ -61,7 +61,7 @@ class RealDoor:
 
 @contextlib.contextmanager
 def real_door(folder: pathlib.Path, now: datetime.datetime, repositories: Sequence[Repository]) -> Iterator[RealDoor]:
-    engine = open_database(f"sqlite:///{folder / 'kiln.db'}")
+    engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
     door = RealDoor(engine, now)
     for each in repositories:
         door.repositories.add(each)

@@ -1,5 +1,7 @@
 """Where the outside test data lies. `make setup-test` installs it (deploy/host/outside.py)."""
 
+import copy
+import functools
 import json
 import pathlib
 from typing import Any
@@ -34,5 +36,16 @@ def ogr_sessions(forge: str) -> list[pathlib.Path]:
 
 def webhook_examples(edition: str = "api.github.com") -> list[tuple[str, dict[str, Any]]]:
     """(event, payload) of every GitHub delivery that octokit publishes. `edition` is a folder of the package."""
+    return copy.deepcopy(_examples(edition))
+
+
+def webhook_example(event: str, action: str) -> dict[str, Any]:
+    """The first of them that says this, for a test to change."""
+    found = (payload for name, payload in _examples() if (name, payload.get("action")) == (event, action))
+    return copy.deepcopy(next(found))
+
+
+@functools.cache
+def _examples(edition: str = "api.github.com") -> list[tuple[str, dict[str, Any]]]:
     index = json.loads((octokit("webhooks-examples") / edition / "index.json").read_bytes())
     return [(each["name"], payload) for each in index for payload in each["examples"]]

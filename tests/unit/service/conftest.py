@@ -107,7 +107,7 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
 
 @contextlib.contextmanager
 def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    engine = open_database(f"sqlite:///{folder / 'kiln.db'}")
+    engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
     repositories = DatabaseRepositories(engine)

@@ -9,7 +9,7 @@ import pytest
 from service.domain.event import EventKind, RepositoryChange
 from service.domain.repository import Forge
 from tests.fakes.door import HELLO, SECRET, World, github_headers, post, repository, sample, sign
-from tests.outside.data import webhook_examples
+from tests.outside.data import webhook_example
 
 PUSH = sample("github/push.branch-created")
 NUMBER = str(json.loads(PUSH)["repository"]["id"])
@@ -17,8 +17,7 @@ APP, APP_SECRET = "app-1", "the secret of the App's webhook"
 
 
 def example(event: str, action: str) -> bytes:
-    found = (payload for name, payload in webhook_examples() if (name, payload.get("action")) == (event, action))
-    return json.dumps(next(found)).encode()
+    return json.dumps(webhook_example(event, action)).encode()
 
 
 def moved_push(path: str) -> bytes:

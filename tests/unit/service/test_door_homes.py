@@ -23,7 +23,7 @@ from tests.fakes.door import (
     signed,
     signed_by_token,
 )
-from tests.outside.data import webhook_examples
+from tests.outside.data import webhook_example
 
 PUSH = sample("github/push.branch-created")
 NUMBER = str(json.loads(PUSH)["repository"]["id"])
@@ -50,8 +50,7 @@ def moved_push(path: str) -> bytes:
 
 
 def example(event: str, action: str) -> bytes:
-    found = (payload for name, payload in webhook_examples() if (name, payload.get("action")) == (event, action))
-    return json.dumps(next(found)).encode()
+    return json.dumps(webhook_example(event, action)).encode()
 
 
 def kinds(world: World) -> list[tuple[EventKind, RepositoryChange | None]]:

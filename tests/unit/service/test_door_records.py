@@ -28,7 +28,7 @@ from tests.fakes.door import (
     signed_by_token,
 )
 from tests.fakes.real_door import RealDoor, real_door
-from tests.outside.data import gitlab_hook, webhook_examples
+from tests.outside.data import gitlab_hook, webhook_example
 
 PUSH = sample("github/push.branch-created")
 NAME = RepositoryId("github/Codertocat/Hello-World")
@@ -60,10 +60,6 @@ def tell(door: RealDoor, event: str, payload: dict[str, Any], delivery: str) -> 
     return send(door, HELLO, github_headers(body, event, delivery=delivery), body)
 
 
-def example(event: str, action: str) -> dict[str, Any]:
-    return next(payload for name, payload in webhook_examples() if (name, payload.get("action")) == (event, action))
-
-
 def test_a_push_is_built_and_its_deletion_stops_it(door: RealDoor) -> None:
     pushed = send(door, HELLO, github_headers(PUSH, delivery="1"), PUSH)
     gone = {**json.loads(PUSH), "after": "0" * 40, "deleted": True, "head_commit": None, "commits": []}
@@ -75,7 +71,7 @@ def test_a_push_is_built_and_its_deletion_stops_it(door: RealDoor) -> None:
 
 
 def test_a_request_of_a_fork_is_built_until_it_is_closed(door: RealDoor) -> None:
-    opened = example("pull_request", "opened")
+    opened = webhook_example("pull_request", "opened")
     opened["pull_request"]["head"]["repo"] = None
 
     assert tell(door, "pull_request", opened, "1").status == 202
@@ -84,12 +80,12 @@ def test_a_request_of_a_fork_is_built_until_it_is_closed(door: RealDoor) -> None
         "refs/pull/2/head", 2, False, Status.QUEUED,
     )  # fmt: skip
 
-    assert tell(door, "pull_request", example("pull_request", "closed"), "2").status == 200
+    assert tell(door, "pull_request", webhook_example("pull_request", "closed"), "2").status == 200
     assert door.builds.builds()[0].status is Status.CANCELLED
 
 
 def test_a_request_of_the_repository_itself_leaves_it_to_the_push(door: RealDoor) -> None:
-    reply = tell(door, "pull_request", example("pull_request", "opened"), "1")
+    reply = tell(door, "pull_request", webhook_example("pull_request", "opened"), "1")
 
     assert (reply.status, door.builds.builds()) == (200, [])
     assert reply.fields == {"message": "the request's branch is in this repository: its own pushes are built"}
@@ -99,7 +95,7 @@ def test_the_re_run_button_builds_again(door: RealDoor) -> None:
     send(door, HELLO, github_headers(PUSH, delivery="1"), PUSH)
     build = door.builds.builds()[0]
     door.builds.end_build(build.id, Status.FAILED, "no", now=NOW)
-    payload = example("check_run", "rerequested")
+    payload = webhook_example("check_run", "rerequested")
     payload["check_run"]["external_id"] = f"{build.id}/esp32-generic"
 
     reply = tell(door, "check_run", payload, "2")
@@ -123,8 +119,8 @@ def test_a_rename_changes_the_record_and_not_the_hook(door: RealDoor) -> None:
 
 
 def test_what_happens_to_a_repository_is_in_its_record(door: RealDoor) -> None:
-    assert tell(door, "repository", example("repository", "privatized"), "1").status == 200
-    assert tell(door, "meta", example("meta", "deleted"), "2").status == 200
+    assert tell(door, "repository", webhook_example("repository", "privatized"), "1").status == 200
+    assert tell(door, "meta", webhook_example("meta", "deleted"), "2").status == 200
 
     assert not door.repositories.get(NAME).public
     assert door.repositories.hook(NAME).state is HookState.MISSING
@@ -133,7 +129,7 @@ def test_what_happens_to_a_repository_is_in_its_record(door: RealDoor) -> None:
 def test_an_app_that_is_taken_away_is_noted_and_the_note_goes_with_its_return(door: RealDoor) -> None:
     notes = []
     for number, action in enumerate(("suspend", "unsuspend")):
-        body = json.dumps(example("installation", action)).encode()
+        body = json.dumps(webhook_example("installation", action)).encode()
         headers = github_headers(body, "installation", secret=APP_SECRET, delivery=f"{number}")
         assert send(door, f"/hooks/app/{APP}", headers, body).status == 200
         notes.append(door.repositories.get(NAME).note)

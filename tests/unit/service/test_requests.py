@@ -9,14 +9,9 @@ from service.adapters.forges import github, gitlab
 from service.domain.errors import MalformedError
 from service.domain.event import Event, EventKind, Request
 from tests.fakes.door import github_headers, gitlab_headers
-from tests.outside.data import gitlab_hook, webhook_examples
+from tests.outside.data import gitlab_hook, webhook_example, webhook_examples
 
 HEAD, OLDER = "a" * 40, "b" * 40
-
-
-def example(event: str, action: str) -> dict[str, Any]:
-    """The first of octokit's deliveries of this action, for a test to change."""
-    return next(payload for name, payload in webhook_examples() if (name, payload.get("action")) == (event, action))
 
 
 def said(event: str, payload: dict[str, Any]) -> Event:
@@ -25,7 +20,7 @@ def said(event: str, payload: dict[str, Any]) -> Event:
 
 
 def pull_request(action: str, **fields: Any) -> dict[str, Any]:
-    payload = example("pull_request", action)
+    payload = webhook_example("pull_request", action)
     return {**payload, "pull_request": {**payload["pull_request"], **fields}}
 
 
@@ -38,7 +33,7 @@ def merge_request(changes: dict[str, Any] | None = None, **fields: Any) -> Event
 
 @pytest.mark.parametrize("action", ["opened", "reopened", "synchronize", "ready_for_review"])
 def test_a_pull_request_wants_its_head_built(action: str) -> None:
-    payload = example("pull_request", action)
+    payload = webhook_example("pull_request", action)
     asked = payload["pull_request"]
 
     event = said("pull_request", payload)
@@ -53,7 +48,7 @@ def test_a_pull_request_wants_its_head_built(action: str) -> None:
 
 
 def test_a_pull_request_is_of_a_fork_unless_it_is_surely_not() -> None:
-    base = example("pull_request", "opened")["pull_request"]["base"]["repo"]
+    base = webhook_example("pull_request", "opened")["pull_request"]["base"]["repo"]
     heads: list[tuple[object, bool]] = [
         (base, False),
         ({**base, "id": base["id"] + 1}, True),
@@ -79,7 +74,7 @@ def test_a_draft_is_not_built(action: str) -> None:
 
 @pytest.mark.parametrize("action", ["closed", "converted_to_draft"])
 def test_a_pull_request_that_is_closed_or_made_a_draft_is_built_no_more(action: str) -> None:
-    event = said("pull_request", example("pull_request", action))
+    event = said("pull_request", webhook_example("pull_request", action))
 
     assert (event.kind, event.ref, event.commit) == (EventKind.CLOSED, "refs/pull/2/head", "")
 
@@ -104,7 +99,7 @@ def test_a_pull_request_has_a_number_and_a_head(fields: dict[str, Any]) -> None:
 
 
 def test_a_merge_group_waits_for_a_build_of_its_head() -> None:
-    payload = example("merge_group", "checks_requested")
+    payload = webhook_example("merge_group", "checks_requested")
     group = payload["merge_group"]
 
     event = said("merge_group", payload)
@@ -115,7 +110,7 @@ def test_a_merge_group_waits_for_a_build_of_its_head() -> None:
 
 
 def test_a_merge_group_that_is_given_up_is_built_no_more() -> None:
-    payload = {**example("merge_group", "checks_requested"), "action": "destroyed"}
+    payload = {**webhook_example("merge_group", "checks_requested"), "action": "destroyed"}
 
     event = said("merge_group", payload)
 
@@ -123,7 +118,7 @@ def test_a_merge_group_that_is_given_up_is_built_no_more() -> None:
 
 
 def test_a_merge_group_of_an_odd_name_builds_nothing() -> None:
-    payload = example("merge_group", "checks_requested")
+    payload = webhook_example("merge_group", "checks_requested")
     payload["merge_group"]["head_ref"] = "refs/heads/--upload-pack=x"
 
     assert said("merge_group", payload).kind is EventKind.IGNORED
@@ -132,7 +127,7 @@ def test_a_merge_group_of_an_odd_name_builds_nothing() -> None:
 @pytest.mark.parametrize("action", ["rerequested", "requested_action"])
 @pytest.mark.parametrize(("external", "build"), [("17", "17"), ("17/esp32-generic", "17"), ("9" * 18, "9" * 18)])
 def test_the_re_run_button_of_a_check_names_our_build(action: str, external: str, build: str) -> None:
-    payload = example("check_run", action)
+    payload = webhook_example("check_run", action)
     payload["check_run"]["external_id"] = external
 
     event = said("check_run", payload)
@@ -143,14 +138,14 @@ def test_the_re_run_button_of_a_check_names_our_build(action: str, external: str
 
 @pytest.mark.parametrize("external", ["", None, 5, "0", "x", "17x", "-1", "\uff11\uff17", "9" * 19, "/esp32", " 17"])
 def test_the_check_of_somebody_else_is_left_alone(external: object) -> None:
-    payload = example("check_run", "rerequested")
+    payload = webhook_example("check_run", "rerequested")
     payload["check_run"]["external_id"] = external
 
     assert said("check_run", payload).kind is EventKind.IGNORED
 
 
 def test_the_re_run_button_of_a_suite_names_a_commit() -> None:
-    payload = example("check_suite", "rerequested")
+    payload = webhook_example("check_suite", "rerequested")
 
     event = said("check_suite", payload)
 
@@ -161,7 +156,7 @@ def test_the_re_run_button_of_a_suite_names_a_commit() -> None:
     ("event", "action"), [("check_suite", "requested"), ("check_suite", "completed"), ("check_run", "created")]
 )
 def test_what_our_own_checks_say_of_themselves_is_no_news(event: str, action: str) -> None:
-    assert said(event, example(event, action)).kind is EventKind.IGNORED
+    assert said(event, webhook_example(event, action)).kind is EventKind.IGNORED
 
 
 @pytest.mark.parametrize("fields", [{"action": "open"}, {"action": "reopen"}, {"action": "update", "oldrev": OLDER}])

@@ -28,7 +28,7 @@ from tests.fakes.door import (
     signed_by_token,
 )
 from tests.fakes.site import ADMIN_TOKEN, Site
-from tests.outside.data import gitlab_hook, webhook_examples
+from tests.outside.data import gitlab_hook, webhook_example
 
 APP, APP_SECRET = "app-1", "the secret of the App's webhook"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -184,8 +184,7 @@ def test_row_6_a_name_that_git_takes_is_data_to_us(world: World, ref: str) -> No
 )
 def test_row_6_a_commit_is_what_git_calls_one_wherever_it_stands(world: World, commit: str) -> None:
     def changed(event: str, action: str, part: str, **fields: object) -> tuple[str, bytes]:
-        found = (each for name, each in webhook_examples() if (name, each.get("action")) == (event, action))
-        payload = next(found)
+        payload = webhook_example(event, action)
         about = {**payload["repository"], "full_name": "Codertocat/Hello-World"}
         return event, json.dumps({**payload, "repository": about, part: {**payload[part], **fields}}).encode()
 
