@@ -6,11 +6,12 @@ import pathlib
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -116,18 +117,79 @@ def s3_server(folder: pathlib.Path) -> Iterator[S3Server]:
         yield S3Server(f"http://127.0.0.1:{port}", "kiln", "kiln-test", "a-secret-of-tests", bucket)
 
 
+class _Quick(uvicorn.Server):
+    """Ends when it is told to. Uvicorn's own looks ten times a second whether it is, and pauses for its callers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+        self._tell: Callable[[], object] = lambda: None
+
+    def work(self) -> None:
+        asyncio.run(self.serve())
+
+    def stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it ended by itself
+            self._tell()
+
+    async def main_loop(self) -> None:
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        self._tell = lambda: loop.call_soon_threadsafe(told.set)
+        await self.on_tick(0)  # sets the headers of every answer
+        self.listens.set()
+        await told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)  # those that wait for nothing are gone then
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+
+
 @contextlib.contextmanager
-def http_server(app: ASGIApp, port: int, *, host: str = "127.0.0.1") -> Iterator[None]:
-    """A real uvicorn in a thread of this process."""
-    config = uvicorn.Config(app, host=host, port=port, log_level="error", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+def http_server(
+    app: ASGIApp, port: int, *, host: str = "127.0.0.1", certificates: pathlib.Path | None = None
+) -> Iterator[None]:
+    """A real uvicorn in a thread of this process.
+
+    `certificates`: a folder with `server.pem` and `server.key`; then it speaks TLS.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="error",
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=1,  # then what is under way is given up
+        ssl_certfile=certificates / "server.pem" if certificates else None,
+        ssl_keyfile=certificates / "server.key" if certificates else None,
+    )
+    server = _Quick(config)
+    thread = threading.Thread(target=server.work, daemon=True)
     thread.start()
-    wait_for_port(port, host=host)
+    if not server.listens.wait(START_S):
+        raise RuntimeError(f"nothing listens on port {port} after {START_S} s")
     try:
         yield
     finally:
-        server.should_exit = True
+        server.stop()
+        thread.join(10)
+
+
+@contextlib.contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[None]:
+    """One of the standard library's, in a thread of this process; it is closed at the end."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
         thread.join(10)
 
 

@@ -8,7 +8,6 @@ import pathlib
 import re
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
-from tests.servers import free_port, wait_for_port
+from tests.servers import free_port, serving, wait_for_port
 
 OUTSIDE = pathlib.Path(__file__).parents[2] / ".kiln" / "outside"
 CASSETTES = OUTSIDE / "ogr" / "tests" / "integration" / "github" / "test_data"
@@ -65,12 +64,8 @@ def playing(player: Player, tls: ssl.SSLContext | None = None) -> Iterator[None]
         server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is what is tested
     player.host = f"127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(server):
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class Cassette(Player):

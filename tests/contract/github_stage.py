@@ -1,9 +1,8 @@
 """A simulated GitHub with one repository, and our API through a token or an App."""
 
+import contextlib
 import datetime
 import pathlib
-import socket
-import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -15,6 +14,7 @@ from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.mark import Mark, MarkState
 from service.domain.repository import Forge, Repository, repository_id
 from service.ports import Clock
+from tests.servers import free_port, serving
 from tests.simulators.git import git
 from tests.simulators.github import GitHubSimulator
 from tests.simulators.github_world import SimApp
@@ -121,10 +121,8 @@ class Receiver:
     def __init__(self, status: int = 202) -> None:
         self.status = status
         self.received: list[tuple[dict[str, str], bytes]] = []
-        self._server: ThreadingHTTPServer | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
+        self._open = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
@@ -143,14 +141,10 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._open.enter_context(serving(ThreadingHTTPServer(("127.0.0.1", self._port), Handler)))
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._open.close()
 
     def events(self) -> list[str]:
         return [headers["x-github-event"] for headers, _ in self.received]

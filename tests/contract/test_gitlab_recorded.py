@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import unquote
 
@@ -76,17 +75,16 @@ class Played:
         self._server.__exit__(None, None, None)
 
 
-def described() -> Iterator[tuple[str, Answer]]:
+@pytest.fixture(scope="module")
+def described() -> list[tuple[str, Answer]]:
     """Every project that a session asked for by its path."""
-    for file in sorted(SESSIONS.rglob("*.yaml")):
-        for answer in cassette(file):
-            name = answer.path.removeprefix("/api/v4/projects/")
-            if answer.method == "GET" and "%2F" in name and "/" not in name:
-                yield unquote(name), answer
+    answers = [answer for file in sorted(SESSIONS.rglob("*.yaml")) for answer in cassette(file)]
+    asked = [(answer.path.removeprefix("/api/v4/projects/"), answer) for answer in answers if answer.method == "GET"]
+    return [(unquote(name), answer) for name, answer in asked if "%2F" in name and "/" not in name]
 
 
-def test_every_recorded_project_is_described_as_gitlab_describes_it() -> None:
-    known = {path: answer for path, answer in described() if answer.status == 200}
+def test_every_recorded_project_is_described_as_gitlab_describes_it(described: list[tuple[str, Answer]]) -> None:
+    known = {path: answer for path, answer in described if answer.status == 200}
     assert len(known) > 20
 
     with Played(list(known.values())) as played:
@@ -101,8 +99,8 @@ def test_every_recorded_project_is_described_as_gitlab_describes_it() -> None:
         assert shown[path].clone_url == content["http_url_to_repo"].replace(HOST, played.url)
 
 
-def test_every_project_that_was_not_shown_is_refused() -> None:
-    known = {path: answer for path, answer in described() if answer.status == 404}
+def test_every_project_that_was_not_shown_is_refused(described: list[tuple[str, Answer]]) -> None:
+    known = {path: answer for path, answer in described if answer.status == 404}
     assert len(known) > 3
 
     with Played(list(known.values())) as played:

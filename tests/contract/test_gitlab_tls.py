@@ -8,7 +8,6 @@ import ipaddress
 import json
 import pathlib
 import ssl
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +21,7 @@ from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.errors import ForgeError
 from service.domain.repository import Forge
 from tests.contract.gitlab_stage import PATH, WHEN, followed
+from tests.servers import serving
 
 PROJECT = {"id": 7, "path_with_namespace": PATH, "default_branch": "main", "visibility": "private"}
 
@@ -67,14 +67,8 @@ def listening(both: pathlib.Path) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
 
 
 def api(port: int) -> GitLabApi:

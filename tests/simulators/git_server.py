@@ -6,16 +6,14 @@ import contextlib
 import ipaddress
 import pathlib
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tests.servers import free_port, wait_for_port
+from tests.servers import free_port, http_server
 from tests.simulators.git import http_backend
 
 
@@ -99,25 +97,8 @@ def git_server(
     """
     scheme = "https" if certificates else "http"
     app = GitHttp(root, host=host, port=free_port(host), scheme=scheme, username=username, password=password)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=app.port,
-        log_level="error",
-        lifespan="off",
-        ws="none",
-        ssl_certfile=certificates / "server.pem" if certificates else None,
-        ssl_keyfile=certificates / "server.key" if certificates else None,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    wait_for_port(app.port, host=host)
-    try:
+    with http_server(app, app.port, host=host, certificates=certificates):
         yield app
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 def bridge_address() -> str:
