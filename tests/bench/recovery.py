@@ -23,11 +23,13 @@ def main() -> None:
         on = run(folder / "on", is_on=True)
         off = run(folder / "off", is_on=False)
     print(f"{PUSHES} pushes over {BRANCHES} branches and {TAGS} tags")
-    print(f"  delivered one by one, from the first push to the last head built  {on[1]:6.2f} s")
-    print(f"  missed: every head accepted after the start                       {off[0]:6.2f} s")
-    print(
-        f"  missed: every head built after the start                          {off[1]:6.2f} s   ratio {off[1] / on[1]:4.2f}"
-    )
+    for what, seconds in (
+        ("delivered one by one, from the first push to the last head built", on[1]),
+        ("missed: every head accepted after the start", off[0]),
+        ("missed: every head built after the start", off[1]),
+    ):
+        print(f"  {what:<65} {seconds:6.2f} s")
+    print(f"  ratio of the last to the first: {off[1] / on[1]:4.2f}")
 
 
 def run(folder: pathlib.Path, *, is_on: bool) -> tuple[float, float]:
