@@ -1,5 +1,7 @@
 """What each of them does over the whole site."""
 
+import pytest
+
 from tests.fakes.site import Browser, Site, enrol, grant, start
 
 # -- what one does
@@ -54,3 +56,45 @@ def test_somebody_who_is_removed_is_out(site: Site, admin: Browser, owner: Brows
     assert admin.get("/api/v1/users").fields == []
     assert admin.send("DELETE", "/api/v1/users?user=github/1").status == 404
     assert admin.send("DELETE", "/api/v1/users").status == 400
+
+
+OF_ONE = [
+    ("GET", "/api/v1/repositories/{repository}", {}, (404, 200, 200)),
+    ("PATCH", "/api/v1/repositories/{repository}", {"requests": "ignore"}, (404, 403, 200)),
+    ("POST", "/api/v1/repositories/{repository}/check", {}, (404, 403, 400)),  # allowed, but there is no connection
+    ("POST", "/api/v1/repositories/{repository}/rotate-secret", {}, (404, 403, 200)),
+    ("DELETE", "/api/v1/repositories/{repository}", {}, (404, 403, 200)),
+    ("POST", "/api/v1/builds/{build}/cancel", {}, (404, 403, 200)),
+    ("POST", "/api/v1/builds/{build}/rerun", {}, (404, 403, 409)),  # allowed, but it is not over
+    ("POST", "/api/v1/builds/{build}/approve", {"commit": "x"}, (404, 403, 409)),  # allowed, but of another commit
+]
+
+
+@pytest.mark.parametrize("row", OF_ONE, ids=[f"{row[0]} {row[1]}" for row in OF_ONE])
+def test_each_action_on_a_repository_and_a_build_asks_for_its_right(
+    site: Site, owner: Browser, viewer: Browser, row: tuple[str, str, dict[str, str], tuple[int, ...]]
+) -> None:
+    method, target, body, expected = row
+    here = {"repository": "github/acme/secret", "build": site.build(site.of("secret")).id}
+    none = {"repository": "github/no/such", "build": 999}
+
+    replies = [each.send(method, target.format(**here), json=body) for each in (site.browser(), viewer, owner)]
+
+    assert tuple(each.status for each in replies) == expected
+    assert site.browser().send(method, target.format(**none), json=body).body == replies[0].body
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("POST", "/api/v1/repositories"),
+        ("GET", "/api/v1/connections"),
+        ("POST", "/api/v1/connections"),
+        ("GET", "/connect/github"),
+        ("GET", "/api/v1/grants"),
+        ("POST", "/api/v1/users/sign-out"),
+        ("DELETE", "/api/v1/users?user=github/1"),
+    ],
+)
+def test_the_instance_is_the_administrators(site: Site, owner: Browser, method: str, target: str) -> None:
+    assert [each.send(method, target, json={}).status for each in (site.browser(), owner)] == [401, 403]
