@@ -13,10 +13,10 @@ from runners import artifacts
 from runners.contract.job import Limits, Outcome
 from runners.contract.source import FETCHER, SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits
 from runners.engine import Container, ContainerSpec, Engine
-from runners.errors import ContainerTimeoutError, EngineError, RefusedError, TransportError
+from runners.errors import ContainerTimeoutError, EngineError, RefusedError
 from runners.recipes.recipe import pack_tree
 from runners.recipes.snapshot import Snapshot
-from runners.verdict import capped, chain, judge, read_report, sentence
+from runners.verdict import capped, chain, ended, judge, read_report
 
 SLACK_S = 15.0  # for git to be told to stop, and to say so, before the container is killed
 LOG_BYTES = 16 << 10  # git's words come in the result; what is here is only of a driver that broke
@@ -46,16 +46,12 @@ class Fetcher:
 
     def run(self, fetch: Fetch) -> Fetched:
         """What became of it. Never raises for what can go wrong with a fetch: that is a value too."""
-        began = self.clock()
-        try:
-            result = self._run(fetch)
-        except RefusedError as error:
-            result = Fetched(fetch=fetch.id, outcome=Outcome.REFUSED, message=sentence(str(error)))
-        except (EngineError, TransportError) as error:
-            result = Fetched(fetch=fetch.id, outcome=Outcome.ERROR, message=sentence(str(error)))
-        if result.outcome is not Outcome.SUCCEEDED and self.is_cancelled(fetch.id):
-            result = Fetched(fetch=fetch.id, outcome=Outcome.CANCELLED, message="cancelled", image=result.image)
-        return replace(result, seconds=round(self.clock() - began, 3))
+        return ended(
+            lambda: self._run(fetch),
+            lambda outcome, message: Fetched(fetch=fetch.id, outcome=outcome, message=message),
+            clock=self.clock,
+            is_cancelled=lambda: self.is_cancelled(fetch.id),
+        )
 
     def _run(self, fetch: Fetch) -> Fetched:
         image = self.engine.image(SOURCE_IMAGE)

@@ -8,11 +8,11 @@ from typing import Protocol, Self
 from runners import artifacts
 from runners.contract.job import FILES_ARTIFACT, Annotation, Artifact, Blob, Job, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
-from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, RefusedError, TransportError
+from runners.errors import ContainerTimeoutError, ImageMissingError, TransportError
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Recipe, Staged
 from runners.recipes.snapshot import Snapshot
-from runners.verdict import Report, capped, chain, judge, read_report, sentence
+from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence
 
 logger = logging.getLogger("kiln.runner")
 
@@ -55,16 +55,12 @@ class Runner:
 
     def run(self, job: Job) -> Result:
         """What became of the job. Never raises for what can go wrong with a job: that is a value too."""
-        began = self.clock()
-        try:
-            result = self._run(job)
-        except RefusedError as error:
-            result = Result(job=job.id, outcome=Outcome.REFUSED, message=sentence(str(error)))
-        except (EngineError, TransportError) as error:
-            result = Result(job=job.id, outcome=Outcome.ERROR, message=sentence(str(error)))
-        if result.outcome is not Outcome.SUCCEEDED and self.is_cancelled(job.id):
-            result = Result(job=job.id, outcome=Outcome.CANCELLED, message="cancelled", image=result.image)
-        return replace(result, seconds=round(self.clock() - began, 3))
+        return ended(
+            lambda: self._run(job),
+            lambda outcome, message: Result(job=job.id, outcome=outcome, message=message),
+            clock=self.clock,
+            is_cancelled=lambda: self.is_cancelled(job.id),
+        )
 
     def _run(self, job: Job) -> Result:
         recipe = self.recipes.get(job.family)

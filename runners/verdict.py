@@ -1,15 +1,20 @@
-"""How a container ended, told from what `build-images/entry` prints and the engine saw. Pure."""
+"""How a container ended, told from what `build-images/entry` prints and the engine saw; and what became of its work."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from runners.contract.job import MAX_MESSAGE_CHARS, Outcome
+from runners.contract.job import MAX_MESSAGE_CHARS, Outcome, Result
+from runners.contract.source import Fetched
 from runners.engine import End
+from runners.errors import EngineError, RefusedError, TransportError
 
 DISK_IS_FULL = "No space left on device"  # strerror(ENOSPC), in the locale that build-images/entry sets
 MAX_REPORT_BYTES = 200  # the two lines before the outputs
 _REPORT = re.compile(rb"started\nexit=(\d{1,3}) oom=(\d{1,9}) blocks=(\d{1,12}) inodes=(\d{1,12})\n")
+
+Ended = TypeVar("Ended", Result, Fetched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,29 @@ class Report:
     oom_kills: int
     free_blocks: int
     free_inodes: int
+
+
+def ended(
+    work: Callable[[], Ended],
+    became: Callable[[Outcome, str], Ended],
+    *,
+    clock: Callable[[], float],
+    is_cancelled: Callable[[], bool],
+) -> Ended:
+    """What came of a job or a fetch, and how long it took. What can go wrong with one is a value, too.
+
+    `became` makes that value of an outcome and a sentence; `clock` counts seconds.
+    """
+    began = clock()
+    try:
+        result = work()
+    except RefusedError as error:
+        result = became(Outcome.REFUSED, sentence(str(error)))
+    except (EngineError, TransportError) as error:
+        result = became(Outcome.ERROR, sentence(str(error)))
+    if result.outcome is not Outcome.SUCCEEDED and is_cancelled():
+        result = replace(became(Outcome.CANCELLED, "cancelled"), image=result.image)
+    return replace(result, seconds=round(clock() - began, 3))
 
 
 def judge(end: End, report: Report | None, log: str) -> Outcome:
