@@ -7,7 +7,7 @@ from service.domain.errors import BadInputError
 from service.domain.repository import Forge, is_host, is_path
 
 MAX_URL_CHARS = 500
-_SCHEMES = ("https", "http", "file")
+_PORTS = {"https": 443, "http": 80, "file": None}
 _KNOWN = {"github.com": Forge.GITHUB, "gitlab.com": Forge.GITLAB}
 _MARKS = ("/-/", "/tree/", "/blob/", "/commits", "/pulls", "/issues")  # where a browser's address goes on
 
@@ -47,7 +47,7 @@ def parse_address(url: str) -> Address:
         port = parts.port
     except ValueError as error:
         raise BadInputError(f"not an address: {url[:80]!r}") from error
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in _PORTS:
         raise BadInputError("an address starts with https://, http:// or file://; for SSH addresses give the https one")
     if parts.scheme == "file":
         if parts.netloc or not parts.path.startswith("/") or ".." in parts.path.split("/"):
@@ -55,7 +55,7 @@ def parse_address(url: str) -> Address:
         return Address(scheme="file", host="", path=parts.path)
     if parts.query or parts.fragment:
         raise BadInputError("leave out what follows ? or # in the address")
-    host = (parts.hostname or "").lower() + (f":{port}" if port is not None else "")
+    host = (parts.hostname or "").lower() + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
     path = parts.path.strip("/")
     for mark in _MARKS:
         path = path.partition(mark)[0]

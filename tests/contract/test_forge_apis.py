@@ -6,10 +6,10 @@ import pytest
 
 from service.adapters.connections import DatabaseConnections
 from service.adapters.database import open_database
-from service.adapters.forges.forge_apis import ForgeApis, place_of
+from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.sealing import Sealer
 from service.domain.connection import ConnectionId
-from service.domain.errors import BadInputError, ForgeError, ForgeRefusedError
+from service.domain.errors import ForgeError, ForgeRefusedError
 from tests.contract.github_stage import NOW, PATH, Stage, app_connection, record, token_connection
 
 
@@ -85,38 +85,3 @@ def test_an_apps_token_is_shared_by_what_is_asked_through_one_connection(
         api.describe()
 
     assert len(github.github.tokens(app)) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "place"),
-    [
-        ("https://github.com/acme/blink", ("github.com", "acme/blink")),
-        ("https://GitHub.com:443/acme/blink.git", ("github.com", "acme/blink")),
-        ("http://git.lan:8080/group/sub/blink.git/", ("git.lan:8080", "group/sub/blink")),
-        ("https://ada:secret@github.com/acme/blink", ("github.com", "acme/blink")),
-    ],
-)
-def test_the_place_that_an_address_names(url: str, place: tuple[str, str]) -> None:
-    assert place_of(url) == place
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "acme/blink",
-        "file:///etc/passwd",
-        "ssh://git@github.com/acme/blink",
-        "https://github.com/",
-        "https:///a/b",
-        "https://github.com/../x",
-        "https://github.com/acme/-blink",
-        "https://github.com/a b/c",
-        "https://h:99999/a/b",
-        "https://[::1/a/b",
-        f"https://github.com/{'a' * 600}",
-    ],
-)
-def test_what_is_no_address_is_refused_with_an_example(url: str) -> None:
-    with pytest.raises(BadInputError, match=r"https://github\.com/owner/name"):
-        place_of(url)

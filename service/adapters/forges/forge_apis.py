@@ -2,21 +2,18 @@
 
 import threading
 from typing import assert_never
-from urllib.parse import urlsplit
 
 from service.adapters.forges.github_api import GitHubApi
 from service.adapters.forges.github_session import GitHubSession
 from service.adapters.forges.gitlab_api import GitLabApi
 from service.adapters.forges.gitlab_client import Line
+from service.domain.address import parse_address
 from service.domain.connection import Connection, ConnectionId
-from service.domain.errors import BadInputError, ForgeRefusedError, NotFoundError
-from service.domain.repository import Forge, Repository, is_host, is_path, repository_id
+from service.domain.errors import ForgeRefusedError, NotFoundError
+from service.domain.repository import Forge, Repository, repository_id
 from service.forge import ForgeApi
 from service.ports import Clock
 from service.records import Connections
-
-MAX_URL_CHARS = 500
-_USUAL = {"https": 443, "http": 80}
 
 
 class ForgeApis:
@@ -39,12 +36,12 @@ class ForgeApis:
         return self._api(connection, repository)
 
     def find(self, url: str) -> tuple[str, ForgeApi] | None:
-        host, path = place_of(url)
+        address = parse_address(url)
         refusal: ForgeRefusedError | None = None
         for connection in self._connections.all():
-            if connection.host != host:
+            if connection.host != address.host:
                 continue
-            api = self._api(connection, _candidate(connection, path))
+            api = self._api(connection, _candidate(connection, address.path))
             if api is None:
                 continue
             try:
@@ -74,25 +71,6 @@ class ForgeApis:
             if kept is None or kept.connection != connection:
                 kept = self._sessions[connection.id] = GitHubSession(connection, self._clock)
             return kept
-
-
-def place_of(url: str) -> tuple[str, str]:
-    """Host (with its port, if any) and path of a repository's web or git address. Raises: BadInputError."""
-    try:
-        parts = urlsplit(url if len(url) <= MAX_URL_CHARS else "")
-        port = parts.port or _USUAL[parts.scheme]
-    except (ValueError, KeyError):  # brackets or a port that are none; a scheme that is not ours
-        raise _no_address() from None
-    host, path = parts.hostname or "", parts.path.strip("/").removesuffix(".git")
-    if port != _USUAL[parts.scheme]:
-        host = f"{host}:{port}"
-    if not is_host(host) or not is_path(path):
-        raise _no_address()
-    return host, path
-
-
-def _no_address() -> BadInputError:
-    return BadInputError(f"url is like https://github.com/owner/name, at most {MAX_URL_CHARS} characters")
 
 
 def _candidate(connection: Connection, path: str) -> Repository:

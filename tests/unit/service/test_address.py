@@ -16,6 +16,10 @@ from service.domain.repository import Forge
         ("https://github.com/acme/blink/tree/main/src", "github.com", "acme/blink"),
         ("https://gitlab.com/acme/fw/blink/-/tree/main", "gitlab.com", "acme/fw/blink"),
         ("http://git.lan:8080/acme/blink", "git.lan:8080", "acme/blink"),
+        ("https://GitHub.com:443/acme/blink.git", "github.com", "acme/blink"),
+        ("http://git.lan:80/acme/blink", "git.lan", "acme/blink"),
+        ("https://git.lan:80/acme/blink", "git.lan:80", "acme/blink"),
+        ("http://git.lan:8080/group/sub/blink.git/", "git.lan:8080", "group/sub/blink"),
         ("https://192.168.1.4/blink.git", "192.168.1.4", "blink"),
     ],
 )
@@ -46,6 +50,12 @@ def test_name_and_password_are_taken_out_and_shown_nowhere() -> None:
     [
         ("git@github.com:acme/blink.git", "for SSH addresses give the https one"),
         ("ssh://git@github.com/acme/blink", "for SSH addresses give the https one"),
+        ("", "starts with https://"),
+        ("acme/blink", "starts with https://"),
+        ("https://[::1/a/b", "not an address"),
+        ("https://github.com/", "like https://github.com/owner/name"),
+        ("https://github.com/acme/-blink", "like https://github.com/owner/name"),
+        ("https://github.com/a b/c", "without blanks"),
         ("ext::sh -c id", "without blanks"),
         ("ext::sh", "starts with https://"),
         ("javascript:alert(1)", "starts with https://"),
