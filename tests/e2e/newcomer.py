@@ -20,6 +20,8 @@ from tests.simulators.git import git
 
 WAIT_S = 60.0
 BLINK = ROOT / "examples" / "blink"
+BOARDS = {"esp32-generic", "esp8266-generic", "rpi-pico-w", "unix"}  # that it is built for
+CONTEXTS = {"kiln", *(f"kiln/{board}" for board in BOARDS)}  # what a forge shows beside its commits
 
 
 class Newcomer:
@@ -48,6 +50,12 @@ class Newcomer:
         path.write_text(text + "\n")
         return str(path)
 
+    def builds(self, repository: str) -> list[dict[str, Any]]:
+        """Newest first."""
+        query = urllib.parse.urlencode({"repository": repository})
+        found: list[dict[str, Any]] = self.kiln.call(f"/api/v1/builds?{query}")
+        return found
+
     def build(self, number: int) -> dict[str, Any]:
         """Once it is over."""
         found: dict[str, Any] = {}
@@ -65,9 +73,7 @@ class Newcomer:
         found: list[int] = []
 
         def is_there() -> bool:
-            query = urllib.parse.urlencode({"repository": repository})
-            builds = self.kiln.call(f"/api/v1/builds?{query}")
-            found[:] = [each["id"] for each in builds if each["commit"] == commit]
+            found[:] = [each["id"] for each in self.builds(repository) if each["commit"] == commit]
             return bool(found)
 
         wait(is_there, f"a build of {commit[:7]}")

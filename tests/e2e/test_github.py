@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.parts import Kiln
-from tests.e2e.newcomer import Browser, Clone, Form, Newcomer, wait
+from tests.e2e.newcomer import CONTEXTS, Browser, Clone, Form, Newcomer, wait
 from tests.simulators.git_server import bridge_address
 from tests.simulators.github import GitHubSimulator
 from tests.simulators.github_world import SimApp
@@ -15,27 +14,12 @@ from tests.simulators.github_world import SimApp
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 BY_TOKEN, BY_APP = "acme/blink", "acme/lamp"
-BOARDS = {"esp32-generic", "esp8266-generic", "rpi-pico-w", "unix"}
-CONTEXTS = {"kiln", *(f"kiln/{board}" for board in BOARDS)}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("github")
 
 
 @pytest.fixture(scope="module")
 def github(folder: pathlib.Path) -> Iterator[GitHubSimulator]:
     with GitHubSimulator(folder, host=bridge_address()) as github:
         yield github
-
-
-@pytest.fixture(scope="module")
-def user(folder: pathlib.Path) -> Iterator[Newcomer]:
-    kiln = Kiln(folder / "data", {})
-    kiln.start()
-    yield Newcomer(folder, kiln)
-    kiln.stop()
 
 
 def cloned(github: GitHubSimulator, folder: pathlib.Path, path: str) -> Clone:
@@ -110,8 +94,8 @@ def test_an_annotated_tag_is_a_release_of_its_commit(
     clone.git("tag", "--annotate", "--message", "first", "v1.0.0")
     clone.push("v1.0.0")
 
-    wait(lambda: any(each["ref"] == "refs/tags/v1.0.0" for each in builds(user, added)), "the tag's build")
-    (tag,) = (each for each in builds(user, added) if each["ref"] == "refs/tags/v1.0.0")
+    wait(lambda: any(each["ref"] == "refs/tags/v1.0.0" for each in user.builds(added["id"])), "the tag's build")
+    (tag,) = (each for each in user.builds(added["id"]) if each["ref"] == "refs/tags/v1.0.0")
     build = user.build(tag["id"])
 
     assert build["commit"] == clone.git("rev-parse", "HEAD")
@@ -130,7 +114,7 @@ def test_a_push_while_kiln_is_off_is_built_afterwards(
     user.kiln.start()
 
     assert user.build_of(added["id"], commit)["status"] == "succeeded"
-    assert len([each for each in builds(user, added) if each["commit"] == commit]) == 1
+    assert len([each for each in user.builds(added["id"]) if each["commit"] == commit]) == 1
 
 
 def test_a_renamed_repository_is_followed(
@@ -201,7 +185,7 @@ def test_a_compile_error_is_shown_at_its_line_and_re_run_builds_it_again(
 
     total = next(each for each in github.check_runs(BY_APP, commit) if each["name"] == "kiln")
     github.events.rerun(github.world.get(BY_APP), total["id"])
-    wait(lambda: len([each for each in builds(user, added) if each["commit"] == commit]) == 2, "the re-run")
+    wait(lambda: len([each for each in user.builds(added["id"]) if each["commit"] == commit]) == 2, "the re-run")
     assert user.build_of(added["id"], commit)["status"] == "failed"
 
 
@@ -216,8 +200,8 @@ def test_a_forks_request_waits_for_a_word_and_is_never_released(
     theirs.git("push", "--quiet", "--force", "origin", "main:idea")
     github.events.open_request(github.world.get(BY_APP), fork, "idea")
 
-    wait(lambda: any(each["commit"] == commit for each in builds(user, added)), "the request's build")
-    (waiting,) = (each for each in builds(user, added) if each["commit"] == commit)
+    wait(lambda: any(each["commit"] == commit for each in user.builds(added["id"])), "the request's build")
+    (waiting,) = (each for each in user.builds(added["id"]) if each["commit"] == commit)
     assert waiting["status"] == "waiting"
     wait(lambda: conclusions(github, commit).get("kiln") == "action_required", "the request's check")
     refused = user.command("builds", "approve", str(waiting["id"]), "--commit", "0" * 40, fails=True)
@@ -255,11 +239,6 @@ def test_a_repository_that_is_not_followed_any_more_leaves_no_webhook(
     assert github.hooks(BY_TOKEN) == []
     assert added["id"] not in {each["id"] for each in user.command("repos", "list")}
     assert [each["kind"] for each in user.command("connections", "list")] == ["app"]
-
-
-def builds(user: Newcomer, added: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = user.kiln.call(f"/api/v1/builds?repository={added['id']}")
-    return found
 
 
 def shown(github: GitHubSimulator, path: str, commit: str) -> dict[str, str]:

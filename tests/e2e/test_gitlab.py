@@ -6,35 +6,19 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.parts import Kiln
-from tests.e2e.newcomer import BLINK, Clone, Newcomer, wait
+from tests.e2e.newcomer import BLINK, CONTEXTS, Clone, Newcomer, wait
 from tests.simulators.git_server import bridge_address
 from tests.simulators.gitlab import GitLabSimulator
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 PATH = "acme/fw/blink"  # in a subgroup
-BOARDS = {"esp32-generic", "esp8266-generic", "rpi-pico-w", "unix"}
-CONTEXTS = {"kiln", *(f"kiln/{board}" for board in BOARDS)}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("gitlab")
 
 
 @pytest.fixture(scope="module")
 def gitlab(folder: pathlib.Path) -> Iterator[GitLabSimulator]:
     with GitLabSimulator(folder / "forge", host=bridge_address()) as gitlab:
         yield gitlab
-
-
-@pytest.fixture(scope="module")
-def user(folder: pathlib.Path) -> Iterator[Newcomer]:
-    kiln = Kiln(folder / "data", {})
-    kiln.start()
-    yield Newcomer(folder, kiln)
-    kiln.stop()
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +86,7 @@ def test_a_push_that_asks_to_be_skipped_is(
     clone.git("push", "--quiet", "-o", "ci.skip", "origin", "main")
     gitlab.settle()
 
-    found = user.kiln.call(f"/api/v1/builds?repository={added['id']}")
-
-    assert [each for each in found if each["commit"] == commit] == []
+    assert [each for each in user.builds(added["id"]) if each["commit"] == commit] == []
 
 
 def test_a_forks_merge_request_waits_for_a_word(
@@ -121,8 +103,7 @@ def test_a_forks_merge_request_waits_for_a_word(
     gitlab.settle()
 
     def asked() -> list[dict[str, Any]]:
-        found = user.kiln.call(f"/api/v1/builds?repository={added['id']}")
-        return [each for each in found if each["commit"] == commit]
+        return [each for each in user.builds(added["id"]) if each["commit"] == commit]
 
     wait(asked, "the request's build")
     (waiting,) = asked()

@@ -93,5 +93,6 @@ def http_backend(
     )
     head, _, content = done.stdout.partition(b"\r\n\r\n")
     fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-    status = int(fields.pop("Status", "200" if done.returncode == 0 else "500").split()[0])
+    # Its exit status says nothing: it fails where a client asks for what is not there, and answers that with 200.
+    status = int(fields.pop("Status", "200" if fields else "500").split()[0])
     return Response(content, status, fields)

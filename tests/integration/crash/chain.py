@@ -1,9 +1,9 @@
 """A repository that is followed, a device that waits, and the processes of a Kiln between them."""
 
 import pathlib
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import docker
 
@@ -20,16 +20,22 @@ SECRET = "s" * 40
 
 
 class Chain:
-    """A repository that is followed, a device that waits, and questions about what came of a push."""
+    """A repository that is followed, a device that waits, and questions about what came of a push.
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    `url` is where the source is fetched from: by itself, from the folder that is pushed to.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, url: str = "") -> None:
         self.folder = folder
         self.kiln = Processes(folder / "data")
+        self.ask = self.kiln.ask
+        self.database = f"sqlite:///{self.kiln.data / 'kiln.db'}"
         self.repository = Repository(folder, ROOT / "examples" / "blink")
         self.repository.install_hook(f"{self.kiln.url}/hooks/local/demo/blink", SECRET)
-        engine = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
+        engine = open_database(self.database)
         name = RepositoryId("local/demo/blink")
-        record = Record(id=name, forge=Forge.LOCAL, path="demo/blink", url=self.repository.url, secret=SECRET)
+        url = url or self.repository.url
+        record = Record(id=name, forge=Forge.LOCAL, path="demo/blink", url=url, secret=SECRET)
         DatabaseRepositories(engine).add(record)
         engine.dispose()
         self._pushes = 0
@@ -42,15 +48,8 @@ class Chain:
         assert "/builds/" in said, said
         return int(said.rsplit("/builds/", 1)[1].split()[0])
 
-    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        connection = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
-
     def enrol(self, name: str) -> None:
-        engine = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
+        engine = open_database(self.database)
         DatabaseFleet(engine).add_device(
             Device(
                 id=DeviceId(name),
@@ -78,10 +77,12 @@ class Chain:
         assert statuses == [("succeeded",)]
 
 
+AnyChain = TypeVar("AnyChain", bound=Chain)
+
+
 @contextmanager
-def running(folder: pathlib.Path) -> Iterator[Chain]:
+def running(chain: AnyChain) -> Iterator[AnyChain]:
     """Broker, service and runner started, and no container left at the end."""
-    chain = Chain(folder)
     chain.kiln.broker()
     chain.kiln.service()
     chain.kiln.runner()

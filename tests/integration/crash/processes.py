@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -73,6 +74,14 @@ class Processes:
         code = self.running[name].poll()
         assert code in (None, -signal.SIGKILL), (self.data / f"{name}.log").read_text()[-3000:]
         return code is not None
+
+    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """What their database holds."""
+        connection = sqlite3.connect(self.data / "kiln.db", timeout=30)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
 
     def answers(self) -> bool:
         try:

@@ -18,7 +18,7 @@ STEPS = [
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    with running(tmp_path_factory.mktemp("chain")) as chain:
+    with running(Chain(tmp_path_factory.mktemp("chain"))) as chain:
         yield chain
 
 

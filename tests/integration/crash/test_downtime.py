@@ -5,7 +5,6 @@ import hmac
 import json
 import pathlib
 import random
-import sqlite3
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,18 +30,12 @@ class Stage:
         (folder / "acme.git").mkdir()
         self.git = Git(folder / "acme.git")
         self.kiln = Processes(folder / "data")
+        self.ask = self.kiln.ask
         engine = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
         url = f"file://{folder / 'acme.git'}"
         record = Repository(id=NAME, forge=Forge.LOCAL, path="acme/blink", url=url, secret=SECRET)
         DatabaseRepositories(engine).add(record)
         engine.dispose()
-
-    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        connection = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
 
     def deliver(self, event: Event) -> None:
         """As the hook of a local repository sends it. An annotated tag's `after` is its own object."""

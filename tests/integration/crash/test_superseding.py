@@ -12,12 +12,12 @@ from tests.integration.crash.processes import wait
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 PUSHES = 100
-MODULES = 150  # take long enough to compile that a build is caught in the middle
+MODULES = 400  # take long enough to compile that a build is caught in the middle, on a busy machine, too
 
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    with running(tmp_path_factory.mktemp("burst")) as chain:
+    with running(Chain(tmp_path_factory.mktemp("burst"))) as chain:
         yield chain
 
 
@@ -52,6 +52,8 @@ def test_a_superseded_build_is_ended_in_queue_container_and_record(chain: Chain)
             lambda: bool(client.containers.list(all=True, ignore_removed=True, filters={"name": name})),
             "a container of the old build",
         )
+        for number in range(MODULES):
+            (source / f"module_{number}.py").unlink()
         new = chain.push()
         wait(
             lambda: not client.containers.list(all=True, ignore_removed=True, filters={"name": name}),

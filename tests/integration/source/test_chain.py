@@ -2,60 +2,35 @@
 
 import pathlib
 import re
-import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
-from deploy.demo.parts import ROOT, Repository
 from runners.docker_engine import DockerEngine
 from runners.worker import WorkerSettings
 from service.adapters.clock import SystemClock
 from service.adapters.database import open_database
-from service.adapters.repositories import DatabaseRepositories
 from service.domain.build import BuildId
-from service.domain.repository import Forge as Kind, Repository as Record, RepositoryId
 from service.flows.source import fetch_id
 from service.workflows import Starter
-from tests.integration.crash.processes import Processes, wait
+from tests.integration.crash.chain import Chain, running
+from tests.integration.crash.processes import wait
 from tests.simulators.git_server import GitHttp, bridge_address, git_server
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
-SECRET = "s" * 40
 TOKEN = "glpat-0123456789-very-secret"
 
 
-class Chain:
+class Fetched(Chain):
     """A repository on a git server that wants a password, followed by a Kiln of real processes."""
 
     def __init__(self, folder: pathlib.Path, server: GitHttp) -> None:
-        self.kiln = Processes(folder / "data")
+        who = f"{server.username}:{server.password}"
+        super().__init__(folder, url=f"{server.url}/blink.git".replace("://", f"://{who}@"))
         self.server = server
-        self.repository = Repository(folder, ROOT / "examples" / "blink")
-        self.repository.install_hook(f"{self.kiln.url}/hooks/local/demo/blink", SECRET)
-        self.database = open_database(f"sqlite:///{self.kiln.data / 'kiln.db'}")
-        self.url = f"{server.url}/blink.git".replace("://", f"://{server.username}:{server.password}@")
-        name = RepositoryId("local/demo/blink")
-        record = Record(id=name, forge=Kind.LOCAL, path="demo/blink", url=self.url, secret=SECRET)
-        DatabaseRepositories(self.database).add(record)
-        self._pushes = 0
-
-    def push(self) -> int:
-        self._pushes += 1
-        self.repository.set_version(str(self._pushes))
-        self.repository.commit(f"push {self._pushes}")
-        said = self.repository.push()
-        return int(said.rsplit("/builds/", 1)[1].split()[0])
-
-    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        connection = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
 
     def where_the_token_is(self) -> set[str]:
         found = set()
@@ -64,12 +39,6 @@ class Chain:
             if any(TOKEN in str(value) for row in rows for value in row):
                 found.add(str(table))
         return found
-
-    def expect_one_release(self, build: int) -> None:
-        done = "select 1 from builds where id = ? and finished_at is not null"
-        wait(lambda: bool(self.ask(done, build)), f"build {build} to end", log=self.kiln.data / "service.log")
-        assert self.ask("select status, message from builds where id = ?", build) == [("succeeded", "")]
-        assert self.ask("select count(*) from releases where build = ?", build) == [(1,)]
 
     def is_fetching(self, build: int) -> bool:
         engine = DockerEngine.connect(now=SystemClock().now)
@@ -80,30 +49,24 @@ class Chain:
 
     @property
     def label(self) -> str:
-        url = f"sqlite:///{self.kiln.data / 'kiln.db'}"
-        return WorkerSettings(database_url=url, name=f"{self.kiln.instance.id}-runner-1").label
+        return WorkerSettings(database_url=self.database, name=f"{self.kiln.instance.id}-runner-1").label
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
     folder = tmp_path_factory.mktemp("chain")
     with git_server(folder, host=bridge_address(), username="oauth2", password=TOKEN) as server:
-        chain = Chain(folder, server)
-        chain.kiln.broker()
-        chain.kiln.service()
-        chain.kiln.runner()
-        yield chain
-        chain.kiln.close()
-    engine = DockerEngine.connect(now=SystemClock().now)
-    left = engine.jobs(chain.label)
-    for job in left:
-        engine.remove(job)
-    engine.close()
-    chain.database.dispose()
+        with running(Fetched(folder, server)) as chain:
+            yield chain
+        engine = DockerEngine.connect(now=SystemClock().now)
+        left = engine.jobs(chain.label)
+        for job in left:
+            engine.remove(job)
+        engine.close()
     assert left == set()
 
 
-def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(chain: Chain) -> None:
+def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(chain: Fetched) -> None:
     build = chain.push()
 
     chain.expect_one_release(build)
@@ -115,7 +78,7 @@ def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(
     assert {"build", "fetch_source", "run_job"} <= names
 
 
-def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Chain) -> None:
+def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Fetched) -> None:
     """It is all that the queue's tables hold, and whoever reads a copy of them has nothing in hand."""
     chain.expect_one_release(chain.push())
     found = set()
@@ -133,7 +96,7 @@ def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Chain) ->
             refused.value.close()
 
 
-def test_a_service_killed_at_every_step_of_a_fetch_releases_once(chain: Chain, tmp_path: pathlib.Path) -> None:
+def test_a_service_killed_at_every_step_of_a_fetch_releases_once(chain: Fetched, tmp_path: pathlib.Path) -> None:
     steps = [(step, phase) for step in ("source", "fetched") for phase in ("begin", "end")]
     chain.kiln.kill("service")
     chain.kiln.service(until=(*steps[0], tmp_path / "killed-0"))
@@ -151,7 +114,7 @@ def test_a_service_killed_at_every_step_of_a_fetch_releases_once(chain: Chain, t
 
 
 @pytest.mark.parametrize("process", ["runner", "service"])
-def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Chain, process: str) -> None:
+def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Fetched, process: str) -> None:
     chain.server.pause_s = 3.0
     try:
         build = chain.push()
@@ -163,7 +126,7 @@ def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Chain,
         chain.server.pause_s = 0.0
 
 
-def test_a_forge_in_trouble_is_asked_again_until_it_is_well(chain: Chain) -> None:
+def test_a_forge_in_trouble_is_asked_again_until_it_is_well(chain: Fetched) -> None:
     chain.server.statuses["/blink.git"] = 503
     try:
         before = len(chain.server.seen)
@@ -175,13 +138,15 @@ def test_a_forge_in_trouble_is_asked_again_until_it_is_well(chain: Chain) -> Non
     chain.expect_one_release(build)
 
 
-def test_the_container_of_a_cancelled_build_is_removed(chain: Chain) -> None:
+def test_the_container_of_a_cancelled_build_is_removed(chain: Fetched) -> None:
     chain.server.pause_s = 60.0
     try:
         build = chain.push()
         wait(lambda: chain.is_fetching(build), "the fetch to begin")
 
-        Starter(chain.database, SystemClock()).stop([BuildId(build)])
+        engine = open_database(chain.database)
+        Starter(engine, SystemClock()).stop([BuildId(build)])
+        engine.dispose()
 
         wait(lambda: not chain.is_fetching(build), "the container to be removed", seconds=15)
     finally:
@@ -190,7 +155,7 @@ def test_the_container_of_a_cancelled_build_is_removed(chain: Chain) -> None:
     assert status[0] == ("CANCELLED",)
 
 
-def test_a_push_of_a_commit_that_is_gone_fails_with_a_sentence(chain: Chain) -> None:
+def test_a_push_of_a_commit_that_is_gone_fails_with_a_sentence(chain: Fetched) -> None:
     chain.kiln.kill("runner")
     build = chain.push()
     (commit,) = (str(row[0]) for row in chain.ask('select "commit" from builds where id = ?', build))
