@@ -10,7 +10,9 @@ import pytest
 from service.ports import Objects
 from tests.contract.broker_stage import Stage
 from tests.contract.github_stage import PATH, Stage as GitHubStage
+from tests.contract.gitlab_stage import NOW, GitLabStage, gitlab_stage
 from tests.contract.object_stores import Store, local_store, s3_store
+from tests.fakes.clock import StoppedClock
 from tests.servers import BrokerServer, embedded_broker, mosquitto_broker
 from tests.simulators.github import GitHubSimulator
 
@@ -47,6 +49,18 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def objects(store: Store) -> Objects:
     return store.objects
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock(NOW)
+
+
+@pytest.fixture
+def gitlab(tmp_path: pathlib.Path, clock: StoppedClock) -> Iterator[GitLabStage]:
+    """A simulated GitLab with the private project `acme/fw/blink`, and a clock that stands."""
+    with gitlab_stage(tmp_path, clock) as made:
+        yield made
 
 
 @pytest.fixture

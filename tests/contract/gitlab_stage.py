@@ -28,6 +28,7 @@ SECRET = "a webhook secret of tests"
 SIGNING = "whsec_" + "A" * 43 + "="
 FIRMWARE = pathlib.Path(__file__).parents[1] / "samples" / "firmware"
 WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
 @dataclass(slots=True)

@@ -1,10 +1,7 @@
 """A project at a simulated GitLab: described; and every foreign error as one of ours."""
 
 import dataclasses
-import datetime
-import pathlib
 import time
-from collections.abc import Iterator
 
 import pytest
 from starlette.responses import Response, StreamingResponse
@@ -13,48 +10,39 @@ from starlette.types import Receive, Scope, Send
 from service.adapters.forges import gitlab_client
 from service.adapters.forges.gitlab_api import GitLabApi
 from service.domain.errors import ForgeError, ForgeRefusedError
-from tests.contract.gitlab_stage import PATH, GitLabStage, connection_to, followed, gitlab_stage
-from tests.fakes.clock import StoppedClock
+from tests.contract.gitlab_stage import NOW, PATH, GitLabStage, connection_to, followed
 from tests.servers import free_port, http_server
 
-NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
+def test_a_project_in_a_subgroup_is_described(gitlab: GitLabStage) -> None:
+    shown = gitlab.api().describe()
 
-@pytest.fixture
-def stage(tmp_path: pathlib.Path) -> Iterator[GitLabStage]:
-    with gitlab_stage(tmp_path, StoppedClock(NOW)) as made:
-        yield made
-
-
-def test_a_project_in_a_subgroup_is_described(stage: GitLabStage) -> None:
-    shown = stage.api().describe()
-
-    assert shown.forge_id == stage.project.forge_id
+    assert shown.forge_id == gitlab.project.forge_id
     assert (shown.path, shown.default_branch, shown.is_private) == (PATH, "main", True)
-    assert shown.clone_url == stage.project.clone_url
-    assert stage.gitlab.calls()[-1] == ("GET", "/api/v4/projects/acme%2Ffw%2Fblink")
+    assert shown.clone_url == gitlab.project.clone_url
+    assert gitlab.gitlab.calls()[-1] == ("GET", "/api/v4/projects/acme%2Ffw%2Fblink")
 
 
-def test_a_renamed_project_is_found_by_its_number_and_by_its_old_path(stage: GitLabStage) -> None:
-    stage.gitlab.rename(PATH, "acme/fw/blinky")
-    token = stage.gitlab.token()
+def test_a_renamed_project_is_found_by_its_number_and_by_its_old_path(gitlab: GitLabStage) -> None:
+    gitlab.gitlab.rename(PATH, "acme/fw/blinky")
+    token = gitlab.gitlab.token()
 
-    assert stage.api(token, forge_id=stage.project.forge_id).describe().path == "acme/fw/blinky"
-    assert stage.api(token).describe().path == "acme/fw/blinky"
+    assert gitlab.api(token, forge_id=gitlab.project.forge_id).describe().path == "acme/fw/blinky"
+    assert gitlab.api(token).describe().path == "acme/fw/blinky"
 
 
-def test_a_new_project_under_an_old_path_is_another_one(stage: GitLabStage) -> None:
-    stage.gitlab.remove(PATH)
-    stage.gitlab.add_project(PATH)
+def test_a_new_project_under_an_old_path_is_another_one(gitlab: GitLabStage) -> None:
+    gitlab.gitlab.remove(PATH)
+    gitlab.gitlab.add_project(PATH)
 
     with pytest.raises(ForgeRefusedError):
-        stage.api(stage.gitlab.token(), forge_id=stage.project.forge_id).describe()
+        gitlab.api(gitlab.gitlab.token(), forge_id=gitlab.project.forge_id).describe()
 
 
-def test_the_address_to_clone_from_stays_with_the_host_of_the_token(stage: GitLabStage) -> None:
-    stage.project.host_url = "https://evil.example"
+def test_the_address_to_clone_from_stays_with_the_host_of_the_token(gitlab: GitLabStage) -> None:
+    gitlab.project.host_url = "https://evil.example"
 
-    assert stage.api().describe().clone_url == f"{stage.gitlab.url}/{PATH}.git"
+    assert gitlab.api().describe().clone_url == f"{gitlab.gitlab.url}/{PATH}.git"
 
 
 @pytest.mark.parametrize(
@@ -62,34 +50,34 @@ def test_the_address_to_clone_from_stays_with_the_host_of_the_token(stage: GitLa
     [(("read_api",), "maintainer", "scope api"), (("api",), "developer", "role Maintainer")],
 )
 def test_a_token_that_may_too_little_says_what_it_needs(
-    stage: GitLabStage, scopes: tuple[str, ...], role: str, named: str
+    gitlab: GitLabStage, scopes: tuple[str, ...], role: str, named: str
 ) -> None:
-    api = stage.api(stage.gitlab.token(scopes=scopes, role=role))
+    api = gitlab.api(gitlab.gitlab.token(scopes=scopes, role=role))
 
     with pytest.raises(ForgeRefusedError, match=named):
-        api.ensure_hook(stage.target(), "")
+        api.ensure_hook(gitlab.target(), "")
 
 
-def test_a_revoked_token_says_to_make_another(stage: GitLabStage) -> None:
-    token = stage.gitlab.token()
-    stage.gitlab.revoke(token)
+def test_a_revoked_token_says_to_make_another(gitlab: GitLabStage) -> None:
+    token = gitlab.gitlab.token()
+    gitlab.gitlab.revoke(token)
 
     with pytest.raises(ForgeRefusedError, match="revoked or expired") as caught:
-        stage.api(token).describe()
+        gitlab.api(token).describe()
     assert token not in str(caught.value)
 
 
-def test_a_project_that_the_token_does_not_see_is_refused(stage: GitLabStage) -> None:
-    token = stage.gitlab.token(projects=["acme/other"])
+def test_a_project_that_the_token_does_not_see_is_refused(gitlab: GitLabStage) -> None:
+    token = gitlab.gitlab.token(projects=["acme/other"])
 
     with pytest.raises(ForgeRefusedError, match="shows this token no acme/fw/blink"):
-        stage.api(token).describe()
+        gitlab.api(token).describe()
 
 
-def test_an_outage_passes(stage: GitLabStage) -> None:
-    api = stage.api()
+def test_an_outage_passes(gitlab: GitLabStage) -> None:
+    api = gitlab.api()
 
-    with stage.gitlab.down(), pytest.raises(ForgeError, match="answered 502"):
+    with gitlab.gitlab.down(), pytest.raises(ForgeError, match="answered 502"):
         api.describe()
 
     assert api.describe().path == PATH
@@ -107,43 +95,43 @@ def test_an_outage_passes(stage: GitLabStage) -> None:
         ({}, 60),
     ],
 )
-def test_a_busy_gitlab_says_how_long_to_wait(stage: GitLabStage, headers: dict[str, str], wait_s: float) -> None:
-    api, begun = stage.api(), time.monotonic()
+def test_a_busy_gitlab_says_how_long_to_wait(gitlab: GitLabStage, headers: dict[str, str], wait_s: float) -> None:
+    api, begun = gitlab.api(), time.monotonic()
 
-    with stage.gitlab.busy(headers), pytest.raises(ForgeError) as caught:
+    with gitlab.gitlab.busy(headers), pytest.raises(ForgeError) as caught:
         api.describe()
 
     assert caught.value.retry_after_s == wait_s
     assert time.monotonic() - begun < 1  # nothing slept, nothing was tried again
 
 
-def test_calls_over_the_limit_are_not_repeated(stage: GitLabStage) -> None:
-    api = stage.api()
-    stage.gitlab.limit(1)
+def test_calls_over_the_limit_are_not_repeated(gitlab: GitLabStage) -> None:
+    api = gitlab.api()
+    gitlab.gitlab.limit(1)
     api.describe()
 
     with pytest.raises(ForgeError) as caught:
         api.describe()
 
     assert caught.value.retry_after_s == 60
-    assert len(stage.gitlab.calls()) == 2
+    assert len(gitlab.gitlab.calls()) == 2
 
 
-def test_nothing_that_listens_is_an_outage(stage: GitLabStage) -> None:
-    connection = dataclasses.replace(connection_to(stage.gitlab, "t"), host=f"127.0.0.1:{free_port()}")
+def test_nothing_that_listens_is_an_outage(gitlab: GitLabStage) -> None:
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "t"), host=f"127.0.0.1:{free_port()}")
 
     with pytest.raises(ForgeError, match="did not answer as a GitLab does") as caught:
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
     # The foreign error holds the request, with the token in it.
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
-def test_several_share_a_line_and_keep_their_own_tokens(stage: GitLabStage) -> None:
+def test_several_share_a_line_and_keep_their_own_tokens(gitlab: GitLabStage) -> None:
     line = gitlab_client.Line()
-    good = GitLabApi(connection_to(stage.gitlab, stage.gitlab.token()), followed(), stage.clock, line)
-    wrong = GitLabApi(connection_to(stage.gitlab, "glpat-wrong"), followed(), stage.clock, line)
+    good = GitLabApi(connection_to(gitlab.gitlab, gitlab.gitlab.token()), followed(), gitlab.clock, line)
+    wrong = GitLabApi(connection_to(gitlab.gitlab, "glpat-wrong"), followed(), gitlab.clock, line)
 
     for _ in range(2):
         assert good.describe().path == PATH
@@ -163,13 +151,13 @@ class Stranger:
         await self.response(scope, receive, send)
 
 
-def test_another_change_under_way_is_waited_for(stage: GitLabStage) -> None:
+def test_another_change_under_way_is_waited_for(gitlab: GitLabStage) -> None:
     said = '{"message": "Another update to this commit status is in progress"}'
     conflict, port = Response(said, 409, media_type="application/json"), free_port()
-    connection = dataclasses.replace(connection_to(stage.gitlab, "t"), host=f"127.0.0.1:{port}")
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "t"), host=f"127.0.0.1:{port}")
 
     with http_server(Stranger(conflict), port), pytest.raises(ForgeError, match="is in progress") as caught:
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
     assert caught.value.retry_after_s == gitlab_client.CONFLICT_WAIT_S
 
@@ -185,48 +173,48 @@ def test_another_change_under_way_is_waited_for(stage: GitLabStage) -> None:
         Response("", 302, {"Location": ""}),
     ],
 )
-def test_what_is_no_gitlab_is_trouble_and_no_crash(stage: GitLabStage, response: Response) -> None:
+def test_what_is_no_gitlab_is_trouble_and_no_crash(gitlab: GitLabStage, response: Response) -> None:
     port = free_port()
-    connection = dataclasses.replace(connection_to(stage.gitlab, "t"), host=f"127.0.0.1:{port}")
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "t"), host=f"127.0.0.1:{port}")
 
     with http_server(Stranger(response), port), pytest.raises((ForgeError, ForgeRefusedError)):
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
 
-def test_the_token_is_not_taken_to_another_host(stage: GitLabStage) -> None:
+def test_the_token_is_not_taken_to_another_host(gitlab: GitLabStage) -> None:
     first, second = free_port(), free_port()
     elsewhere = Stranger(Response("{}", media_type="application/json"))
     away = Response("", 302, {"Location": f"http://127.0.0.1:{second}/api/v4/projects/1"})
-    connection = dataclasses.replace(connection_to(stage.gitlab, "glpat-secret"), host=f"127.0.0.1:{first}")
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "glpat-secret"), host=f"127.0.0.1:{first}")
 
     with (
         http_server(elsewhere, second),
         http_server(Stranger(away), first),
         pytest.raises(ForgeRefusedError, match="sends us on to"),
     ):
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
     assert all(b"authorization" not in each for each in elsewhere.headers)
 
 
-def test_an_answer_without_an_end_is_cut_off(stage: GitLabStage) -> None:
+def test_an_answer_without_an_end_is_cut_off(gitlab: GitLabStage) -> None:
     chunk = b" " * (1 << 20)
     endless = StreamingResponse(iter([chunk] * 64), media_type="application/json")
     port = free_port()
-    connection = dataclasses.replace(connection_to(stage.gitlab, "t"), host=f"127.0.0.1:{port}")
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "t"), host=f"127.0.0.1:{port}")
 
     with http_server(Stranger(endless), port), pytest.raises(ForgeError, match="over 16 MiB"):
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
 
-def test_the_forges_words_are_cut_and_lose_our_secrets(stage: GitLabStage) -> None:
+def test_the_forges_words_are_cut_and_lose_our_secrets(gitlab: GitLabStage) -> None:
     said = Response(f'{{"message": {{"url": ["glpat-secret \\u001b[31m {followed().secret} {"x" * 900}"]}}}}', 422)
     said.headers["content-type"] = "application/json"
     port = free_port()
-    connection = dataclasses.replace(connection_to(stage.gitlab, "glpat-secret"), host=f"127.0.0.1:{port}")
+    connection = dataclasses.replace(connection_to(gitlab.gitlab, "glpat-secret"), host=f"127.0.0.1:{port}")
 
     with http_server(Stranger(said), port), pytest.raises(ForgeRefusedError) as caught:
-        GitLabApi(connection, followed(), stage.clock).describe()
+        GitLabApi(connection, followed(), gitlab.clock).describe()
 
     text = str(caught.value)
     assert "url *** [31m ***" in text

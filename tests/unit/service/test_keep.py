@@ -13,26 +13,13 @@ from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows.keep import Keeper
 from service.flows.recover import KEPT, OVERLAP, Recovery
 from service.forge import RemoteHook
+from tests.fakes.door import repository
 from tests.fakes.forge import MemoryForge, MemoryForges
 from tests.fakes.sources import FolderSources
 from tests.unit.service.conftest import BLINK, NOW, World
 
-LAMP = Repository(
-    id=RepositoryId("github/acme/lamp"),
-    forge=Forge.GITHUB,
-    path="acme/lamp",
-    url="https://x",
-    secret="s" * 20,
-    connection="acme",
-)
-FAN = Repository(
-    id=RepositoryId("gitlab/acme/fan"),
-    forge=Forge.GITLAB,
-    path="acme/fan",
-    url="https://y",
-    secret="s" * 20,
-    connection="other",
-)
+LAMP = repository(Forge.GITHUB, "acme/lamp", connection="acme")
+FAN = repository(Forge.GITLAB, "acme/fan", connection="other")
 
 
 class Heads(FolderSources):

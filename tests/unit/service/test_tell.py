@@ -9,21 +9,15 @@ from runners.contract.job import Annotation, Outcome, Result
 from service.domain.build import Status
 from service.domain.errors import ForgeError
 from service.domain.mark import KEPT_FOR_ENDS, MAX_WRITES, MarkState, Told
-from service.domain.repository import Forge, Repository, RepositoryId
+from service.domain.repository import Forge
 from service.flows.tell import PAGE
+from tests.fakes.door import repository
 from tests.fakes.forge import MemoryForge, away
 from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.telling import Stage
 
 WAITING = PAGE + 10  # builds: more than are looked at in one round
-OTHER = Repository(
-    id=RepositoryId("github/acme/other"),
-    forge=Forge.GITHUB,
-    path="acme/other",
-    url="https://x",
-    secret="s" * 20,
-    connection="other",
-)
+OTHER = repository(Forge.GITHUB, "acme/other", connection="other")
 
 
 @pytest.fixture
