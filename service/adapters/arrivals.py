@@ -6,7 +6,7 @@ All that arrived together takes a handful of statements. The repositories are lo
 import datetime
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,48 +44,69 @@ def add_builds(
     connection: sa.Connection, wanted: Sequence[Delivery], now: float
 ) -> tuple[dict[_Key, Taken], list[tuple[BuildId, float]]]:
     """What became of each, and the builds that are to start."""
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-    policies = _policies(connection, {each.repository for each in wanted})
-    newest = _newest(connection, {(each.repository, each.event.ref) for each in wanted})
-    seen = _seen(connection, wanted, now)
-    planned: list[_Planned] = []
-    taken: dict[_Key, Taken] = {}
+    batch = _Batch(connection, wanted, now)
     for each in wanted:
-        key, ref = (each.repository, each.event.delivery), (each.repository, each.event.ref)
-        status = _status(connection, each, policies[each.repository])
-        if status is None:
-            taken[key] = Taken(is_new=False, said=_why_not(each.event))
-            continue
-        verdict = judge(each.event, newest.get(ref), seen.get(ref, ()))
-        if verdict is Verdict.NEW:
-            begin, burst = begin_at(each.event, newest.get(ref), moment)
-            place = BuildId(-1 - len(planned))
-            planned.append(_Planned(delivery=each, status=status, begin_at=begin, burst_at=burst))
-            newest[ref] = Newest(
-                build=place,
-                commit=each.event.commit,
-                status=status,
-                accepted_at=moment,
-                burst_at=burst,
-                before=each.event.before,
-                is_found=each.event.is_found,
-            )
-            taken[key] = Taken(build=place)
-        else:
-            if verdict is Verdict.DOUBTFUL:
-                keep_hook(connection, each.repository, {"is_doubtful": True})
-            taken[key] = Taken(build=newest[ref].build, is_new=False)
-    ids = _insert(connection, planned, policies, now)
-    for key, one in taken.items():
-        if one.build is not None and one.build < 0:
-            taken[key] = Taken(build=ids[-1 - one.build], is_new=one.is_new)
-    gone = _supersede(connection, planned, ids, now)
+        batch.take(each)
+    ids = _insert(connection, batch.planned, batch.policies, now)
+    gone = _supersede(connection, batch.planned, ids, now)
     starts = [
         (build, each.begin_at.timestamp())
-        for build, each in zip(ids, planned, strict=True)
+        for build, each in zip(ids, batch.planned, strict=True)
         if build not in gone and each.status is Status.QUEUED
     ]
-    return taken, starts
+    return batch.taken(ids), starts
+
+
+class _Batch:
+    """What arrived together: each is judged beside what is known and beside those before it."""
+
+    def __init__(self, connection: sa.Connection, wanted: Sequence[Delivery], now: float) -> None:
+        self._connection = connection
+        self._now = datetime.datetime.fromtimestamp(now, datetime.UTC)
+        self._newest = _newest(connection, {(each.repository, each.event.ref) for each in wanted})
+        self._seen = _seen(connection, wanted, now)
+        self._taken: dict[_Key, Taken] = {}
+        self.policies = _policies(connection, {each.repository for each in wanted})
+        self.planned: list[_Planned] = []
+
+    def take(self, delivery: Delivery) -> None:
+        self._taken[(delivery.repository, delivery.event.delivery)] = self._judge(delivery)
+
+    def taken(self, ids: Sequence[BuildId]) -> dict[_Key, Taken]:
+        """What became of each; `ids` are those that the planned builds were given."""
+        return {
+            key: each if each.build is None or each.build >= 0 else replace(each, build=ids[-1 - each.build])
+            for key, each in self._taken.items()
+        }
+
+    def _judge(self, delivery: Delivery) -> Taken:
+        event, ref = delivery.event, (delivery.repository, delivery.event.ref)
+        status = _status(self._connection, delivery, self.policies[delivery.repository])
+        if status is None:
+            return Taken(is_new=False, said=_why_not(event))
+        verdict = judge(event, self._newest.get(ref), self._seen.get(ref, ()))
+        if verdict is Verdict.NEW:
+            return Taken(build=self._plan(delivery, status))
+        if verdict is Verdict.DOUBTFUL:
+            keep_hook(self._connection, delivery.repository, {"is_doubtful": True})
+        return Taken(build=self._newest[ref].build, is_new=False)
+
+    def _plan(self, delivery: Delivery, status: Status) -> BuildId:
+        """The newest of its ref from now on."""
+        event, ref = delivery.event, (delivery.repository, delivery.event.ref)
+        begin, burst = begin_at(event, self._newest.get(ref), self._now)
+        place = BuildId(-1 - len(self.planned))
+        self.planned.append(_Planned(delivery=delivery, status=status, begin_at=begin, burst_at=burst))
+        self._newest[ref] = Newest(
+            build=place,
+            commit=event.commit,
+            status=status,
+            accepted_at=self._now,
+            burst_at=burst,
+            before=event.before,
+            is_found=event.is_found,
+        )
+        return place
 
 
 def cancel(

@@ -53,12 +53,7 @@ def enrol(
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
     known = repositories.get(wanted.repository)
-    try:
-        catalogue.board(wanted.board)
-    except UnknownBoardError as error:
-        raise BadInputError(str(error)) from error
-    if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
-        raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
+    _check(wanted, catalogue)
     token = new_token()
     device = Device(
         id=device_id(wanted.id),
@@ -74,12 +69,22 @@ def enrol(
     except OutsideError:
         fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    release = builds.current(known.id, wanted.channel)
+    release = builds.current(device.repository, device.channel)
     if release is not None:
         for bundle in builds.bundles(release.build):
-            if bundle.board == wanted.board:
+            if bundle.board == device.board:
                 tell(device.id, bundle, release, fleet=fleet, keys=keys, clock=clock)
     return Enrolled(device=device, token=token, trust=trust(keys))
+
+
+def _check(wanted: Request, catalogue: Catalogue) -> None:
+    """Raises: BadInputError."""
+    try:
+        catalogue.board(wanted.board)
+    except UnknownBoardError as error:
+        raise BadInputError(str(error)) from error
+    if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
+        raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
 
 
 def trust(keys: Keys) -> dict[str, list[dict[str, object]]]:

@@ -88,11 +88,7 @@ def plan(
         return None
     jobs = lay_out(build, manifest, catalogue, instance=instance)
     builds.add_jobs(name, jobs)
-    source = Blob(
-        url=objects.fetch_url(build.source_digest, expires_s=JOB_URLS_EXPIRE_S),
-        digest=build.source_digest,
-        size_bytes=build.source_bytes,
-    )
+    source = _source(build, objects)
     return [
         Job(
             id=each.id,
@@ -100,19 +96,23 @@ def plan(
             family=each.family,
             commit=build.commit,
             source=source,
-            uploads={
-                FILES_ARTIFACT: objects.upload_url(
-                    staging_key(each.id, FILES_ARTIFACT),
-                    max_bytes=limits.output_bytes,
-                    expires_s=JOB_URLS_EXPIRE_S,
-                )
-            },
+            uploads={FILES_ARTIFACT: _upload_url(each.id, objects, limits)},
             log_url=addresses.log(each.id),
             options=manifest.options_for(each.board),
             limits=limits,
         )
         for each in jobs
     ]
+
+
+def _source(build: Build, objects: Objects) -> Blob:
+    url = objects.fetch_url(build.source_digest, expires_s=JOB_URLS_EXPIRE_S)
+    return Blob(url=url, digest=build.source_digest, size_bytes=build.source_bytes)
+
+
+def _upload_url(job: JobId, objects: Objects, limits: Limits) -> str:
+    key = staging_key(job, FILES_ARTIFACT)
+    return objects.upload_url(key, max_bytes=limits.output_bytes, expires_s=JOB_URLS_EXPIRE_S)
 
 
 def _changed(build: Build, earlier: Sequence[Build], compare: Compare) -> Iterable[str]:

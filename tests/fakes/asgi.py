@@ -44,6 +44,44 @@ def _scope(method: str, target: str, pairs: Iterable[tuple[str, str]]) -> dict[s
     }
 
 
+class _Sender:
+    """Who sends one request: gives its body piece by piece, and keeps what is answered."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._is_over = False
+        self._answered: list[Message] = []
+        self._read = 0
+
+    async def receive(self) -> Message:
+        piece = next(self._pieces, None)
+        if piece == STALL or (piece is None and self._is_over):  # all was read: nothing comes but a disconnect
+            await asyncio.Event().wait()
+        if piece == LEAVE:
+            return {"type": "http.disconnect"}
+        if piece is None:
+            self._is_over = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        self._read += 1
+        return {"type": "http.request", "body": piece, "more_body": True}
+
+    async def send(self, message: Message) -> None:
+        self._answered.append(message)
+
+    def reply(self) -> Reply:
+        """Fails unless there is exactly one."""
+        (start,) = (message for message in self._answered if message["type"] == "http.response.start")
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        bodies = (message for message in self._answered if message["type"] == "http.response.body")
+        return Reply(
+            status=start["status"],
+            headers=dict(pairs),
+            body=b"".join(message.get("body", b"") for message in bodies),
+            pieces_read=self._read,
+            cookies=tuple(value for name, value in pairs if name.lower() == "set-cookie"),
+        )
+
+
 async def ask(
     app: ASGIApp,
     method: str,
@@ -54,37 +92,6 @@ async def ask(
 ) -> Reply:
     """Fails when the application raises, or does not answer exactly once."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    pieces = iter([body] if isinstance(body, bytes) else body)
-    sent: list[Message] = []
-    read = 0
-    is_over = False
-
-    async def receive() -> Message:
-        nonlocal read
-        piece = next(pieces, None)
-        if piece == STALL:
-            await asyncio.Event().wait()
-        if piece == LEAVE:
-            return {"type": "http.disconnect"}
-        if piece is None:
-            nonlocal is_over
-            if is_over:  # all was read: there is nothing more to come but a disconnect
-                await asyncio.Event().wait()
-            is_over = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        read += 1
-        return {"type": "http.request", "body": piece, "more_body": True}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(_scope(method, target, pairs), receive, send)
-    starts = [message for message in sent if message["type"] == "http.response.start"]
-    assert len(starts) == 1
-    return Reply(
-        status=starts[0]["status"],
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in starts[0]["headers"]},
-        body=b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body"),
-        pieces_read=read,
-        cookies=tuple(value.decode("latin-1") for name, value in starts[0]["headers"] if name.lower() == b"set-cookie"),
-    )
+    sender = _Sender([body] if isinstance(body, bytes) else body)
+    await app(_scope(method, target, pairs), sender.receive, sender.send)
+    return sender.reply()
