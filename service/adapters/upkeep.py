@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from service.adapters.arrivals import cancel
+from service.adapters.arrivals import cancel, of_the_ref
 from service.adapters.repositories import keep_hook, note_head
 from service.adapters.rows import build_of
 from service.adapters.schema import builds, heads, repositories
@@ -53,8 +53,8 @@ def _note(connection: sa.Connection, delivery: Delivery) -> None:
 
 
 def _built(connection: sa.Connection, repository: RepositoryId, ref: str) -> str:
-    """The commit of the newest build of a ref; empty when it was never built."""
-    mine = (builds.c.repository == repository) & (builds.c.ref == ref)
+    """The commit of the newest build of what a ref held; empty when it was never built."""
+    mine = (builds.c.repository == repository) & (builds.c.ref == ref) & of_the_ref()
     query = sa.select(builds.c.commit).where(mine).order_by(builds.c.number.desc()).limit(1)
     return str(connection.execute(query).scalar() or "")
 
@@ -105,7 +105,8 @@ def _meant(connection: sa.Connection, delivery: Delivery) -> Build | None:
 
 
 def _newest(connection: sa.Connection, of: Build) -> Build:
-    mine = (builds.c.repository == of.repository) & (builds.c.ref == of.ref)
+    # A re-run of what the ref had left is not where the ref is, or the re-run of a re-run would be released.
+    mine = (builds.c.repository == of.repository) & (builds.c.ref == of.ref) & of_the_ref()
     row = connection.execute(sa.select(builds).where(mine).order_by(builds.c.number.desc()).limit(1))
     return build_of(row.mappings().one())
 
