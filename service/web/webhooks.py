@@ -126,7 +126,7 @@ class WebhookDoor:
             given = app.secrets(self._clock.now()) if app else ()
             event = await self._verified(self._decoders[Forge.GITHUB], headers, body, given, Check.TOKEN)
         assert app is not None  # nothing was signed with no secret
-        if event.kind is EventKind.IGNORED:
+        if event.kind is EventKind.IGNORED and not event.ref:
             return _ignored(event, app.connection)
         if event.kind is EventKind.PING:
             return json_response(200, {"message": "the App's webhook works"})
@@ -191,18 +191,21 @@ class WebhookDoor:
         is_here = event.path.lower() == repository.path.lower()
         if is_here and event.forge_id and not repository.forge_id:
             await self._known.keep_forge_id(repository, event.forge_id)
-        if event.kind is EventKind.IGNORED:
+        is_elsewhere = event.path != "" and not is_here
+        is_another = is_elsewhere and not _is_moved(repository, event)
+        if event.kind is EventKind.IGNORED and (is_another or not event.ref):
             return _ignored(event, repository.id)
         if event.change in _ACCESS:
             return json_response(200, {"ignored": "what an App may see is told to the App's own webhook"})
-        is_elsewhere = event.path != "" and not is_here
-        if is_elsewhere and not _is_moved(repository, event):
+        if is_another:
             raise BadInputError(f"this hook is for {repository.path}, the delivery is about another repository")
         if event.kind is EventKind.PING:
             return json_response(200, {"message": f"the hook of {repository.path} works"})
         if is_elsewhere and event.change is not RepositoryChange.MOVED:
             await self._accept(repository, _move(event))
         accepted = await self._accept(repository, event)
+        if event.kind is EventKind.IGNORED:  # a push that asks to be skipped: where it led is kept
+            return _ignored(event, repository.id)
         if not accepted.build_id:
             return json_response(200, {"message": accepted.said})
         answer = {"build": accepted.build_url, "id": accepted.build_id}

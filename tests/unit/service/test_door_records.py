@@ -201,3 +201,21 @@ def test_a_redelivery_of_what_could_not_be_written_is_taken(door: RealDoor) -> N
     assert again.fields == third.fields
     with door.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(deliveries)).scalar() == 1
+
+
+@pytest.mark.parametrize("target", [HELLO, f"/hooks/app/{APP}"])
+def test_where_a_push_led_that_asked_to_be_skipped_is_kept(door: RealDoor, target: str) -> None:
+    """Or the next look at the heads would build it, and release it."""
+    payload = json.loads(PUSH)
+    payload["head_commit"]["message"] = "texts only [skip ci]"
+    body = json.dumps(payload).encode()
+    headers = github_headers(body, delivery="1", secret=APP_SECRET if "app" in target else SECRET)
+
+    replies = [send(door, target, headers, body) for _ in range(2)]
+
+    assert [(each.status, each.fields) for each in replies] == [
+        (200, {"ignored": "the commit's message asks to skip it"})
+    ] * 2
+    assert door.builds.builds() == []
+    noted = door.repositories.noted(NAME)
+    assert {ref: each.commit for ref, each in noted.items()} == {payload["ref"]: payload["head_commit"]["id"]}
