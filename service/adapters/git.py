@@ -81,6 +81,8 @@ class GitSources:
                 "--no-write-fetch-head",
             )
             self._git(folder, repository, "-C", bare, *fetch, "--", repository.url, commit)
+            if self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
+                raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
             yield from self._archive(folder, repository, bare, commit)
 
     def heads(self, repository: Repository) -> dict[str, str]:

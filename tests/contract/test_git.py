@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runners.contract.source import is_empty
 from service.adapters.access import leave_of
 from service.adapters.authorities import read_authorities
 from service.adapters.git import GitSources
@@ -138,3 +139,30 @@ def test_a_file_that_holds_no_authority_is_named(content: str | None, tmp_path: 
     with pytest.raises(BadInputError, match=r"KILN_SOURCE_CA: .*ca\.pem is no readable file of certificates"):
         read_authorities(str(place))
     assert read_authorities("") == ""
+
+
+def test_a_commit_without_files_is_told_from_one_with_an_empty_file(tmp_path: pathlib.Path) -> None:
+    bare = tmp_path / "blink.git"
+    git("init", "-q", "--bare", str(bare), at=tmp_path)
+    nothing = git("hash-object", "-w", "-t", "tree", "/dev/null", at=bare)
+    blob = git("hash-object", "-w", "/dev/null", at=bare)
+    something = subprocess.run(
+        ["git", "mktree"], cwd=bare, check=True, capture_output=True, text=True, input=f"100644 blob {blob}\tempty\n"
+    ).stdout.strip()
+    said = {}
+    for name, tree in (("nothing", nothing), ("something", something)):
+        commit = git(*WHO, "commit-tree", "-m", "one", tree, at=bare)
+        git("update-ref", f"refs/heads/{name}", commit, at=bare)
+        said[name] = is_empty(b"".join(sources(tmp_path).fetch(record(f"file://{bare}"), commit)))
+
+    assert said == {"nothing": True, "something": False}
+
+
+def test_a_tag_of_what_is_no_commit_is_the_pushers_doing(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    bare = server.root / "blink.git"
+    tree = git("rev-parse", "main^{tree}", at=bare)
+    blob = git("hash-object", "-w", "/dev/null", at=bare)
+    for name, leads_to in (("tree", tree), ("blob", blob)):
+        git("update-ref", f"refs/tags/{name}", leads_to, at=bare)
+        with pytest.raises(BadInputError, match="is no commit"):
+            list(sources(tmp_path).fetch(record(f"file://{bare}"), leads_to))
