@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from service import workflows
+from service import steps, workflows
 from service.background import Background
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
@@ -28,7 +28,7 @@ KEEP_ALIVE_S = 75  # forges reuse connections; uvicorn's own 5 s shows them rese
 SHUTDOWN_S = 5
 
 
-def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
+def application(kiln: Kiln, *, observe: steps.Observer) -> Starlette:
     """The ASGI application. Its lifespan starts and stops the workflows, the broker's link and the background."""
     background = Background(kiln)
 
@@ -46,8 +46,8 @@ def application(kiln: Kiln, *, observe: workflows.Observer) -> Starlette:
     )
 
 
-def _start(kiln: Kiln, background: Background, observe: workflows.Observer) -> None:
-    parts = workflows.Parts(
+def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
+    parts = steps.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
         fleet=kiln.fleet,
@@ -115,7 +115,7 @@ def _take_report(kiln: Kiln, device: str, payload: bytes) -> None:
     logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
 
 
-def serve(settings: Settings, *, observe: workflows.Observer = workflows.log_step) -> None:
+def serve(settings: Settings, *, observe: steps.Observer = workflows.log_step) -> None:
     """Run the service process until SIGTERM."""
     config = uvicorn.Config(
         application(build(settings), observe=observe),

@@ -3,8 +3,7 @@
     receive -> source -> plan -> jobs in parallel -> collect -> publish -> announce
 
 Each arrow is a checkpoint: after a crash a build continues behind the last one that was written. A step may
-run twice (killed after its effect, before its checkpoint), so every verb is safe to repeat. A step's outcome
-that is the pusher's doing travels as a value, for a checkpoint does not keep an exception's type.
+run twice (killed after its effect, before its checkpoint); `service.steps` holds what each does.
 """
 
 import logging
@@ -16,16 +15,14 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos._serialization import DBOSPortableJSON
 
-from runners.contract.board import Catalogue
-from runners.contract.job import QUEUE, WORKFLOW, Limits, Outcome, Result
-from runners.contract.manifest import ManifestError
-from runners.contract.source import Fetched
+from runners.contract.job import QUEUE, WORKFLOW, Outcome, Result
+from service import steps
 from service.adapters.acceptance import Start
-from service.domain.build import BuildId, JobId, Status, status_of, total
-from service.domain.errors import BadInputError, NotFoundError, OutsideError
-from service.flows import announce, plan, publish, source
-from service.ports import Clock, Keys, Objects, Sources
-from service.records import Builds, Fleet, Repositories
+from service.domain.build import BuildId, Status, status_of, total
+from service.domain.errors import OutsideError
+from service.flows import source
+from service.ports import Clock
+from service.steps import EndedError, FailedError, Observer, Parts, value_of
 
 logger = logging.getLogger("kiln.workflows")
 
@@ -43,40 +40,7 @@ MAX_BUILDS_AT_ONCE = 8
 POLL_S = 0.05
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
 
-# Told before and after each step: (step, "begin" | "end", build). For logs, and for tests that kill.
-Observer = Callable[[str, str, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the verbs need."""
-
-    repositories: Repositories
-    builds: Builds
-    fleet: Fleet
-    objects: Objects
-    sources: Sources
-    keys: Keys
-    clock: Clock
-    catalogue: Catalogue
-    limits: Limits
-    instance: str
-    addresses: plan.Addresses
-    compare: plan.Compare
-    fetching: source.Fetching
-    announced: Callable[[], None]  # wakes whoever drains the outbox
-
-
-class _FailedError(Exception):
-    """The build failed; the message is for the person who pushed."""
-
-
-class _EndedError(Exception):
-    """The build was cancelled: nothing more is to be done for it."""
-
-
-_ENDED = {"ended": True}  # a step's outcome as JSON
-NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
+Step = source.Step  # a build's id and what else JSON carries -> its outcome
 
 
 def log_step(step: str, phase: str, build: int) -> None:
@@ -178,26 +142,37 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
-    def step(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+    def step(name: str, act: Callable[..., Any]) -> Step:
         def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
             observe(name, "begin", build)
-            try:
-                outcome = _ENDED if _is_over(parts, build) else {"value": act(BuildId(build), *arguments)}
-            except (BadInputError, NotFoundError, ManifestError) as error:
-                outcome = {"failed": str(error)}
+            outcome = steps.outcome_of(parts, act, build, *arguments)
             observe(name, "end", build)
             return outcome
 
         decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
         return decorate(run)
 
-    source_step = _sourcing(parts, step)
-    plan_step = step("plan", lambda build: _plan(parts, build))
-    collect_step = step("collect", lambda build, job, result: _collect(parts, job, result))
-    publish_step = step("publish", lambda build: _publish(parts, build))
-    announce_step = step("announce", lambda build: _announce(parts, build))
-    end_step = step("end", lambda build, status, message: _end(parts, build, status, message))
+    build_steps = BuildSteps(
+        source=source.by_runner(
+            step("source", steps.take_source),
+            step("fetched", steps.keep_source),
+            lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
+            parts.fetching.end,
+        ),
+        plan=step("plan", steps.lay_out),
+        collect=step("collect", steps.collect),
+        publish=step("publish", steps.release),
+        end=step("end", steps.end),
+        announce=step("announce", steps.tell),
+    )
+    _install_receive(starter)
 
+    @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
+    def build_workflow(build: int) -> None:
+        _build(build, build_steps)
+
+
+def _install_receive(starter: Starter) -> None:
     @DBOS.step(name=RECEIVE, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
     def receive_step(starts: list[tuple[int, float]]) -> None:
         starter.start_each(starts)
@@ -206,65 +181,48 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
     def receive_workflow(starts: list[tuple[int, float]]) -> None:
         receive_step(starts)
 
-    @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
-    def build_workflow(build: int) -> None:
-        try:
-            status, message = _run(build, source_step, plan_step, collect_step, publish_step)
-        except _EndedError:
-            return
-        except Exception as error:  # retries are used up: the build ends, the service does not
-            logger.exception("build broke off", extra={"build": build})
-            status, message = Status.ERROR.value, f"Kiln could not finish this build: {error}"
-        end_step(build, status, message)
-        if status == Status.SUCCEEDED.value:
-            announce_step(build)
+
+@dataclass(frozen=True, slots=True)
+class BuildSteps:
+    """What a build's workflow goes through, each durable by itself."""
+
+    source: Step
+    plan: Step
+    collect: Step
+    publish: Step
+    end: Step
+    announce: Step
 
 
-def _run(
-    build: int,
-    source_step: Callable[..., Any],
-    plan_step: Callable[..., Any],
-    collect_step: Callable[..., Any],
-    publish_step: Callable[..., Any],
-) -> tuple[str, str]:
+def _build(build: int, do: BuildSteps) -> None:
+    try:
+        status, message = _run(build, do)
+    except EndedError:
+        return
+    except Exception as error:  # retries are used up: the build ends, the service does not
+        logger.exception("build broke off", extra={"build": build})
+        status, message = Status.ERROR.value, f"Kiln could not finish this build: {error}"
+    do.end(build, status, message)
+    if status == Status.SUCCEEDED.value:
+        do.announce(build)
+
+
+def _run(build: int, do: BuildSteps) -> tuple[str, str]:
     """The steps up to the signed release; answers how the build ended."""
     try:
-        _value(source_step(build))
-        jobs = _value(plan_step(build))
+        value_of(do.source(build))
+        jobs = value_of(do.plan(build))
         if jobs is None:
-            return Status.SKIPPED.value, NOT_TOUCHED
-        kept = [_value(collect_step(build, job, result)) for job, result in _results(jobs)]
+            return Status.SKIPPED.value, steps.NOT_TOUCHED
+        kept = [value_of(do.collect(build, job, result)) for job, result in _results(jobs)]
         status = total(status_of(Outcome(each["outcome"])) for each in kept)
         if status is not Status.SUCCEEDED:
             worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
             return status.value, f"{_board(jobs, worst['job'])}: {worst['message'] or worst['outcome']}"
-        _value(publish_step(build))
-    except _FailedError as error:
+        value_of(do.publish(build))
+    except FailedError as error:
         return Status.FAILED.value, str(error)
     return Status.SUCCEEDED.value, ""
-
-
-def _value(outcome: dict[str, Any]) -> Any:  # what the step answered
-    """Raises: _FailedError with the pusher's sentence, _EndedError when the build was cancelled meanwhile."""
-    if "failed" in outcome:
-        raise _FailedError(outcome["failed"])
-    if outcome == _ENDED:
-        raise _EndedError
-    return outcome["value"]
-
-
-def _is_over(parts: Parts, build: int) -> bool:
-    """Cancelled while it waited or worked. How it ended is written down already."""
-    return parts.builds.build(BuildId(build)).status is Status.CANCELLED
-
-
-def _sourcing(parts: Parts, step: Callable[[str, Callable[..., Any]], source.Step]) -> source.Step:
-    return source.by_runner(
-        step("source", lambda build: _source(parts, build)),
-        step("fetched", lambda build, fetched: _keep_source(parts, build, fetched)),
-        lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
-        parts.fetching.end,
-    )
 
 
 def _on_runner(workflow: str, name: str, value: dict[str, Any]) -> Any:  # a handle of its result's JSON
@@ -288,64 +246,3 @@ def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, resu
 
 def _board(jobs: list[dict[str, Any]], name: str) -> str:
     return next(str(each["board"]) for each in jobs if each["id"] == name)
-
-
-def _source(parts: Parts, build: BuildId) -> dict[str, Any] | None:
-    fetch = source.begin(
-        build,
-        repositories=parts.repositories,
-        builds=parts.builds,
-        sources=parts.sources,
-        objects=parts.objects,
-        instance=parts.instance,
-        fetching=parts.fetching,
-    )
-    return None if fetch is None else fetch.to_json()
-
-
-def _keep_source(parts: Parts, build: BuildId, fetched: dict[str, Any]) -> None:
-    source.keep(build, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
-
-
-def _plan(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:
-    jobs = plan.plan(
-        build,
-        repositories=parts.repositories,
-        builds=parts.builds,
-        objects=parts.objects,
-        catalogue=parts.catalogue,
-        instance=parts.instance,
-        limits=parts.limits,
-        addresses=parts.addresses,
-        compare=parts.compare,
-    )
-    return None if jobs is None else [each.to_json() for each in jobs]
-
-
-def _collect(parts: Parts, job: str, result: dict[str, Any]) -> dict[str, Any]:
-    kept = publish.collect(JobId(job), Result.from_json(result), builds=parts.builds, objects=parts.objects)
-    return kept.to_json()
-
-
-def _publish(parts: Parts, build: BuildId) -> None:
-    if not parts.builds.build(build).may_release:
-        return
-    publish.publish(
-        build,
-        repositories=parts.repositories,
-        builds=parts.builds,
-        objects=parts.objects,
-        keys=parts.keys,
-        catalogue=parts.catalogue,
-        clock=parts.clock,
-    )
-
-
-def _end(parts: Parts, build: BuildId, status: str, message: str) -> None:
-    parts.builds.end_build(build, Status(status), message, now=parts.clock.now())
-
-
-def _announce(parts: Parts, build: BuildId) -> int:
-    told = announce.announce(build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
-    parts.announced()
-    return told

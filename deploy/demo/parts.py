@@ -149,6 +149,18 @@ class Repository:
         """What the hook said, as git shows it to who pushes."""
         return self._git("push", "--quiet", "--set-upstream", "origin", "main", both=True)
 
+    def push_as(self, ref: str) -> str:
+        """What is committed, to this ref of the bare repository."""
+        return self._git("push", "--quiet", "--force", "origin", f"HEAD:{ref}", both=True)
+
+    def heads(self) -> dict[str, str]:
+        """Every branch and tag but `main`, and its commit."""
+        lines = self._git(
+            "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags", where=self.bare
+        )
+        found = dict(line.split(" ", 1) for line in lines.splitlines())
+        return {ref: commit for ref, commit in found.items() if ref != "refs/heads/main"}
+
     def _git(self, *arguments: str, where: pathlib.Path | None = None, both: bool = False) -> str:
         done = subprocess.run(
             ["git", *arguments],

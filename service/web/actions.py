@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from service.domain.build import Build
@@ -18,7 +18,7 @@ from service.ports import Accepted, Clock, Sources
 from service.records import Builds
 from service.web import views
 from service.web.auth import Auth
-from service.web.bodies import read_fields
+from service.web.bodies import read_fields, read_form
 from service.web.inbox import Inbox
 from service.web.sight import Sight
 
@@ -41,6 +41,7 @@ class Actions:
             Route("/api/v1/builds/{build:int}/rerun", self.rerun, methods=["POST"]),
             Route("/api/v1/builds/{build:int}/cancel", self.cancel, methods=["POST"]),
             Route("/api/v1/builds/{build:int}/approve", self.approve, methods=["POST"]),
+            Route("/builds/{build:int}/{act}", self.press, methods=["POST"]),
         ]
 
     async def start(self, request: Request) -> Response:
@@ -75,13 +76,16 @@ class Actions:
         return await self.inbox.accept(repository, event)
 
     async def rerun(self, request: Request) -> Response:
-        build, repository = await self._which(request)
+        accepted = await self._rerun(*await self._which(request))
+        return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
+
+    async def _rerun(self, build: Build, repository: Repository) -> Accepted:
         delivery = f"rerun-{secrets.token_hex(8)}"
         event = Event(kind=EventKind.RERUN, delivery=delivery, path=repository.path, build=str(build.id))
         accepted = await self.inbox.accept(repository, event)
         if not accepted.is_new:
             raise ConflictError(accepted.said or f"build {build.id} is not over: it is {build.status.value}")
-        return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
+        return accepted
 
     async def cancel(self, request: Request) -> Response:
         build, _ = await self._which(request)
@@ -89,18 +93,38 @@ class Actions:
         reason = fields.get("reason", "cancelled by hand")
         if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
             raise BadInputError(f"reason has at most {MAX_REASON_CHARS} characters on one line")
-        ended = await run_in_threadpool(lambda: self.builds.cancel(build.id, reason, now=self.clock.now()))
-        return JSONResponse(views.build(ended, base_url=self.base_url))
+        return JSONResponse(views.build(await self._cancel(build, reason), base_url=self.base_url))
+
+    async def _cancel(self, build: Build, reason: str) -> Build:
+        return await run_in_threadpool(lambda: self.builds.cancel(build.id, reason, now=self.clock.now()))
 
     async def approve(self, request: Request) -> Response:
         """Let a fork's request be built. The caller names the commit that was looked at; no newer one is approved."""
         build, _ = await self._which(request)
         fields = await read_fields(request, ("commit",))
-        if fields["commit"] != build.commit:
-            raise ConflictError(f"build {build.id} is of another commit, {build.commit}: look at that one first")
-        by = self.auth.name(request)
-        approved = await run_in_threadpool(lambda: self.builds.approve(build.id, by=by, now=self.clock.now()))
+        approved = await self._approve(build, fields["commit"], self.auth.name(request))
         return JSONResponse(views.build(approved, base_url=self.base_url), status_code=202)
+
+    async def _approve(self, build: Build, commit: str, by: str) -> Build:
+        if commit != build.commit:
+            raise ConflictError(f"build {build.id} is of another commit, {build.commit}: look at that one first")
+        return await run_in_threadpool(lambda: self.builds.approve(build.id, by=by, now=self.clock.now()))
+
+    async def press(self, request: Request) -> Response:
+        """A button on the build's page; back to the build, or on to the one that it made."""
+        build, repository = await self._which(request)
+        form = await read_form(request)
+        match request.path_params["act"]:
+            case "rerun":
+                build_id = (await self._rerun(build, repository)).build_id
+            case "cancel":
+                build_id = str((await self._cancel(build, "cancelled by hand")).id)
+            case "approve":
+                approved = await self._approve(build, form.get("commit", [""])[0], self.auth.name(request))
+                build_id = str(approved.id)
+            case _:
+                raise NotFoundError("a build can be run again, cancelled or approved")
+        return RedirectResponse(f"/builds/{build_id}", status_code=303)
 
     async def _which(self, request: Request) -> tuple[Build, Repository]:
         return await self.sight.build(request, request.path_params["build"], Right.BUILD)

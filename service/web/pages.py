@@ -51,13 +51,13 @@ class Pages:
         return self.page("builds.html", request, rows=[(each, theirs[each.repository]) for each in found])
 
     async def show_build(self, request: Request) -> Response:
-        build, _ = await self.sight.build(request, request.path_params["build"])
+        build, repository = await self.sight.build(request, request.path_params["build"])
         jobs = await run_in_threadpool(self.builds.jobs, build.id)
         release = await run_in_threadpool(self.builds.release, build.id)
         bundles = await run_in_threadpool(self.builds.bundles, build.id)
         told = await run_in_threadpool(self.marks.told, build.id)
         shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told}
-        return self.page("build.html", request, **shown)
+        return self.page("build.html", request, may_build=self.auth.may(request, Right.BUILD, repository), **shown)
 
     async def list_devices(self, request: Request) -> Response:
         self.auth.require_known(request)

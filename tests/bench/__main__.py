@@ -5,9 +5,15 @@ import os
 import platform
 import sys
 
-from tests.bench import broker_notices, burst, door, fuzz, push
+from tests.bench import broker_notices, burst, door, fuzz, push, recovery
 
-PARTS = {"door": door.main, "push": push.main, "burst": burst.main, "broker": broker_notices.main}
+PARTS = {
+    "door": door.main,
+    "push": push.main,
+    "burst": burst.main,
+    "recovery": recovery.main,
+    "broker": broker_notices.main,
+}
 BY_NAME = {"fuzz": fuzz.main}  # long, and no ratio: only when it is asked for
 
 

@@ -106,7 +106,8 @@ def _push(fields: payload.Fields, about: About) -> Event:
         commit=commit,
         message=message if isinstance(message, str) else "",
         author=payload.table(head, "author").get("name"),
-        changed=lambda: _changed(fields, head),
+        # Not known: GitLab does not say whether a push was forced, and what that took away is in no list.
+        changed=lambda: None,
     )
     event = sayings.push(about, said)
     if event.kind is not EventKind.DELETED and _option_says_skip(fields):
@@ -117,13 +118,6 @@ def _push(fields: payload.Fields, about: About) -> Event:
 def _head(fields: payload.Fields, commit: str | None) -> payload.Fields:
     """The commit among the (at most 20) that are listed; an empty object when it is not."""
     return next((each for each in payload.tables(fields, "commits") if each.get("id") == commit), {})
-
-
-def _changed(fields: payload.Fields, head: payload.Fields) -> tuple[str, ...] | None:
-    """Where all commits are listed. GitLab does not say whether a push was forced: what it took away is in no list."""
-    commits = payload.tables(fields, "commits")
-    is_whole = head != {} and fields.get("total_commits_count") == len(commits)
-    return sayings.touched(commits) if is_whole else None
 
 
 def _merge_request(fields: payload.Fields, about: About) -> Event:

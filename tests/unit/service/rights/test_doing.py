@@ -1,10 +1,8 @@
 """What each of them does over the whole site."""
 
-import dataclasses
+import pytest
 
-from service.domain.repository import Repository
-from tests.fakes.site import Browser, Site, application, enrol, grant, start
-from tests.fakes.sources import FolderSources
+from tests.fakes.site import Browser, Site, enrol, grant, start
 
 # -- what one does
 
@@ -60,37 +58,43 @@ def test_somebody_who_is_removed_is_out(site: Site, admin: Browser, owner: Brows
     assert admin.send("DELETE", "/api/v1/users").status == 400
 
 
-def test_a_start_by_hand_does_not_take_the_place_of_a_push_that_came_meanwhile(site: Site, owner: Browser) -> None:
-    sources = site.kiln.sources
-    assert isinstance(sources, FolderSources)
-    newer: list[int] = []
-
-    class SlowSources(FolderSources):
-        def heads(self, repository: Repository) -> dict[str, str]:
-            found = super().heads(repository)
-            if not newer:
-                newer.append(site.build(repository, "newer", "refs/heads/x").id)
-            return found
-
-    slow = SlowSources({})
-    slow.refs = sources.refs
-    browser = Site(site.kiln, application(dataclasses.replace(site.kiln, sources=slow))).browser()  # type: ignore[arg-type]
-    browser.cookies = owner.cookies
-    body = {"repository": "github/acme/secret", "ref": "refs/heads/x"}
-
-    assert browser.send("POST", "/api/v1/builds", json=body).fields["id"] == newer[0]
-    assert [each.id for each in site.kiln.builds.builds()] == newer
-    assert site.kiln.repositories.doubtful() == ["github/acme/secret"]
-    assert browser.send("POST", "/api/v1/builds", json=body).fields["id"] != newer[0]  # the head, as it is now
+OF_ONE = [
+    ("GET", "/api/v1/repositories/{repository}", {}, (404, 200, 200)),
+    ("PATCH", "/api/v1/repositories/{repository}", {"requests": "ignore"}, (404, 403, 200)),
+    ("POST", "/api/v1/repositories/{repository}/check", {}, (404, 403, 400)),  # allowed, but there is no connection
+    ("POST", "/api/v1/repositories/{repository}/rotate-secret", {}, (404, 403, 200)),
+    ("DELETE", "/api/v1/repositories/{repository}", {}, (404, 403, 200)),
+    ("POST", "/api/v1/builds/{build}/cancel", {}, (404, 403, 200)),
+    ("POST", "/api/v1/builds/{build}/rerun", {}, (404, 403, 409)),  # allowed, but it is not over
+    ("POST", "/api/v1/builds/{build}/approve", {"commit": "x"}, (404, 403, 409)),  # allowed, but of another commit
+]
 
 
-def test_the_merge_queues_branches_are_not_started_by_hand(site: Site, owner: Browser) -> None:
-    sources = site.kiln.sources
-    assert isinstance(sources, FolderSources)
-    ref = "refs/heads/gh-readonly-queue/main/pr-1-" + "1" * 40
-    sources.refs[ref] = "1" * 40
+@pytest.mark.parametrize("row", OF_ONE, ids=[f"{row[0]} {row[1]}" for row in OF_ONE])
+def test_each_action_on_a_repository_and_a_build_asks_for_its_right(
+    site: Site, owner: Browser, viewer: Browser, row: tuple[str, str, dict[str, str], tuple[int, ...]]
+) -> None:
+    method, target, body, expected = row
+    here = {"repository": "github/acme/secret", "build": site.build(site.of("secret")).id}
+    none = {"repository": "github/no/such", "build": 999}
 
-    reply = owner.send("POST", "/api/v1/builds", json={"repository": "github/acme/secret", "ref": ref})
+    replies = [each.send(method, target.format(**here), json=body) for each in (site.browser(), viewer, owner)]
 
-    assert (reply.status, "is not a branch or a tag" in reply.fields["error"]) == (400, True)
-    assert site.kiln.builds.builds() == []
+    assert tuple(each.status for each in replies) == expected
+    assert site.browser().send(method, target.format(**none), json=body).body == replies[0].body
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("POST", "/api/v1/repositories"),
+        ("GET", "/api/v1/connections"),
+        ("POST", "/api/v1/connections"),
+        ("GET", "/connect/github"),
+        ("GET", "/api/v1/grants"),
+        ("POST", "/api/v1/users/sign-out"),
+        ("DELETE", "/api/v1/users?user=github/1"),
+    ],
+)
+def test_the_instance_is_the_administrators(site: Site, owner: Browser, method: str, target: str) -> None:
+    assert [each.send(method, target, json={}).status for each in (site.browser(), owner)] == [401, 403]

@@ -1,132 +1,16 @@
-"""Sign-in with a forge over real HTTP, and what attackers try with it (attack list, row 16)."""
+"""What attackers try with a sign-in (attack list, row 16)."""
 
-import pathlib
 import urllib.parse
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import httpx2
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from service.adapters.clock import SystemClock
-from service.adapters.oauth import MAX_ANSWER_BYTES
 from service.adapters.tokens import JwtTokens
 from service.web.sign_in import MAX_SIGN_INS_A_MINUTE, safe_next
-from tests.fakes.asgi import Reply
-from tests.fakes.site import BASE, Browser, Site
-from tests.servers import free_port, http_server
-from tests.simulators.oauth import TOKEN_PATH, OAuthForge
-
-
-@dataclass
-class World:
-    site: Site
-    forge: OAuthForge
-    door: str
-
-    @property
-    def callback(self) -> str:
-        return f"/login/{self.door}/callback"
-
-    def begin(self, browser: Browser, query: str = "") -> str:
-        """To the forge and back, up to the address that the forge sends the browser to."""
-        begun = browser.get(f"/login/{self.door}{query}")
-        assert begun.status == 303, begun.body
-        answer = httpx2.get(begun.headers["location"])
-        assert answer.status_code == 302, answer.text
-        assert answer.headers["location"].startswith(f"{BASE}{self.callback}?")
-        return str(answer.headers["location"]).removeprefix(BASE)
-
-    def sign_in(self, browser: Browser, query: str = "") -> Reply:
-        return browser.get(self.begin(browser, query))
-
-
-@pytest.fixture(scope="module", params=["github", "gitlab"])
-def server(request: pytest.FixtureRequest) -> Iterator[OAuthForge]:
-    port = free_port()
-    forge = OAuthForge(request.param, port, f"{BASE}/login/{request.param}:127.0.0.1:{port}/callback")
-    with http_server(forge.app(), port):
-        yield forge
-
-
-@pytest.fixture
-def world(server: OAuthForge, tmp_path: pathlib.Path) -> Iterator[World]:
-    server.forget()
-    server.person(583231, "octocat")
-    kind, host = server.kind, f"127.0.0.1:{server.port}"
-    settings = {f"{kind}_oauth_id": "client-1", f"{kind}_oauth_secret": "secret-1", f"{kind}_url": f"http://{host}"}
-    site = Site.make(tmp_path, **settings)
-    yield World(site, server, f"{kind}:{host}")
-    site.close()
-
-
-def refused(reply: Reply, status: int = 401) -> str:
-    assert reply.status == status, reply.body
-    assert not any("kiln_session=" in line and "Max-Age=0" not in line for line in reply.cookies)
-    return str(reply.fields["error"])
-
-
-def is_signed_in(browser: Browser) -> bool:
-    return browser.get("/me").status == 200
-
-
-# -- as it should be
-
-
-def test_somebody_signs_in_and_is_a_user_without_grants(world: World) -> None:
-    world.site.follow("acme/secret")
-    world.site.follow("acme/open", public=True)
-    browser = world.site.browser()
-
-    reply = world.sign_in(browser, "?next=/builds/3")
-
-    assert (reply.status, reply.headers["location"]) == (303, "/builds/3")
-    assert [each["id"] for each in browser.get("/api/v1/repositories").fields] == ["github/acme/open"]
-    (account,) = world.site.kiln.people.accounts()
-    assert (account.id, account.login) == (f"{world.door}/583231", "octocat")
-    assert b"octocat" in browser.get("/me").body
-
-
-def test_the_forge_is_asked_for_as_little_as_there_is(world: World) -> None:
-    world.sign_in(world.site.browser())
-
-    (asked,) = world.forge.seen
-    assert asked.get("scope", "") == ("" if world.forge.kind == "github" else "read_user")
-    assert asked["redirect_uri"] == f"{BASE}{world.callback}"
-    assert (asked["code_challenge_method"], len(asked["code_challenge"])) == ("S256", 43)
-    assert "code_verifier" not in asked
-    assert len(asked["state"]) >= 20
-
-
-def test_a_user_is_their_number_whatever_they_are_called(world: World) -> None:
-    world.sign_in(world.site.browser())
-    world.forge.person(583231, "renamed")
-    world.sign_in(world.site.browser())
-    world.forge.person(99, "octocat")  # somebody else has taken the name
-    world.sign_in(world.site.browser())
-
-    accounts = {each.forge_id: each.login for each in world.site.kiln.people.accounts()}
-    assert accounts == {"583231": "renamed", "99": "octocat"}
-
-
-def test_the_login_page_has_a_button_for_the_forge(world: World) -> None:
-    page = world.site.browser().get("/login?next=/me").body.decode()
-
-    assert f'href="/login/{world.door}?next=/me"' in page
-    assert "Sign in with Git" in page
-
-
-def test_signing_out_ends_the_session_itself(world: World) -> None:
-    browser = world.site.browser()
-    world.sign_in(browser)
-    kept = dict(browser.cookies)
-
-    assert browser.post("/logout").status == 303
-
-    browser.cookies = kept
-    assert not is_signed_in(browser)
-
+from tests.contract.sign_in_stage import World, is_signed_in, refused
+from tests.fakes.site import BASE
+from tests.simulators.oauth import TOKEN_PATH
 
 # -- row 16
 
@@ -337,45 +221,3 @@ def test_a_browser_that_asks_the_forge_too_often_has_to_wait(world: World) -> No
 
     assert reply.status == 429
     assert 1 <= int(reply.headers["retry-after"]) <= 61
-
-
-# -- a forge that does not behave
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        JSONResponse({"id": "583231", "login": "x", "username": "x"}),
-        JSONResponse({"id": True, "login": "x", "username": "x"}),
-        JSONResponse({"id": -1, "login": "x", "username": "x"}),
-        JSONResponse({"id": 10**30, "login": "x", "username": "x"}),
-        JSONResponse({"id": 5, "login": "x\ny", "username": "x\ny"}),
-        JSONResponse({"id": 5}),
-        JSONResponse([]),
-        JSONResponse(None),
-        PlainTextResponse("no JSON"),
-        PlainTextResponse("x" * (MAX_ANSWER_BYTES + 1)),
-        RedirectResponse("http://127.0.0.1:1/", status_code=302),
-        JSONResponse({}, status_code=500),
-    ],
-    ids=range(12),
-)
-def test_an_answer_that_names_nobody_signs_nobody_in(world: World, answer: Response) -> None:
-    world.forge.answer = answer
-
-    refused(world.sign_in(world.site.browser()), 503)
-
-    assert world.site.kiln.people.accounts() == []
-
-
-def test_a_forge_that_is_away_is_not_our_failure(tmp_path: pathlib.Path) -> None:
-    site = Site.make(
-        tmp_path, github_oauth_id="a", github_oauth_secret="b", github_url=f"http://127.0.0.1:{free_port()}"
-    )
-    (door,) = site.kiln.sign_in.doors()
-    browser = site.browser()
-    location = browser.get(f"/login/{door.name}").headers["location"]
-    state = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)["state"][0]
-
-    refused(browser.get(f"/login/{door.name}/callback?code=x&state={state}"), 503)
-    site.close()

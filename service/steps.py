@@ -1,0 +1,134 @@
+"""The steps of a build: each verb with what it needs, its arguments and outcome as JSON.
+
+The durable engine (`service.workflows`) keeps outcomes as checkpoints. What is the pusher's doing travels as a value,
+for a checkpoint does not keep an exception's type. A step may run twice, so every verb is safe to repeat.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from runners.contract.board import Catalogue
+from runners.contract.job import Limits, Result
+from runners.contract.manifest import ManifestError
+from runners.contract.source import Fetched
+from service.domain.build import BuildId, JobId, Status
+from service.domain.errors import BadInputError, NotFoundError
+from service.flows import announce, plan, publish, source
+from service.ports import Clock, Keys, Objects, Sources
+from service.records import Builds, Fleet, Repositories
+
+NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
+_ENDED = {"ended": True}
+
+# Told before and after each step: (step, "begin" | "end", build). For logs, and for tests that kill.
+Observer = Callable[[str, str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the verbs need."""
+
+    repositories: Repositories
+    builds: Builds
+    fleet: Fleet
+    objects: Objects
+    sources: Sources
+    keys: Keys
+    clock: Clock
+    catalogue: Catalogue
+    limits: Limits
+    instance: str
+    addresses: plan.Addresses
+    compare: plan.Compare
+    fetching: source.Fetching
+    announced: Callable[[], None]  # wakes whoever drains the outbox
+
+
+class FailedError(Exception):
+    """The build failed; the message is for the person who pushed."""
+
+
+class EndedError(Exception):
+    """The build was cancelled: nothing more is to be done for it."""
+
+
+def outcome_of(parts: Parts, act: Callable[..., Any], build: int, *arguments: Any) -> dict[str, Any]:
+    """Do one step: `{"value": ...}`, `{"failed": sentence}`, or that the build was over. Raises what passes."""
+    try:
+        # Cancelled while it waited or worked: how it ended is written down already.
+        if parts.builds.build(BuildId(build)).status is Status.CANCELLED:
+            return _ENDED
+        return {"value": act(parts, BuildId(build), *arguments)}
+    except (BadInputError, NotFoundError, ManifestError) as error:
+        return {"failed": str(error)}
+
+
+def value_of(outcome: dict[str, Any]) -> Any:  # what the step answered
+    """Raises: FailedError with the pusher's sentence, EndedError when the build was cancelled meanwhile."""
+    if "failed" in outcome:
+        raise FailedError(outcome["failed"])
+    if outcome == _ENDED:
+        raise EndedError
+    return outcome["value"]
+
+
+def take_source(parts: Parts, build: BuildId) -> dict[str, Any] | None:
+    fetch = source.begin(
+        build,
+        repositories=parts.repositories,
+        builds=parts.builds,
+        sources=parts.sources,
+        objects=parts.objects,
+        instance=parts.instance,
+        fetching=parts.fetching,
+    )
+    return None if fetch is None else fetch.to_json()
+
+
+def keep_source(parts: Parts, build: BuildId, fetched: dict[str, Any]) -> None:
+    source.keep(build, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
+
+
+def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:
+    jobs = plan.plan(
+        build,
+        repositories=parts.repositories,
+        builds=parts.builds,
+        objects=parts.objects,
+        catalogue=parts.catalogue,
+        instance=parts.instance,
+        limits=parts.limits,
+        addresses=parts.addresses,
+        compare=parts.compare,
+    )
+    return None if jobs is None else [each.to_json() for each in jobs]
+
+
+def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> dict[str, Any]:
+    kept = publish.collect(JobId(job), Result.from_json(result), builds=parts.builds, objects=parts.objects)
+    return kept.to_json()
+
+
+def release(parts: Parts, build: BuildId) -> None:
+    if not parts.builds.build(build).may_release:
+        return
+    publish.publish(
+        build,
+        repositories=parts.repositories,
+        builds=parts.builds,
+        objects=parts.objects,
+        keys=parts.keys,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
+
+
+def end(parts: Parts, build: BuildId, status: str, message: str) -> None:
+    parts.builds.end_build(build, Status(status), message, now=parts.clock.now())
+
+
+def tell(parts: Parts, build: BuildId) -> int:
+    told = announce.announce(build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+    parts.announced()
+    return told
