@@ -27,10 +27,9 @@ def engine(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def started(engine: sa.Engine) -> dict[str, str]:
-    query = sa.text("select workflow_uuid, inputs from workflow_status order by created_at, workflow_uuid")
+def started(engine: sa.Engine) -> list[str]:
     with engine.connect() as connection:
-        return {name: inputs for name, inputs in connection.execute(query)}
+        return sorted(connection.execute(sa.text("select workflow_uuid from workflow_status")).scalars())
 
 
 def test_what_kiln_0_1_0_left_to_be_started_is_started(engine: sa.Engine) -> None:
@@ -41,7 +40,7 @@ def test_what_kiln_0_1_0_left_to_be_started_is_started(engine: sa.Engine) -> Non
         starter.start_each([1, 2, 3])
         starter.start_each([[4, NOW.timestamp()]])
 
-    assert sorted(started(engine)) == [f"build-{number}" for number in range(1, 5)]
+    assert started(engine) == [f"build-{number}" for number in range(1, 5)]
 
 
 def test_a_clock_that_is_set_back_keeps_no_build_waiting(engine: sa.Engine) -> None:
@@ -49,8 +48,8 @@ def test_a_clock_that_is_set_back_keeps_no_build_waiting(engine: sa.Engine) -> N
 
     workflows.Starter(engine, clock).start_each([[1, NOW.timestamp()]])
 
-    query = sa.text("select status, delay_until_epoch_ms from workflow_status")
+    query = sa.text("select status, delay_until_epoch_ms - created_at from workflow_status")
     with engine.connect() as connection:
-        status, until_ms = connection.execute(query).one()
+        status, wait_ms = connection.execute(query).one()
     assert status == "DELAYED"
-    assert until_ms / 1000 <= datetime.datetime.now(datetime.UTC).timestamp() + LONGEST_BURST.total_seconds()
+    assert 0 < wait_ms < LONGEST_BURST.total_seconds() * 1000 + 1000
