@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.domain.build import Delivery
 from service.domain.errors import ForgeRefusedError
-from service.domain.event import QUEUE_REFS, Event, EventKind, is_commit, is_ref
+from service.domain.event import QUEUE_REFS, Event, EventKind, RepositoryChange, is_commit, is_ref
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Repository, RepositoryId
 from service.forge import ForgeApi, HookTarget
@@ -75,6 +75,29 @@ class Recovery:
         known = self.repositories.hook(repository.id).etag
         same, etag = api.unchanged(known)
         return Asked(is_unchanged=same and known != "", etag=etag)
+
+    def locate(self, repository: Repository, api: ForgeApi) -> Repository:
+        """The record, as it is after a move whose delivery was lost.
+
+        An address that was left is anybody's to take: what is there now must not be built in our repository's name.
+        Raises: ForgeRefusedError when it is another repository, or is not shown; ForgeError.
+        """
+        if not repository.forge_id:
+            return repository
+        remote = api.describe()
+        if remote.forge_id != repository.forge_id:
+            raise ForgeRefusedError(f"{repository.path} is another repository than the one that is followed")
+        if remote.path.lower() == repository.path.lower():
+            return repository
+        event = Event(
+            kind=EventKind.CHANGED,
+            delivery=self.new_id(),
+            path=remote.path,
+            forge_id=remote.forge_id,
+            change=RepositoryChange.MOVED,
+        )
+        self.builds.accept([Delivery(repository=repository.id, event=event)], now=self.clock.now())
+        return self.repositories.get(repository.id)
 
     def reconcile(self, repository: Repository, asked: Asked) -> int:
         """Build what moved, and stop what vanished, without a delivery; how many builds came of it. Safe to repeat.
