@@ -56,7 +56,8 @@ class App:
         """The repository that the event speaks of; of one that moved, its record may have the older path."""
         paths = (each.lower() for each in (event.path, *event.paths))
         by_path = next((self.by_path[path] for path in paths if path in self.by_path), None)
-        return self.by_forge_id.get(event.forge_id) or by_path
+        found = self.by_forge_id.get(event.forge_id) or by_path
+        return found if found is not None and is_of(event, found) else None
 
     def under(self, names: Iterable[str]) -> list[Repository]:
         """The repositories of these paths; an owner stands for all of its."""
@@ -133,7 +134,7 @@ class WebhookDoor:
         if event.change in _ACCESS:
             return await self._take_access(app, event)
         repository = app.about(event) or await self._known.through(app, event.path)
-        if repository is None:
+        if repository is None or not is_of(event, repository):
             return json_response(200, {"ignored": f"Kiln does not follow {event.path} through this App"})
         return await self._take(repository, event)
 
@@ -216,6 +217,11 @@ class WebhookDoor:
         for start in range(0, len(found), MAX_AT_ONCE):
             await asyncio.gather(*(self._accept(each, event) for each in found[start : start + MAX_AT_ONCE]))
         return json_response(200, {"message": f"this is about {len(found)} of the repositories that Kiln follows"})
+
+
+def is_of(event: Event, repository: Repository) -> bool:
+    """Whether the forge's numbers do not tell them apart: an App hears of what took the path of another, too."""
+    return not (event.forge_id and repository.forge_id) or event.forge_id == repository.forge_id
 
 
 def _is_moved(repository: Repository, event: Event) -> bool:

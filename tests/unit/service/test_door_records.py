@@ -219,3 +219,15 @@ def test_where_a_push_led_that_asked_to_be_skipped_is_kept(door: RealDoor, targe
     assert door.builds.builds() == []
     noted = door.repositories.noted(NAME)
     assert {ref: each.commit for ref, each in noted.items()} == {payload["ref"]: payload["head_commit"]["id"]}
+
+
+def test_a_repository_that_took_the_path_of_another_is_another_to_the_app(door: RealDoor) -> None:
+    door.repositories.change(NAME, forge_id="7")
+    for path in ("Codertocat/Hello-World", "codertocat/hello-world"):
+        body = PUSH.replace(b"Codertocat/Hello-World", path.encode())
+        headers = github_headers(body, secret=APP_SECRET, delivery=path.replace("/", "-"))
+
+        reply = send(door, f"/hooks/app/{APP}", headers, body)
+
+        assert (reply.status, reply.fields) == (200, {"ignored": f"Kiln does not follow {path} through this App"})
+    assert door.builds.builds() == []
