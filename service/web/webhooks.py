@@ -79,6 +79,12 @@ class Known(Protocol):
 
     async def keep_forge_id(self, repository: Repository, forge_id: str) -> None: ...
 
+    async def is_at(self, repository: Repository, path: str) -> bool:
+        """Whether the forge says so itself, where it can be asked; if not, its heads are looked at soon.
+
+        Whoever knows a webhook's secret can sign what they like, and what is at the path is read with our token.
+        """
+
 
 class WebhookDoor:
     """`accept` makes an event durable and answers its build."""
@@ -202,6 +208,12 @@ class WebhookDoor:
             raise BadInputError(f"this hook is for {repository.path}, the delivery is about another repository")
         if event.kind is EventKind.PING:
             return json_response(200, {"message": f"the hook of {repository.path} works"})
+        return await self._keep(repository, event, is_elsewhere=is_elsewhere)
+
+    async def _keep(self, repository: Repository, event: Event, *, is_elsewhere: bool) -> Response:
+        """Make it durable; the record follows where the repository is now."""
+        if is_elsewhere and not await self._known.is_at(repository, event.path):
+            return json_response(200, {"ignored": f"the forge does not say that {repository.id} is at {event.path}"})
         if is_elsewhere and event.change is not RepositoryChange.MOVED:
             await self._accept(repository, _move(event))
         accepted = await self._accept(repository, event)

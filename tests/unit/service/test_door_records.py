@@ -27,6 +27,7 @@ from tests.fakes.door import (
     sample,
     signed_by_token,
 )
+from tests.fakes.forge import MemoryForge
 from tests.fakes.real_door import RealDoor, real_door
 from tests.outside.data import gitlab_hook, webhook_examples
 
@@ -231,3 +232,26 @@ def test_a_repository_that_took_the_path_of_another_is_another_to_the_app(door: 
 
         assert (reply.status, reply.fields) == (200, {"ignored": f"Kiln does not follow {path} through this App"})
     assert door.builds.builds() == []
+
+
+@pytest.mark.parametrize("name", ["push", "repository"])
+def test_a_repository_is_not_led_to_another_by_whoever_knows_its_secret(door: RealDoor, name: str) -> None:
+    """An owner may set the secret. What is at the path would be read with a token that others' are read with, too."""
+    door.repositories.change(NAME, forge_id=NUMBER)
+    forge = door.forges.add(door.repositories.get(NAME), MemoryForge(door.clock))
+    payload = json.loads(PUSH) if name == "push" else {**example("repository", "renamed")}
+    payload["repository"] = {**payload["repository"], "full_name": "acme/secret", "id": int(NUMBER)}
+    body = json.dumps(payload).encode()
+
+    forge.place = ("99", "acme/secret")
+    forged = send(door, HELLO, github_headers(body, name, delivery="1"), body)
+    kept, doubts = door.repositories.get(NAME), door.repositories.doubtful()
+    forge.place = (NUMBER, "acme/secret")
+    true = send(door, HELLO, github_headers(body, name, delivery="2"), body)
+
+    assert (forged.status, list(forged.fields)) == (200, ["ignored"])
+    assert (kept.path, kept.url) == ("Codertocat/Hello-World", "https://forge.example/Codertocat/Hello-World.git")
+    assert doubts == [NAME]
+    assert true.status in (200, 202)
+    assert door.repositories.get(NAME).path == "acme/secret"
+    assert len(door.builds.builds()) == (name == "push")
