@@ -19,6 +19,7 @@ NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 @pytest.fixture
 def engine(tmp_path: pathlib.Path) -> Iterator[sa.Engine]:
     made = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    workflows.stop()  # of whatever test was here before: there is one engine in a process
     workflows.prepare(made)
     DBOS.listen_queues([])  # nobody begins what is started here
     DBOS.launch()
