@@ -12,7 +12,7 @@ from tests.integration.crash.processes import wait
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 PUSHES = 100
-MODULES = 150  # take long enough to compile that a build is caught in the middle
+MODULES = 400  # take long enough to compile that a build is caught in the middle
 
 
 @pytest.fixture(scope="module")
