@@ -14,6 +14,8 @@ from service.domain.hook import HookState
 from service.domain.repository import RepositoryId
 from service.records import Noted
 
+GONE = "the ref was deleted"
+
 
 def act(connection: sa.Connection, delivery: Delivery, now: float) -> tuple[Taken, list[Delivery]]:
     """What became of it, and what is to be built because of it."""
@@ -37,7 +39,7 @@ def _stop_ref(connection: sa.Connection, delivery: Delivery, now: float) -> Take
         # Late, or the last push was lost: the ref may be there again.
         keep_hook(connection, delivery.repository, {"is_doubtful": True})
         return Taken(is_new=False, said="this is not what was built last of the ref: Kiln looks at it")
-    return _stop(connection, delivery, "the ref was deleted", now)
+    return _stop(connection, delivery, GONE, now)
 
 
 def _note(connection: sa.Connection, delivery: Delivery) -> None:
@@ -85,8 +87,8 @@ def _again(connection: sa.Connection, delivery: Delivery) -> tuple[Taken, list[D
         title=found.title,
         author=found.author,
         request=None if found.request is None else Request(number=found.request, is_fork=True),
-        # What is not the ref's newest any more is built to be looked at: a release of it would lead devices back.
-        is_newest=newest.commit == found.commit,
+        # What is not the newest any more is built to be looked at: a release of it would lead devices back.
+        is_newest=newest.commit == found.commit and not _is_gone(newest),
         again=True,
     )
     return Taken(), [Delivery(repository=delivery.repository, event=event)]
@@ -104,9 +106,15 @@ def _meant(connection: sa.Connection, delivery: Delivery) -> Build | None:
     return None if row is None else build_of(row)
 
 
+def _is_gone(newest: Build) -> bool:
+    return newest.status is Status.CANCELLED and newest.message == GONE
+
+
 def _newest(connection: sa.Connection, of: Build) -> Build:
     # A re-run of what the ref had left is not where the ref is, or the re-run of a re-run would be released.
-    mine = (builds.c.repository == of.repository) & (builds.c.ref == of.ref) & of_the_ref()
+    # Tags share their channels: an older one must not come after a newer one a second time.
+    same = builds.c.kind == EventKind.TAG.value if of.is_tag else builds.c.ref == of.ref
+    mine = (builds.c.repository == of.repository) & same & of_the_ref()
     row = connection.execute(sa.select(builds).where(mine).order_by(builds.c.number.desc()).limit(1))
     return build_of(row.mappings().one())
 

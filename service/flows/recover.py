@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ MAX_FOUND = 100  # builds that one look may lead to; the next look goes on
 OVERLAP = datetime.timedelta(hours=2)  # a delivery may fail a while after it was made
 KEPT = datetime.timedelta(days=7)  # by GitLab; GitHub sends again what is 3 days old at most
 TITLE = "found by looking"
+MAX_DIGITS = 18  # of a number in a name that is compared by its value
+_NUMBERS = re.compile(r"([0-9]+)")
 _BROKEN = frozenset({HookState.MISSING, HookState.DISABLED, HookState.UNREACHABLE})
 
 
@@ -185,8 +188,17 @@ def is_gone(ref: str, heads: Mapping[str, str]) -> bool:
 
 
 def _ordered(refs: Collection[str], default_branch: str) -> list[str]:
-    """The default branch, other branches, tags."""
-    return sorted(refs, key=lambda ref: (ref != f"refs/heads/{default_branch}", ref.startswith("refs/tags/"), ref))
+    """The default branch, other branches, tags; v1.9 before v1.10, for the last one built is what its channel gets."""
+    return sorted(
+        refs,
+        key=lambda ref: (ref != f"refs/heads/{default_branch}", ref.startswith("refs/tags/"), _natural(ref)),
+    )
+
+
+def _natural(ref: str) -> list[tuple[int, str]]:
+    """Numbers within a name by their value."""
+    parts = _NUMBERS.split(ref)
+    return [(int(part[:MAX_DIGITS]), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _counting(noted: Mapping[str, Noted], built: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from service.domain.errors import ForgeError, ForgeRefusedError, SourceError
 from service.domain.event import Event, EventKind, Request
 from service.domain.hook import HookState
 from service.domain.repository import Forge, Repository, RepositoryId
+from service.flows import recover
 from service.flows.keep import Keeper
 from service.flows.recover import KEPT, OVERLAP, Recovery
 from service.forge import RemoteHook
@@ -289,3 +290,18 @@ def test_a_clock_that_is_set_back_keeps_nobody_waiting(stage: Stage) -> None:
 
     assert len(stage.sources.looked) == looked + 2
     assert stage.world.repositories.hook(LAMP.id).state is HookState.OK
+
+
+def test_tags_that_were_missed_are_built_in_the_order_of_their_numbers() -> None:
+    tags = [f"refs/tags/{name}" for name in ("v1.9.0", "v1.10.0", "nightly", "v1.2.0")]
+
+    ordered = recover._ordered(["refs/heads/dev", *tags, "refs/heads/main"], "main")
+
+    assert ordered == [
+        "refs/heads/main",
+        "refs/heads/dev",
+        "refs/tags/nightly",
+        "refs/tags/v1.2.0",
+        "refs/tags/v1.9.0",
+        "refs/tags/v1.10.0",
+    ]
