@@ -23,6 +23,7 @@ from runners.fetch import Fetcher
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from runners.transport import HttpService
+from runners.verdict import sentence
 
 SUCCESS, BUILD_FAILED, TROUBLE = 0, 1, 2  # exit codes
 PARENT_LOOK_S = 0.2
@@ -140,7 +141,7 @@ def _show(result: Result, board: str, output: pathlib.Path | None) -> None:
     said = f": {result.message}" if result.message else ""
     print(f"{board} {result.outcome.value} in {result.seconds:.2f} s{said}")
     for each in result.annotations:
-        print(f"  {each.path}:{each.line}: {each.text}")
+        print(sentence(f"  {each.path}:{each.line}: {each.text}"))
     for made in result.artifacts:
         where = output / made.name if output else made.name
         print(f"  {where} {made.size_bytes} bytes sha256:{made.digest}")

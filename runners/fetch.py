@@ -11,7 +11,16 @@ from typing import Protocol
 
 from runners import artifacts
 from runners.contract.job import Limits, Outcome
-from runners.contract.source import FETCHER, SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits
+from runners.contract.source import (
+    FETCHER,
+    NO_FILES,
+    SOURCE_IMAGE,
+    Credential,
+    Fetch,
+    Fetched,
+    SourceLimits,
+    is_empty,
+)
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, RefusedError
 from runners.recipes.recipe import pack_tree
@@ -88,6 +97,8 @@ class Fetcher:
     def _keep(self, fetch: Fetch, files: dict[str, bytes]) -> Fetched:
         """The container has read what strangers wrote: what it made is looked at like any output."""
         snapshot = inflate(with_newlines(files.get("snapshot", b"")), fetch.limits.snapshot_bytes)
+        if is_empty(snapshot):
+            raise RefusedError(NO_FILES)
         found = Snapshot.parse(snapshot).files
         self.service.upload(fetch.upload_url, snapshot)
         return Fetched(

@@ -14,6 +14,7 @@ from runners.errors import RefusedError
 from runners.recipes.snapshot import MAX_SOURCE_FILES
 
 GIT_TIMEOUT_S = 60
+_CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\n\t"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,10 @@ class LocalService:
 
 
 class ScreenLog:
-    """`runners.run.Log`."""
+    """`runners.run.Log`. What a build prints does nothing to the terminal but fill its lines."""
 
     def write(self, content: bytes) -> None:
-        sys.stderr.buffer.write(content)
+        sys.stderr.buffer.write(content.translate(None, delete=_CONTROLS))
         sys.stderr.buffer.flush()
 
     def __enter__(self) -> Self:

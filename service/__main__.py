@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from service import cli, supervisor
 from service.adapters.instance import load_instance
 from service.domain.errors import KilnError
+from service.domain.summary import plain
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(given.act())
         return cli.run(_client(), given)
     except KilnError as error:
-        print(f"kiln: {error}", file=sys.stderr)
+        print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 2
 
 

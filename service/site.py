@@ -48,7 +48,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         base_url=settings.url,
     )
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
-    known = Recent(kiln.repositories, kiln.connections)
+    known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
     pages = Pages(
         auth=auth,

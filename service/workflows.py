@@ -18,6 +18,7 @@ from dbos._serialization import DBOSPortableJSON
 from runners.contract.job import QUEUE, WORKFLOW, Outcome, Result
 from service import steps
 from service.adapters.acceptance import Start
+from service.domain.arrival import LONGEST_BURST
 from service.domain.build import BuildId, Status, status_of, total
 from service.domain.errors import OutsideError
 from service.flows import source
@@ -31,8 +32,8 @@ VERSION = "1"  # a constant: DBOS would hash the code, and leave builds in fligh
 EXECUTOR = "service"
 CONTROL = "control"  # the queue of builds
 RECEIVE = "receive"  # the workflow that starts the builds of deliveries which came together, and its queue
-# While hundreds of deliveries come in each second their builds may wait; the door must not wait for them.
-RECEIVES_A_SECOND = 10
+# One at a time, five a second: while hundreds of deliveries come in each second their builds may wait, and the door
+# must not wait for them. No limit by the clock, which may be set back.
 RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
@@ -65,15 +66,16 @@ class Starter:
             options = _options(RECEIVE, RECEIVE, starts[0].build)
             self._client.enqueue_in_transaction(connection, options, [list(each) for each in starts])
 
-    def start_each(self, starts: Sequence[tuple[int, float]]) -> None:
+    def start_each(self, starts: Sequence[Sequence[float] | int]) -> None:
         """Start those that were not started before; a few in each transaction, so that nobody waits for long.
 
-        One that was superseded meanwhile ends as soon as it begins.
+        One that was superseded meanwhile ends as soon as it begins. Kiln 0.1.0 left builds alone, without a time.
         """
         for first in range(0, len(starts), STARTS_TOGETHER):
             with self._engine.begin() as connection:
-                for build, begin_at in starts[first : first + STARTS_TOGETHER]:
-                    self._start(connection, build, begin_at)
+                for each in starts[first : first + STARTS_TOGETHER]:
+                    build, begin_at = (each, 0.0) if isinstance(each, int) else each
+                    self._start(connection, int(build), begin_at)
 
     def stop(self, builds: Sequence[BuildId]) -> None:
         """End their workflows and those of their jobs, begun or not; a runner removes the container of such a job."""
@@ -81,7 +83,8 @@ class Starter:
 
     def _start(self, connection: sa.Connection, build: int, begin_at: float) -> None:
         options = _options(CONTROL, BUILD, build)
-        wait_s = begin_at - self._clock.now().timestamp()
+        # No longer than anybody waits for, were the clock set back meanwhile.
+        wait_s = min(begin_at - self._clock.now().timestamp(), LONGEST_BURST.total_seconds())
         if wait_s > 0:
             options["delay_seconds"] = wait_s
         self._client.enqueue_in_transaction(connection, options, build)
@@ -126,7 +129,6 @@ def launch(parts: Parts, starter: Starter, *, observe: Observer) -> None:
     DBOS.register_queue(
         RECEIVE,
         worker_concurrency=1,
-        limiter={"limit": RECEIVES_A_SECOND, "period": 1.0},
         polling_interval_sec=RECEIVE_POLL_S,
         on_conflict="always_update",
     )
@@ -174,11 +176,11 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
 
 def _install_receive(starter: Starter) -> None:
     @DBOS.step(name=RECEIVE, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
-    def receive_step(starts: list[tuple[int, float]]) -> None:
+    def receive_step(starts: list[list[float] | int]) -> None:
         starter.start_each(starts)
 
     @DBOS.workflow(name=RECEIVE, max_recovery_attempts=1000)
-    def receive_workflow(starts: list[tuple[int, float]]) -> None:
+    def receive_workflow(starts: list[list[float] | int]) -> None:
         receive_step(starts)
 
 

@@ -15,12 +15,14 @@ FETCH_WORKFLOW = "fetch_source"  # on the same queue as jobs: fetch JSON -> fetc
 SOURCE_IMAGE = "kiln/source:current"  # the only build image whose containers have a network
 FETCHER = "2"  # the version of what runner and driver say to each other: a label of the image, kiln.fetcher
 SNAPSHOT = "snapshot.tar"
+NO_FILES = "the commit holds no files: there is nothing to build"
 
 MAX_AUTHORITIES_CHARS = 256 << 10
 MAX_CREDENTIAL_CHARS = 16 << 10  # a token is opaque text; GitHub's are 1 KB and growing
 MAX_URL_CHARS = 2000
 MAX_REF_CHARS = 500
 
+_BLOCK, _TYPE_AT = 512, 156  # of ustar, POSIX.1-2017, pax(1)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL = re.compile(r"https?://[^/?#@\s\\]+/[!-~]+")
@@ -119,6 +121,15 @@ def is_ref(text: str) -> bool:
     """A full ref that can be asked for as it stands, git-check-ref-format(1); or `HEAD`."""
     is_plain = _REF.fullmatch(text) is not None and text.isprintable() and ".." not in text
     return text == "HEAD" or (is_plain and len(text) <= MAX_REF_CHARS)
+
+
+def is_empty(snapshot: bytes) -> bool:
+    """Whether a tar by git-archive(1) holds no member: all that it has then is the comment that names the commit.
+
+    tarfile takes such an archive for a broken one.
+    """
+    is_commented = snapshot[_TYPE_AT : _TYPE_AT + 1] == b"g"  # pax(1), a global header: one block, and one of text
+    return not snapshot[2 * _BLOCK if is_commented else 0 :].strip(b"\0")
 
 
 def _plain(value: Any) -> dict[str, Any]:  # any of the flat dataclasses above

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from service.forge import Access
 
 MAX_SNAPSHOT_BYTES = source.LIMITS.snapshot_bytes
 MAX_HEADS_BYTES = 16 << 20  # of a listing: 200,000 refs
-TIMEOUT_S = 120
+TIMEOUT_S = 60  # of one question: others wait for their turn meanwhile
 CHUNK_BYTES = 1 << 20
 TRANSPORTS = ("file", "http", "https")
 # What trying again does not mend, in the words of git (LC_ALL=C).
@@ -81,6 +82,8 @@ class GitSources:
                 "--no-write-fetch-head",
             )
             self._git(folder, repository, "-C", bare, *fetch, "--", repository.url, commit)
+            if self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
+                raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
             yield from self._archive(folder, repository, bare, commit)
 
     def heads(self, repository: Repository) -> dict[str, str]:
@@ -130,28 +133,32 @@ class GitSources:
             raise SourceError(f"git archive ended with {process.returncode}")
 
     def _git(self, folder: pathlib.Path, repository: Repository, *arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", *arguments],
-                env=_environment(folder, repository),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(f"{repository.id} did not answer within {TIMEOUT_S} s") from error
-        if done.returncode != 0:
-            word = done.stderr.replace(source.address_of(repository), repository.id).strip()[-300:]
+        with subprocess.Popen(
+            ["git", *arguments],
+            env=_environment(folder, repository),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # so that git's own children, which do the talking, end with it
+        ) as process:
+            try:
+                said, complaint = process.communicate(timeout=TIMEOUT_S)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise SourceError(f"{repository.id} did not answer within {TIMEOUT_S} s") from error
+        if process.returncode != 0:
+            word = complaint.replace(source.address_of(repository), repository.id).strip()[-300:]
             if "not our ref" in word or "couldn't find remote ref" in word:
                 raise NotFoundError(f"the commit is not in {repository.id} any more")
             if any(each in word for each in _LASTING):
                 raise BadInputError(f"{repository.id} cannot be read: check its address and credentials ({word})")
             raise SourceError(f"git could not read {repository.id}: {word}")
-        return done.stdout
+        return said
 
 
 def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]:

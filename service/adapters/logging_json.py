@@ -25,10 +25,18 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
+    """One line, and a trace below it. What strangers put into a value does nothing to the terminal."""
+
     def format(self, record: logging.LogRecord) -> str:
         extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {extra}"
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join(_printable(each) for each in (line, *trace))
+
+
+def _printable(text: str) -> str:
+    """One line for a terminal: what would move its cursor, colour it or write to its clipboard is a blank."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def configure(*, terminal: bool) -> None:

@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from service.adapters.arrivals import cancel
+from service.adapters.arrivals import cancel, of_the_ref
 from service.adapters.repositories import keep_hook, note_head
 from service.adapters.rows import build_of
 from service.adapters.schema import builds, heads, repositories
@@ -13,6 +13,8 @@ from service.domain.event import Event, EventKind, RepositoryChange, Request
 from service.domain.hook import HookState
 from service.domain.repository import RepositoryId
 from service.records import Noted
+
+GONE = "the ref was deleted"
 
 
 def act(connection: sa.Connection, delivery: Delivery, now: float) -> tuple[Taken, list[Delivery]]:
@@ -37,7 +39,7 @@ def _stop_ref(connection: sa.Connection, delivery: Delivery, now: float) -> Take
         # Late, or the last push was lost: the ref may be there again.
         keep_hook(connection, delivery.repository, {"is_doubtful": True})
         return Taken(is_new=False, said="this is not what was built last of the ref: Kiln looks at it")
-    return _stop(connection, delivery, "the ref was deleted", now)
+    return _stop(connection, delivery, GONE, now)
 
 
 def _note(connection: sa.Connection, delivery: Delivery) -> None:
@@ -53,8 +55,8 @@ def _note(connection: sa.Connection, delivery: Delivery) -> None:
 
 
 def _built(connection: sa.Connection, repository: RepositoryId, ref: str) -> str:
-    """The commit of the newest build of a ref; empty when it was never built."""
-    mine = (builds.c.repository == repository) & (builds.c.ref == ref)
+    """The commit of the newest build of what a ref held; empty when it was never built."""
+    mine = (builds.c.repository == repository) & (builds.c.ref == ref) & of_the_ref()
     query = sa.select(builds.c.commit).where(mine).order_by(builds.c.number.desc()).limit(1)
     return str(connection.execute(query).scalar() or "")
 
@@ -85,8 +87,8 @@ def _again(connection: sa.Connection, delivery: Delivery) -> tuple[Taken, list[D
         title=found.title,
         author=found.author,
         request=None if found.request is None else Request(number=found.request, is_fork=True),
-        # What is not the ref's newest any more is built to be looked at: a release of it would lead devices back.
-        is_newest=newest.commit == found.commit,
+        # What is not the newest any more is built to be looked at: a release of it would lead devices back.
+        is_newest=newest.commit == found.commit and not _is_gone(newest),
         again=True,
     )
     return Taken(), [Delivery(repository=delivery.repository, event=event)]
@@ -104,8 +106,15 @@ def _meant(connection: sa.Connection, delivery: Delivery) -> Build | None:
     return None if row is None else build_of(row)
 
 
+def _is_gone(newest: Build) -> bool:
+    return newest.status is Status.CANCELLED and newest.message == GONE
+
+
 def _newest(connection: sa.Connection, of: Build) -> Build:
-    mine = (builds.c.repository == of.repository) & (builds.c.ref == of.ref)
+    # A re-run of what the ref had left is not where the ref is, or the re-run of a re-run would be released.
+    # Tags share their channels: an older one must not come after a newer one a second time.
+    same = builds.c.kind == EventKind.TAG.value if of.is_tag else builds.c.ref == of.ref
+    mine = (builds.c.repository == of.repository) & same & of_the_ref()
     row = connection.execute(sa.select(builds).where(mine).order_by(builds.c.number.desc()).limit(1))
     return build_of(row.mappings().one())
 

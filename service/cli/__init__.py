@@ -7,6 +7,7 @@ from typing import Any
 
 from service.cli import builds, connections, devices, people, repos
 from service.cli.client import Client, CommandError
+from service.domain.summary import plain
 
 __all__ = ["Client", "add_commands", "run"]
 
@@ -21,7 +22,7 @@ def run(client: Client, given: argparse.Namespace) -> int:
     try:
         answer = given.act(client, given)
     except CommandError as error:
-        print(f"kiln: {error}", file=sys.stderr)
+        print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1
     print(json.dumps(answer, indent=2))
     return 0

@@ -46,10 +46,11 @@ class Newest:
 
 def judge(event: Event, newest: Newest | None, seen: Collection[tuple[str, str]]) -> Verdict:
     """`seen` are the moves (before, after) of this ref within :data:`DOUBLE`."""
-    if newest is None or event.again:
+    if newest is None or (event.again and not event.is_found):
         return Verdict.NEW
     if newest.commit == event.commit:
-        return Verdict.NEW if newest.status in _AGAIN and not event.is_found else Verdict.SAME
+        is_wanted = event.again or (newest.status in _AGAIN and not event.is_found)
+        return Verdict.NEW if is_wanted else Verdict.SAME
     if event.is_found:  # what we saw is old if something was built since we began to look
         return Verdict.NEW if event.before == newest.commit else Verdict.DOUBTFUL
     if event.before and (event.before, event.commit) in seen:

@@ -32,7 +32,9 @@ class Line:
 
     def is_up(self, now: datetime.datetime) -> bool:
         """Whether nothing but the pace stands against a call."""
-        return self.closed_until is None or now >= self.closed_until
+        # Nothing is closed for longer than MOST_CLOSED_S, unless the clock was set back meanwhile.
+        longest = datetime.timedelta(seconds=MOST_CLOSED_S)
+        return self.closed_until is None or not now < self.closed_until <= now + longest
 
     def taken(self, now: datetime.datetime) -> Self:
         """After one write."""

@@ -37,12 +37,14 @@ _BUILT = frozenset({Status.SUCCEEDED, Status.FAILED})
 
 def touched(build: Build, earlier: Sequence[Build]) -> Touched:
     """`earlier` are the builds of the same ref before this one, newest first."""
-    if build.kind is not EventKind.PUSH:
+    if build.kind is not EventKind.PUSH or not build.may_release:  # the latter is a re-run: somebody asked for it
         return Touched.all()
     base = build.before
     for each in earlier:
         if each.status is Status.SKIPPED and each.commit == base:
             base = each.before  # it held nothing to build, so what came before it is as good
+        elif each.status in _BUILT and each.commit == build.commit:
+            return Touched.all()  # nothing lies between: somebody wants the same built again
         elif each.status in _BUILT:
             if each.commit == base and build.changed is not None:
                 return Touched(known=Known.PATHS, paths=build.changed)

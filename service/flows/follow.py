@@ -135,6 +135,7 @@ def unfollow(name: RepositoryId, parts: Parts, *, force: bool) -> str:
         if not build.status.is_final:
             parts.builds.cancel(build.id, "the repository is not followed any more", now=parts.clock.now())
     parts.repositories.remove(name)
+    parts.changed()
     _drop_token(repository, parts)
     return left
 

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 
 HOOKS_EVERY_S = 3600.0
 HOOKS_AGAIN_S = 60.0  # when the connection must not be used now
+LATEST = 1.25  # of a turn's time: by chance
 HOOKS_AFTER_S = 5.0  # after the start, when the door is open for what is sent again
 
 
@@ -76,18 +77,18 @@ class Keeper:
 
     def _is_due(self, repository: Repository, now: datetime.datetime, *, is_doubtful: bool) -> bool:
         turn = self._turns[repository.id]
-        if _has_hook(repository) and turn.hooks_at <= now:
+        if _has_hook(repository) and _is_come(turn.hooks_at, now, HOOKS_EVERY_S):
             return True
-        is_silent = turn.not_before is not None and now < turn.not_before
-        return (is_doubtful or turn.heads_at <= now) and not is_silent
+        is_silent = turn.not_before is not None and not _is_come(turn.not_before, now, self._every_s)
+        return (is_doubtful or _is_come(turn.heads_at, now, self._every_s)) and not is_silent
 
     def _visit(self, repository: Repository, now: datetime.datetime, *, is_doubtful: bool) -> None:
         turn = self._turns[repository.id]
         api = self._api(repository, now)
         # The heads first: when deliveries are sent again, the newest of each ref is known already.
-        if is_doubtful or turn.heads_at <= now:
+        if is_doubtful or _is_come(turn.heads_at, now, self._every_s):
             self._heads(repository, api, turn)
-        if _has_hook(repository) and turn.hooks_at <= now:
+        if _has_hook(repository) and _is_come(turn.hooks_at, now, HOOKS_EVERY_S):
             turn.hooks_at = self._later(HOOKS_EVERY_S if api is not None else HOOKS_AGAIN_S)
             if api is not None:
                 self._try(repository, "webhook not looked at", lambda: self._recovery.check_hook(repository, api))
@@ -100,7 +101,7 @@ class Keeper:
             asked = said or asked
         if not turn.is_seen:  # after a start the heads themselves are looked at, whatever the forge says
             asked = replace(asked, is_unchanged=False)
-        made = self._try(repository, "heads not looked at", lambda: self._recovery.reconcile(repository, asked))
+        made = self._try(repository, "heads not looked at", lambda: self._look_at(repository, api, asked))
         if made is not None:
             turn.failures, turn.not_before, turn.is_seen = 0, None, True
             turn.heads_at = self._later(self._every_s)
@@ -108,6 +109,14 @@ class Keeper:
             turn.failures += 1
             wait_s = pause_s(turn.failures, self._chance(), most_s=self._every_s)
             turn.not_before = turn.heads_at = self._clock.now() + datetime.timedelta(seconds=wait_s)
+
+    def _look_at(self, repository: Repository, api: ForgeApi | None, asked: Asked) -> int:
+        if api is not None and not asked.is_unchanged:
+            try:
+                repository = self._recovery.locate(repository, api)
+            except ForgeError as error:  # its git may answer all the same
+                self._say(repository, "forge not asked where it is", error)
+        return self._recovery.reconcile(repository, asked)
 
     def _later(self, every_s: float) -> datetime.datetime:
         """A quarter sooner or later, so that not all are looked at in the same moment for ever."""
@@ -142,6 +151,11 @@ class Keeper:
 
     def _say(self, repository: Repository, what: str, error: KilnError) -> None:
         logger.warning(what, extra={"repository": repository.id, "error": str(error)})
+
+
+def _is_come(at: datetime.datetime, now: datetime.datetime, every_s: float) -> bool:
+    """Whether that moment is here. One that is further off than any turn was set before the clock was set back."""
+    return at <= now or at - now > datetime.timedelta(seconds=max(every_s, HOOKS_AFTER_S) * LATEST)
 
 
 def _has_hook(repository: Repository) -> bool:

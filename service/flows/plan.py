@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
+from runners.contract.source import NO_FILES, is_empty
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import MalformedError
 from service.domain.touched import Known, touched
@@ -49,21 +50,30 @@ def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance:
 
 def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
     """Raises: ManifestError or MalformedError naming what to fix."""
-    snapshot = io.BytesIO(b"".join(objects.read(build.source_digest)))
-    text: str | None = None
-    with tarfile.open(fileobj=snapshot) as archive:
-        try:
-            member = archive.getmember(MANIFEST)
-        except KeyError:
-            return Manifest.parse(None, default_name=name, catalogue=catalogue)
-        content = archive.extractfile(member) if member.isfile() else None
-        if content is None or member.size > MAX_MANIFEST_BYTES:
-            raise MalformedError(f"{MANIFEST} must be a plain file of at most {MAX_MANIFEST_BYTES} bytes")
-        try:
-            text = content.read().decode()
-        except UnicodeDecodeError as error:
-            raise MalformedError(f"{MANIFEST} is not UTF-8") from error
+    snapshot = b"".join(objects.read(build.source_digest))
+    if is_empty(snapshot):
+        raise MalformedError(NO_FILES)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(snapshot), mode="r:") as archive:
+            text = _manifest_in(archive)
+    except tarfile.TarError as error:
+        raise MalformedError(f"the source is not a readable archive: {error}") from error
     return Manifest.parse(text, default_name=name, catalogue=catalogue)
+
+
+def _manifest_in(archive: tarfile.TarFile) -> str | None:
+    """The manifest's text; None when there is none."""
+    try:
+        member = archive.getmember(MANIFEST)
+    except KeyError:
+        return None
+    content = archive.extractfile(member) if member.isfile() else None
+    if content is None or member.size > MAX_MANIFEST_BYTES:
+        raise MalformedError(f"{MANIFEST} must be a plain file of at most {MAX_MANIFEST_BYTES} bytes")
+    try:
+        return content.read().decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{MANIFEST} is not UTF-8") from error
 
 
 def plan(

@@ -2,12 +2,13 @@
 
 import datetime
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from service.domain.build import Delivery
 from service.domain.errors import ForgeRefusedError
-from service.domain.event import QUEUE_REFS, Event, EventKind, is_commit, is_ref
+from service.domain.event import QUEUE_REFS, Event, EventKind, RepositoryChange, is_commit, is_ref
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Repository, RepositoryId
 from service.forge import ForgeApi, HookTarget
@@ -20,6 +21,8 @@ MAX_FOUND = 100  # builds that one look may lead to; the next look goes on
 OVERLAP = datetime.timedelta(hours=2)  # a delivery may fail a while after it was made
 KEPT = datetime.timedelta(days=7)  # by GitLab; GitHub sends again what is 3 days old at most
 TITLE = "found by looking"
+MAX_DIGITS = 18  # of a number in a name that is compared by its value
+_NUMBERS = re.compile(r"([0-9]+)")
 _BROKEN = frozenset({HookState.MISSING, HookState.DISABLED, HookState.UNREACHABLE})
 
 
@@ -75,6 +78,29 @@ class Recovery:
         known = self.repositories.hook(repository.id).etag
         same, etag = api.unchanged(known)
         return Asked(is_unchanged=same and known != "", etag=etag)
+
+    def locate(self, repository: Repository, api: ForgeApi) -> Repository:
+        """The record, as it is after a move whose delivery was lost.
+
+        An address that was left is anybody's to take: what is there now must not be built in our repository's name.
+        Raises: ForgeRefusedError when it is another repository, or is not shown; ForgeError.
+        """
+        if not repository.forge_id:
+            return repository
+        remote = api.describe()
+        if remote.forge_id != repository.forge_id:
+            raise ForgeRefusedError(f"{repository.path} is another repository than the one that is followed")
+        if remote.path.lower() == repository.path.lower():
+            return repository
+        event = Event(
+            kind=EventKind.CHANGED,
+            delivery=self.new_id(),
+            path=remote.path,
+            forge_id=remote.forge_id,
+            change=RepositoryChange.MOVED,
+        )
+        self.builds.accept([Delivery(repository=repository.id, event=event)], now=self.clock.now())
+        return self.repositories.get(repository.id)
 
     def reconcile(self, repository: Repository, asked: Asked) -> int:
         """Build what moved, and stop what vanished, without a delivery; how many builds came of it. Safe to repeat.
@@ -162,8 +188,17 @@ def is_gone(ref: str, heads: Mapping[str, str]) -> bool:
 
 
 def _ordered(refs: Collection[str], default_branch: str) -> list[str]:
-    """The default branch, other branches, tags."""
-    return sorted(refs, key=lambda ref: (ref != f"refs/heads/{default_branch}", ref.startswith("refs/tags/"), ref))
+    """The default branch, other branches, tags; v1.9 before v1.10, for the last one built is what its channel gets."""
+    return sorted(
+        refs,
+        key=lambda ref: (ref != f"refs/heads/{default_branch}", ref.startswith("refs/tags/"), _natural(ref)),
+    )
+
+
+def _natural(ref: str) -> list[tuple[int, str]]:
+    """Numbers within a name by their value."""
+    parts = _NUMBERS.split(ref)
+    return [(int(part[:MAX_DIGITS]), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _counting(noted: Mapping[str, Noted], built: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.event import Event, EventKind
 from service.domain.repository import Repository
 from service.domain.rights import Right
+from service.flows.recover import is_followed
 from service.ports import Accepted, Clock, Sources
 from service.records import Builds
 from service.web import views
@@ -51,18 +52,26 @@ class Actions:
         return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
 
     async def start_head(self, repository: Repository, ref: str) -> Accepted:
-        """Raises: NotFoundError when there is no such ref; SourceError, BadInputError."""
+        """Raises: NotFoundError when there is no such ref; SourceError, BadInputError.
+
+        A push that comes while the heads are read is newer than what they say: then its build is the answer.
+        """
+        before = (await run_in_threadpool(self.builds.heads, repository.id)).get(ref, "")
         commit = (await run_in_threadpool(self.sources.heads, repository)).get(ref)
         if commit is None:
             raise NotFoundError(f"{repository.id} has no {ref[:200]!r}")
+        if not is_followed(ref, commit):
+            raise BadInputError(f"{ref[:200]!r} is not a branch or a tag of a name that Kiln builds")
         event = Event(
             kind=EventKind.TAG if ref.startswith("refs/tags/") else EventKind.PUSH,
             delivery=f"manual-{secrets.token_hex(8)}",
             path=repository.path,
             ref=ref,
             commit=commit,
+            before=before,
             title="started by hand",
             again=True,
+            is_found=True,
         )
         return await self.inbox.accept(repository, event)
 

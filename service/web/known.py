@@ -1,13 +1,15 @@
 """Repositories and Apps for the door, remembered for a moment: a burst of pushes asks the database once."""
 
 import contextlib
+import dataclasses
 import time
 
 from starlette.concurrency import run_in_threadpool
 
 from service.domain.connection import ConnectionId
-from service.domain.errors import NotFoundError
+from service.domain.errors import KilnError, NotFoundError
 from service.domain.repository import Forge, Repository, RepositoryId, parse_home
+from service.forge import Forges
 from service.records import Connections, Repositories
 from service.web.webhooks import App
 
@@ -18,9 +20,10 @@ MAX_KEPT = 10_000  # repositories remembered, and names that strangers tried
 class Recent:
     """`service.web.webhooks.Known` over the records."""
 
-    def __init__(self, repositories: Repositories, connections: Connections) -> None:
+    def __init__(self, repositories: Repositories, connections: Connections, forges: Forges) -> None:
         self._repositories = repositories
         self._connections = connections
+        self._forges = forges
         self._kept: dict[tuple[str, str], tuple[float, Repository | None]] = {}
         self._apps: dict[str, tuple[float, App | None]] = {}
 
@@ -52,6 +55,9 @@ class Recent:
         self._kept.clear()
         self._apps.clear()
 
+    async def is_at(self, repository: Repository, path: str) -> bool:
+        return await run_in_threadpool(self._is_at, repository, path)
+
     def forget(self) -> None:
         """A record was changed here: the next delivery finds it as it is now. Safe from any thread."""
         self._kept, self._apps = {}, {}
@@ -79,3 +85,18 @@ class Recent:
             by_forge_id={each.forge_id: each for each in mine if each.forge_id},
             by_path={each.path.lower(): each for each in mine},
         )
+
+    def _is_at(self, repository: Repository, path: str) -> bool:
+        if not repository.forge_id or not repository.is_connected:
+            return True
+        try:
+            api = self._forges.api(dataclasses.replace(repository, path=path))
+            if api is None:
+                return True
+            remote = api.describe()
+            is_there = (remote.forge_id, remote.path.lower()) == (repository.forge_id, path.lower())
+        except KilnError:
+            is_there = False
+        if not is_there:
+            self._repositories.keep_hook(repository.id, is_doubtful=True)
+        return is_there

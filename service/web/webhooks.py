@@ -56,7 +56,8 @@ class App:
         """The repository that the event speaks of; of one that moved, its record may have the older path."""
         paths = (each.lower() for each in (event.path, *event.paths))
         by_path = next((self.by_path[path] for path in paths if path in self.by_path), None)
-        return self.by_forge_id.get(event.forge_id) or by_path
+        found = self.by_forge_id.get(event.forge_id) or by_path
+        return found if found is not None and is_of(event, found) else None
 
     def under(self, names: Iterable[str]) -> list[Repository]:
         """The repositories of these paths; an owner stands for all of its."""
@@ -77,6 +78,12 @@ class Known(Protocol):
         """A repository that may have been added since the App was read."""
 
     async def keep_forge_id(self, repository: Repository, forge_id: str) -> None: ...
+
+    async def is_at(self, repository: Repository, path: str) -> bool:
+        """Whether the forge says so itself, where it can be asked; if not, its heads are looked at soon.
+
+        Whoever knows a webhook's secret can sign what they like, and what is at the path is read with our token.
+        """
 
 
 class WebhookDoor:
@@ -126,14 +133,14 @@ class WebhookDoor:
             given = app.secrets(self._clock.now()) if app else ()
             event = await self._verified(self._decoders[Forge.GITHUB], headers, body, given, Check.TOKEN)
         assert app is not None  # nothing was signed with no secret
-        if event.kind is EventKind.IGNORED:
+        if event.kind is EventKind.IGNORED and not event.ref:
             return _ignored(event, app.connection)
         if event.kind is EventKind.PING:
             return json_response(200, {"message": "the App's webhook works"})
         if event.change in _ACCESS:
             return await self._take_access(app, event)
         repository = app.about(event) or await self._known.through(app, event.path)
-        if repository is None:
+        if repository is None or not is_of(event, repository):
             return json_response(200, {"ignored": f"Kiln does not follow {event.path} through this App"})
         return await self._take(repository, event)
 
@@ -191,18 +198,27 @@ class WebhookDoor:
         is_here = event.path.lower() == repository.path.lower()
         if is_here and event.forge_id and not repository.forge_id:
             await self._known.keep_forge_id(repository, event.forge_id)
-        if event.kind is EventKind.IGNORED:
+        is_elsewhere = event.path != "" and not is_here
+        is_another = is_elsewhere and not _is_moved(repository, event)
+        if event.kind is EventKind.IGNORED and (is_another or not event.ref):
             return _ignored(event, repository.id)
         if event.change in _ACCESS:
             return json_response(200, {"ignored": "what an App may see is told to the App's own webhook"})
-        is_elsewhere = event.path != "" and not is_here
-        if is_elsewhere and not _is_moved(repository, event):
+        if is_another:
             raise BadInputError(f"this hook is for {repository.path}, the delivery is about another repository")
         if event.kind is EventKind.PING:
             return json_response(200, {"message": f"the hook of {repository.path} works"})
+        return await self._keep(repository, event, is_elsewhere=is_elsewhere)
+
+    async def _keep(self, repository: Repository, event: Event, *, is_elsewhere: bool) -> Response:
+        """Make it durable; the record follows where the repository is now."""
+        if is_elsewhere and not await self._known.is_at(repository, event.path):
+            return json_response(200, {"ignored": f"the forge does not say that {repository.id} is at {event.path}"})
         if is_elsewhere and event.change is not RepositoryChange.MOVED:
             await self._accept(repository, _move(event))
         accepted = await self._accept(repository, event)
+        if event.kind is EventKind.IGNORED:  # a push that asks to be skipped: where it led is kept
+            return _ignored(event, repository.id)
         if not accepted.build_id:
             return json_response(200, {"message": accepted.said})
         answer = {"build": accepted.build_url, "id": accepted.build_id}
@@ -213,6 +229,11 @@ class WebhookDoor:
         for start in range(0, len(found), MAX_AT_ONCE):
             await asyncio.gather(*(self._accept(each, event) for each in found[start : start + MAX_AT_ONCE]))
         return json_response(200, {"message": f"this is about {len(found)} of the repositories that Kiln follows"})
+
+
+def is_of(event: Event, repository: Repository) -> bool:
+    """Whether the forge's numbers do not tell them apart: an App hears of what took the path of another, too."""
+    return not (event.forge_id and repository.forge_id) or event.forge_id == repository.forge_id
 
 
 def _is_moved(repository: Repository, event: Event) -> bool:

@@ -266,6 +266,25 @@ def test_a_re_run_of_an_old_commit_is_never_released(world: World) -> None:
     assert (again.commit, again.may_release) == (A, False)
 
 
+def test_an_older_tag_that_is_run_again_does_not_come_after_a_newer_one(world: World) -> None:
+    old, new = world.one(push(A, ref="refs/tags/v1")), world.one(push(B, ref="refs/tags/v2"))
+    for each in (old, new):
+        world.builds.end_build(each.id, Status.FAILED, "no", now=NOW)
+
+    again, newest = (world.one(event(EventKind.RERUN, build=str(each.id))) for each in (old, new))
+
+    assert (again.may_release, newest.may_release) == (False, True)
+
+
+def test_what_was_deleted_is_run_again_to_be_looked_at(world: World) -> None:
+    build = world.one(push(A, ref=TAG))
+    world.take(event(EventKind.DELETED, ref=TAG))
+
+    again = world.one(event(EventKind.RERUN, build=str(build.id)))
+
+    assert (again.status, again.may_release) == (Status.QUEUED, False)
+
+
 def test_nobody_re_runs_what_is_not_there(world: World) -> None:
     for given in ({"build": "999"}, {"build": "9" * 40}, {"build": "x"}, {"commit": C}):
         assert world.take(event(EventKind.RERUN, **given))[0].said == "Kiln has no build of this commit"

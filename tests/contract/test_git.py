@@ -1,11 +1,16 @@
 """git in the service's own process tree: repositories of this machine, and the heads of any."""
 
+import contextlib
 import pathlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from runners.contract.source import is_empty
+from service.adapters import git as adapter
 from service.adapters.access import leave_of
 from service.adapters.authorities import read_authorities
 from service.adapters.git import GitSources
@@ -133,3 +138,55 @@ def test_a_file_that_holds_no_authority_is_named(content: str | None, tmp_path: 
     with pytest.raises(BadInputError, match=r"KILN_SOURCE_CA: .*ca\.pem is no readable file of certificates"):
         read_authorities(str(place))
     assert read_authorities("") == ""
+
+
+def test_a_commit_without_files_is_told_from_one_with_an_empty_file(tmp_path: pathlib.Path) -> None:
+    bare = tmp_path / "blink.git"
+    make_bare(bare)
+    nothing = git(bare, "hash-object", "-w", "-t", "tree", "/dev/null")
+    blob = git(bare, "hash-object", "-w", "/dev/null")
+    something = git(bare, "mktree", given=f"100644 blob {blob}\tempty\n")
+    said = {}
+    for name, tree in (("nothing", nothing), ("something", something)):
+        commit = git(bare, "commit-tree", "-m", "one", tree)
+        git(bare, "update-ref", f"refs/heads/{name}", commit)
+        said[name] = is_empty(b"".join(sources(tmp_path).fetch(record(f"file://{bare}"), commit)))
+
+    assert said == {"nothing": True, "something": False}
+
+
+def test_a_tag_of_what_is_no_commit_is_the_pushers_doing(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    bare = server.root / "blink.git"
+    tree = git(bare, "rev-parse", "main^{tree}")
+    blob = git(bare, "hash-object", "-w", "/dev/null")
+    for name, leads_to in (("tree", tree), ("blob", blob)):
+        git(bare, "update-ref", f"refs/tags/{name}", leads_to)
+        with pytest.raises(BadInputError, match="is no commit"):
+            list(sources(tmp_path).fetch(record(f"file://{bare}"), leads_to))
+
+
+def test_a_server_that_says_nothing_is_given_up_and_leaves_no_process_behind(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "TIMEOUT_S", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/blink.git"
+
+        with pytest.raises(SourceError, match="did not answer within 1 s"):
+            sources(tmp_path).heads(record(url))
+
+        deadline = time.monotonic() + 5
+        while (left := talking_to(url)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert left == []
+
+
+def talking_to(url: str) -> list[str]:
+    """The command lines of processes that name it."""
+    found = []
+    for place in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(place.read_bytes().decode("utf-8", "replace"))
+    return [each for each in found if url in each]

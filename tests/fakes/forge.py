@@ -36,12 +36,14 @@ class MemoryForge:
     shown: dict[tuple[str, str], Mark] = field(default_factory=dict)  # by commit and context
     hook: RemoteHook = field(default_factory=lambda: RemoteHook(id="1", state=HookState.OK))
     pushes: int = 0  # the entity tag
+    place: tuple[str, str] = ("1", "acme/blink")  # the forge's number of what is there, and its path
     failed: list[datetime.datetime] = field(default_factory=list)  # deliveries
     on_redeliver: Callable[[], None] = lambda: None
 
     def describe(self) -> RemoteRepository:
         self._call("describe")
-        return RemoteRepository(forge_id="1", path="acme/blink", default_branch="main", is_private=True, clone_url="")
+        number, path = self.place
+        return RemoteRepository(forge_id=number, path=path, default_branch="main", is_private=True, clone_url="")
 
     def ensure_hook(self, target: HookTarget, hook: str) -> RemoteHook:
         self._call("ensure_hook")

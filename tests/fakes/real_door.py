@@ -22,6 +22,7 @@ from service.web.known import Recent
 from service.web.webhooks import WebhookDoor
 from tests.fakes.clock import StoppedClock
 from tests.fakes.door import DECODERS
+from tests.fakes.forge import MemoryForges
 
 
 class RealDoor:
@@ -32,13 +33,14 @@ class RealDoor:
         self.clock = StoppedClock(now)
         self.repositories = DatabaseRepositories(engine)
         self.connections = DatabaseConnections(engine, Sealer(b"k" * 32))
+        self.forges = MemoryForges()
         self.builds = DatabaseBuilds(engine, start=lambda _connection, _builds: None)
         inbox = Inbox(
             lambda deliveries: self.builds.accept(deliveries, now=self.clock.now()), base_url="https://kiln.example"
         )
         door = WebhookDoor(
             decoders=DECODERS,
-            known=Recent(self.repositories, self.connections),
+            known=Recent(self.repositories, self.connections, self.forges),
             accept=inbox.accept,
             clock=self.clock,
         )

@@ -237,3 +237,14 @@ def test_a_ref_that_people_use_is_a_ref() -> None:
 def test_a_credential_has_no_line_of_its_own_to_add() -> None:
     with pytest.raises(ContractError):
         Credential(username="x\nurl=https://evil.example/", password="")
+
+
+def test_a_commit_without_files_is_refused_in_plain_words() -> None:
+    made = io.BytesIO()  # as git-archive(1) has it: the commit's id as a comment, and nothing else
+    tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a" * 40}).close()
+    service = InMemoryService()
+
+    result = fetcher(service, says(packed(made.getvalue()), "outcome=succeeded")).run(FETCH)
+
+    assert (result.outcome, result.message) == (Outcome.REFUSED, "the commit holds no files: there is nothing to build")
+    assert service.uploads == {}

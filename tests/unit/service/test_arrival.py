@@ -1,5 +1,6 @@
 """What an event means beside what is known already, and when its build may begin."""
 
+import dataclasses
 import datetime
 
 import pytest
@@ -54,6 +55,14 @@ def test_the_newest_builds_commit_again_says_nothing_new(status: Status, verdict
 
 def test_a_person_who_asks_again_gets_it_built() -> None:
     assert judge(push(B, again=True), newest(B), ()) is Verdict.NEW
+
+
+def test_what_a_person_starts_gives_way_to_what_came_while_the_heads_were_read() -> None:
+    started = dataclasses.replace(push(A, before=A, again=True), is_found=True)
+
+    assert judge(started, newest(A), ()) is Verdict.NEW
+    assert judge(started, newest(B), ()) is Verdict.DOUBTFUL
+    assert judge(dataclasses.replace(started, commit=B), newest(A), ()) is Verdict.NEW
 
 
 def test_a_branch_that_is_moved_back_is_new() -> None:

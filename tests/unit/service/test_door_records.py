@@ -27,6 +27,7 @@ from tests.fakes.door import (
     sample,
     signed_by_token,
 )
+from tests.fakes.forge import MemoryForge
 from tests.fakes.real_door import RealDoor, real_door
 from tests.outside.data import gitlab_hook, webhook_example
 
@@ -197,3 +198,56 @@ def test_a_redelivery_of_what_could_not_be_written_is_taken(door: RealDoor) -> N
     assert again.fields == third.fields
     with door.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(deliveries)).scalar() == 1
+
+
+@pytest.mark.parametrize("target", [HELLO, f"/hooks/app/{APP}"])
+def test_where_a_push_led_that_asked_to_be_skipped_is_kept(door: RealDoor, target: str) -> None:
+    """Or the next look at the heads would build it, and release it."""
+    payload = json.loads(PUSH)
+    payload["head_commit"]["message"] = "texts only [skip ci]"
+    body = json.dumps(payload).encode()
+    headers = github_headers(body, delivery="1", secret=APP_SECRET if "app" in target else SECRET)
+
+    replies = [send(door, target, headers, body) for _ in range(2)]
+
+    assert [(each.status, each.fields) for each in replies] == [
+        (200, {"ignored": "the commit's message asks to skip it"})
+    ] * 2
+    assert door.builds.builds() == []
+    noted = door.repositories.noted(NAME)
+    assert {ref: each.commit for ref, each in noted.items()} == {payload["ref"]: payload["head_commit"]["id"]}
+
+
+def test_a_repository_that_took_the_path_of_another_is_another_to_the_app(door: RealDoor) -> None:
+    door.repositories.change(NAME, forge_id="7")
+    for path in ("Codertocat/Hello-World", "codertocat/hello-world"):
+        body = PUSH.replace(b"Codertocat/Hello-World", path.encode())
+        headers = github_headers(body, secret=APP_SECRET, delivery=path.replace("/", "-"))
+
+        reply = send(door, f"/hooks/app/{APP}", headers, body)
+
+        assert (reply.status, reply.fields) == (200, {"ignored": f"Kiln does not follow {path} through this App"})
+    assert door.builds.builds() == []
+
+
+@pytest.mark.parametrize("name", ["push", "repository"])
+def test_a_repository_is_not_led_to_another_by_whoever_knows_its_secret(door: RealDoor, name: str) -> None:
+    """An owner may set the secret. What is at the path would be read with a token that others' are read with, too."""
+    door.repositories.change(NAME, forge_id=NUMBER)
+    forge = door.forges.add(door.repositories.get(NAME), MemoryForge(door.clock))
+    payload = json.loads(PUSH) if name == "push" else webhook_example("repository", "renamed")
+    payload["repository"] = {**payload["repository"], "full_name": "acme/secret", "id": int(NUMBER)}
+    body = json.dumps(payload).encode()
+
+    forge.place = ("99", "acme/secret")
+    forged = send(door, HELLO, github_headers(body, name, delivery="1"), body)
+    kept, doubts = door.repositories.get(NAME), door.repositories.doubtful()
+    forge.place = (NUMBER, "acme/secret")
+    true = send(door, HELLO, github_headers(body, name, delivery="2"), body)
+
+    assert (forged.status, list(forged.fields)) == (200, ["ignored"])
+    assert (kept.path, kept.url) == ("Codertocat/Hello-World", "https://forge.example/Codertocat/Hello-World.git")
+    assert doubts == [NAME]
+    assert true.status in (200, 202)
+    assert door.repositories.get(NAME).path == "acme/secret"
+    assert len(door.builds.builds()) == (name == "push")

@@ -256,6 +256,7 @@ def test_letting_go_removes_webhook_token_and_open_builds(stage: Stage) -> None:
     assert follow.unfollow(repository.id, stage.parts, force=False) == ""
 
     assert stage.forge.hook.state is HookState.MISSING
+    assert stage.changes == ["changed", "changed"]
     assert stage.parts.connections.all() == []
     assert stage.world.builds.build(build).status.value == "cancelled"
     assert stage.world.builds.build(build).kind is EventKind.PUSH

@@ -10,6 +10,7 @@ from service.domain.errors import ForgeError, ForgeRefusedError, SourceError
 from service.domain.event import Event, EventKind, Request
 from service.domain.hook import HookState
 from service.domain.repository import Forge, Repository, RepositoryId
+from service.flows import recover
 from service.flows.keep import Keeper
 from service.flows.recover import KEPT, OVERLAP, Recovery
 from service.forge import RemoteHook
@@ -225,3 +226,69 @@ def test_a_requests_build_is_not_stopped_for_want_of_a_head(stage: Stage) -> Non
     stage.look()
 
     assert [each.status for each in stage.world.builds.builds()] == [Status.WAITING]
+
+
+def test_what_took_the_place_of_a_repository_is_not_built_in_its_name(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was renamed, the delivery was lost, and somebody made another of the old name."""
+    stage.world.repositories.change(LAMP.id, forge_id="7")
+    stage.lamp.place = ("7", "acme/lamp")
+    stage.look()
+    stage.sources.now = {"refs/heads/main": "b" * 40}
+    stage.lamp.place = ("8", "acme/lamp")
+    stage.lamp.pushes += 1
+
+    stage.look(901)
+
+    assert [each for each in stage.world.builds.builds() if each.repository == LAMP.id] == []
+    assert any("is another repository" in str(getattr(each, "error", "")) for each in caplog.records)
+
+
+def test_a_repository_that_moved_without_a_word_is_followed(stage: Stage) -> None:
+    stage.world.repositories.change(LAMP.id, forge_id="7", url="https://x/acme/lamp.git")
+    stage.lamp.place = ("7", "ada/torch")
+
+    stage.look()
+
+    kept = stage.world.repositories.get(LAMP.id)
+    assert (kept.path, kept.url) == ("ada/torch", "https://x/ada/torch.git")
+    assert LAMP.id in stage.sources.looked
+
+
+def test_a_forge_that_is_away_does_not_keep_git_from_being_asked(stage: Stage) -> None:
+    stage.world.repositories.change(LAMP.id, forge_id="7")
+    stage.lamp.error = ForgeError("the forge does not answer")
+
+    stage.look()
+
+    assert LAMP.id in stage.sources.looked
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(stage: Stage) -> None:
+    stage.lamp.error = ForgeError("wait", retry_after_s=3600)
+    stage.sources.error = SourceError("away")
+    stage.look()
+    looked = len(stage.sources.looked)
+    stage.lamp.error = stage.sources.error = None
+
+    stage.world.clock.move(days=-2)
+    stage.look()
+
+    assert len(stage.sources.looked) == looked + 2
+    assert stage.world.repositories.hook(LAMP.id).state is HookState.OK
+
+
+def test_tags_that_were_missed_are_built_in_the_order_of_their_numbers() -> None:
+    tags = [f"refs/tags/{name}" for name in ("v1.9.0", "v1.10.0", "nightly", "v1.2.0")]
+
+    ordered = recover._ordered(["refs/heads/dev", *tags, "refs/heads/main"], "main")
+
+    assert ordered == [
+        "refs/heads/main",
+        "refs/heads/dev",
+        "refs/tags/nightly",
+        "refs/tags/v1.2.0",
+        "refs/tags/v1.9.0",
+        "refs/tags/v1.10.0",
+    ]

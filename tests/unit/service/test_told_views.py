@@ -25,7 +25,7 @@ TOLD = {
 
 
 def page(told: dict[str, Told], *, is_known: bool) -> str:
-    values: dict[str, Any] = {"jobs": [], "release": None, "bundles": [], "is_admin": False}
+    values: dict[str, Any] = {"jobs": [], "release": None, "bundles": [], "is_admin": False, "may_build": False}
     return templates().get_template("build.html").render(build=BUILD, told=told, is_known=is_known, **values)
 
 

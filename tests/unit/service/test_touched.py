@@ -118,3 +118,20 @@ def test_a_push_of_texts_alone_is_skipped_and_the_forge_is_asked_only_where_the_
     assert unknown is not None
     assert known is None
     assert world.asked == [(A, C), (A, C)]
+
+
+def test_what_somebody_wants_built_again_is_built_whatever_it_touched(world: World) -> None:
+    world.sources.files["kiln.toml"] = MANIFEST.encode()
+    world.compared = ()  # as a forge says of one commit and itself, and of an old commit beside a newer one
+    first = pushed(world, A, "", None)
+    world.builds.end_build(first, Status.FAILED, "no", now=NOW)
+    for old in (False, True):
+        if old:
+            world.builds.end_build(pushed(world, B, A, ("src/x.py",)), Status.SUCCEEDED, "", now=NOW)
+        event = Event(kind=EventKind.RERUN, delivery=f"again-{old}", path=BLINK.path, build=str(first))
+        again = world.builds.accept([Delivery(repository=BLINK.id, event=event)], now=NOW)[0].build
+        assert again is not None
+        snapped(world, again)
+
+        assert looked_over(world, again) is not None
+        world.builds.end_build(again, Status.FAILED, "no", now=NOW)
