@@ -65,7 +65,7 @@ def test_a_code_that_was_begun_with_another_verifier_is_refused(world: World) ->
     stolen = urllib.parse.parse_qs(world.begin(victim).partition("?")[2])["code"][0]
     state = urllib.parse.parse_qs(world.begin(attacker).partition("?")[2])["state"][0]
 
-    refused(attacker.get(f"{world.callback}?code={stolen}&state={state}"))
+    assert "does not confirm" in refused(attacker.get(f"{world.callback}?code={stolen}&state={state}"))
 
     assert world.forge.refused == ["verifier"]
 
@@ -75,8 +75,9 @@ def test_a_wrong_state_is_refused(world: World, change: str) -> None:
     browser = world.site.browser()
     code = urllib.parse.parse_qs(world.begin(browser).partition("?")[2])["code"][0]
 
-    refused(browser.get(f"{world.callback}?code={code}&{change}"))
-    refused(browser.get(f"{world.callback}?code={code}"))
+    for query in (f"code={code}&{change}", f"code={code}"):
+        assert "not begun in this browser" in refused(browser.get(f"{world.callback}?{query}"))
+    assert world.forge.tokens == {}  # nor was the forge asked
 
 
 def test_a_cookie_that_we_did_not_sign_is_refused(world: World) -> None:
@@ -91,7 +92,8 @@ def test_a_cookie_that_we_did_not_sign_is_refused(world: World) -> None:
 
     for cookie in (forged, wrong_purpose, f"{head}.{body}.", f"{head}.{body}.{signature[::-1]}", "", "x" * 3000):
         browser.cookies["kiln_sign_in"] = cookie
-        refused(browser.get(address))
+        assert "not begun in this browser" in refused(browser.get(address))
+    assert not is_signed_in(browser)
 
 
 def test_a_sign_in_that_takes_too_long_is_over(world: World) -> None:
@@ -100,7 +102,7 @@ def test_a_sign_in_that_takes_too_long_is_over(world: World) -> None:
     subject = world.site.kiln.tokens.check("sign-in", browser.cookies["kiln_sign_in"])
     browser.cookies["kiln_sign_in"] = world.site.kiln.tokens.issue("sign-in", subject, expires_s=-1)
 
-    refused(browser.get(address))
+    assert "not begun in this browser" in refused(browser.get(address))
 
 
 def test_the_cookie_is_out_of_reach_for_scripts_and_lives_ten_minutes(world: World) -> None:
@@ -140,7 +142,7 @@ def test_a_token_of_the_forge_is_no_proof(world: World) -> None:
     stranger = world.site.browser()
 
     for name in ("access_token", "token", "id_token"):
-        refused(stranger.get(f"{world.callback}?{name}={token}"))
+        assert refused(stranger.get(f"{world.callback}?{name}={token}"))
         assert stranger.get(f"/login?{name}={token}").cookies == ()
     assert stranger.post("/login", token=token).status == 401
     assert stranger.post("/login", access_token=token).status == 401
