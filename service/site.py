@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from service.adapters.forges import github, github_manifest, gitlab
+from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
@@ -137,23 +137,30 @@ def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages, changed: C
         tokens=kiln.tokens,
         parts=parts,
         page=pages.page,
-        manifests=Manifests(
-            manifest=lambda name, connection, host: github_manifest.manifest(
-                name=name,
-                base_url=settings.url,
-                connection=connection,
-                redirect_url=f"{settings.url}/connect/github/created",
-                callback_urls=[f"{settings.url}/login/{home(Forge.GITHUB, host)}/callback"],
-            ),
-            form_url=github_manifest.form_url,
-            convert=lambda draft, code: github_manifest.convert(draft, code, kiln.clock),
-        ),
+        manifests=lambda: _manifests(kiln),
     )
     return [
         *repositories.routes(),
         *ConnectionApi(auth=auth, parts=parts, following=following).routes(),
         *apps.routes(),
     ]
+
+
+def _manifests(kiln: Kiln) -> Manifests:
+    from service.adapters.forges import github_manifest  # noqa: PLC0415  # PyGithub is a quarter of a start
+
+    url = kiln.settings.url
+    return Manifests(
+        manifest=lambda name, connection, host: github_manifest.manifest(
+            name=name,
+            base_url=url,
+            connection=connection,
+            redirect_url=f"{url}/connect/github/created",
+            callback_urls=[f"{url}/login/{home(Forge.GITHUB, host)}/callback"],
+        ),
+        form_url=github_manifest.form_url,
+        convert=lambda draft, code: github_manifest.convert(draft, code, kiln.clock),
+    )
 
 
 def _people(kiln: Kiln, sight: Sight, pages: Pages) -> list[Route]:

@@ -43,7 +43,7 @@ class ConnectGitHub:
     auth: Auth
     tokens: Tokens
     parts: connect.Parts
-    manifests: Manifests
+    manifests: Callable[[], Manifests]  # loaded when it is needed
     page: Callable[..., Response]  # a template, the request, what the template shows
 
     def routes(self) -> list[Route]:
@@ -62,12 +62,13 @@ class ConnectGitHub:
         draft = await run_in_threadpool(connect.free_name, "github-app", self.parts.connections)
         nonce = secrets.token_urlsafe(24)
         state = self.tokens.issue(PURPOSE, f"{draft} {scheme} {host} {nonce}", expires_s=EXPIRES_S)
-        action = self.manifests.form_url(f"{scheme}://{host}", given.get("organization", ""))
+        manifests = await run_in_threadpool(self.manifests)
+        action = manifests.form_url(f"{scheme}://{host}", given.get("organization", ""))
         response = self.page(
             "connect_github.html",
             request,
             action=f"{action}?state={quote(state)}",
-            manifest=json.dumps(self.manifests.manifest(name, draft, host)),
+            manifest=json.dumps(manifests.manifest(name, draft, host)),
             web_url=f"{scheme}://{host}",
             organization=given.get("organization", ""),
             name=name,
@@ -94,7 +95,8 @@ class ConnectGitHub:
             kind=ConnectionKind.APP,
             created_at=self.parts.clock.now(),
         )
-        made = await run_in_threadpool(self.manifests.convert, wanted, request.query_params.get("code", ""))
+        manifests = await run_in_threadpool(self.manifests)
+        made = await run_in_threadpool(manifests.convert, wanted, request.query_params.get("code", ""))
         await run_in_threadpool(self.parts.connections.add, made)
         response = self.page("connected_github.html", request, connection=made)
         self.auth.set_cookie(response, self._cookie, "", 0)

@@ -1,12 +1,9 @@
 """Which connection speaks for a repository, and by which forge's API."""
 
 import threading
+from collections.abc import Callable
 from typing import assert_never
 
-from service.adapters.forges.github_api import GitHubApi
-from service.adapters.forges.github_session import GitHubSession
-from service.adapters.forges.gitlab_api import GitLabApi
-from service.adapters.forges.gitlab_client import Line
 from service.domain.address import parse_address
 from service.domain.connection import Connection, ConnectionId
 from service.domain.errors import ForgeRefusedError, NotFoundError
@@ -14,6 +11,9 @@ from service.domain.repository import Forge, Repository, repository_id
 from service.forge import ForgeApi
 from service.ports import Clock
 from service.records import Connections
+
+# The repositories of one forge, through whichever connection.
+Opened = Callable[[Connection, Repository], ForgeApi]
 
 
 class ForgeApis:
@@ -23,8 +23,7 @@ class ForgeApis:
         self._connections = connections
         self._clock = clock
         self._lock = threading.Lock()
-        self._sessions: dict[ConnectionId, GitHubSession] = {}
-        self._line = Line()
+        self._opened: dict[Forge, Opened] = {}
 
     def api(self, repository: Repository) -> ForgeApi | None:
         if not repository.is_connected:
@@ -55,22 +54,30 @@ class ForgeApis:
         return None
 
     def _api(self, connection: Connection, repository: Repository) -> ForgeApi | None:
-        match connection.forge:
-            case Forge.GITHUB:
-                return GitHubApi(connection, repository, self._clock, self._session(connection))
-            case Forge.GITLAB:
-                return GitLabApi(connection, repository, self._clock, self._line)
-            case Forge.LOCAL:
-                return None  # plain git: its connection is a name and a password
-            case _:
-                assert_never(connection.forge)
-
-    def _session(self, connection: Connection) -> GitHubSession:
+        if connection.forge is Forge.LOCAL:
+            return None  # plain git: its connection is a name and a password
         with self._lock:
-            kept = self._sessions.get(connection.id)
-            if kept is None or kept.connection != connection:
-                kept = self._sessions[connection.id] = GitHubSession(connection, self._clock)
-            return kept
+            opened = self._opened.get(connection.forge)
+            if opened is None:
+                opened = self._opened[connection.forge] = _open(connection.forge, self._clock)
+        return opened(connection, repository)
+
+
+def _open(forge: Forge, clock: Clock) -> Opened:
+    """The libraries are loaded when the first connection is used: together they are a third of a start."""
+    match forge:
+        case Forge.GITHUB:
+            from service.adapters.forges.github_api import GitHubApis  # noqa: PLC0415
+
+            return GitHubApis(clock)
+        case Forge.GITLAB:
+            from service.adapters.forges.gitlab_api import GitLabApis  # noqa: PLC0415
+
+            return GitLabApis(clock)
+        case Forge.LOCAL:
+            raise ForgeRefusedError("plain git has no API")
+        case _:
+            assert_never(forge)
 
 
 def _candidate(connection: Connection, path: str) -> Repository:

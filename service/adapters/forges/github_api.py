@@ -5,6 +5,7 @@ https://docs.github.com/en/rest
 
 import contextlib
 import datetime
+import threading
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from github.Repository import Repository as Remote
 from service.adapters.forges import github_deliveries, github_hooks, github_marks
 from service.adapters.forges.github_app import MARKS, READ, SOURCE
 from service.adapters.forges.github_session import GitHubSession
-from service.domain.connection import Connection
+from service.domain.connection import Connection, ConnectionId
 from service.domain.errors import ForgeRefusedError
 from service.domain.event import is_commit
 from service.domain.mark import Mark
@@ -158,3 +159,19 @@ class GitHubApi:
             return found.status, None
         names = (name for each in files for name in (each.filename, each.previous_filename) if name)
         return found.status, tuple(dict.fromkeys(names))
+
+
+class GitHubApis:
+    """APIs of many repositories that share each connection's session. Safe for many threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions: dict[ConnectionId, GitHubSession] = {}
+
+    def __call__(self, connection: Connection, repository: Repository) -> GitHubApi:
+        with self._lock:
+            session = self._sessions.get(connection.id)
+            if session is None or session.connection != connection:
+                session = self._sessions[connection.id] = GitHubSession(connection, self._clock)
+        return GitHubApi(connection, repository, self._clock, session)

@@ -117,6 +117,17 @@ class GitLabApi:
         return str(shown) if fits and _CLONE.fullmatch(str(shown)) is not None else plain
 
 
+class GitLabApis:
+    """APIs of many projects that share connections to their hosts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._line = Line()
+
+    def __call__(self, connection: Connection, repository: Repository) -> GitLabApi:
+        return GitLabApi(connection, repository, self._clock, self._line)
+
+
 def gitlab_path(url: str) -> str:
     """The project that an address names: of git, by HTTP or SSH, or of one of the project's pages. Empty for none."""
     if len(url) > MAX_URL_CHARS:
