@@ -39,6 +39,7 @@ STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
 POLL_S = 0.05
+RESULT_POLL_S = 0.02  # only while a build waits for its jobs: a forge and its people wait with it
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
 
 Step = source.Step  # a build's id and what else JSON carries -> its outcome
@@ -158,7 +159,7 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         source=source.by_runner(
             step("source", steps.take_source),
             step("fetched", steps.keep_source),
-            lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=POLL_S),
+            lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=RESULT_POLL_S),
             parts.fetching.end,
         ),
         plan=step("plan", steps.lay_out),
@@ -236,7 +237,7 @@ def _on_runner(workflow: str, name: str, value: dict[str, Any]) -> Any:  # a han
 def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, result JSON), as jobs finish
     waiting = [_on_runner(WORKFLOW, job["id"], job) for job in jobs]
     while waiting:
-        done = DBOS.wait_first(waiting, polling_interval_sec=POLL_S)
+        done = DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
         waiting = [each for each in waiting if each.workflow_id != done.workflow_id]
         try:
             result = done.get_result()
