@@ -11,6 +11,7 @@ from runners.contract.job import Artifact, Limits
 from runners.errors import RefusedError
 
 FILE_MODE = 0o644
+MAX_NAME_CHARS = 255
 
 
 class _Stream:
@@ -45,6 +46,7 @@ def unpack(chunks: Iterator[bytes], limits: Limits) -> dict[str, bytes]:
                     continue
                 if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:
                     raise RefusedError(f"{name[:120]!a} in the outputs is {_kind(member)}, not a plain file")
+                _check_name(name)
                 total += member.size
                 _check_amount(total, len(files) + 1, limits)
                 if name in files:
@@ -55,8 +57,14 @@ def unpack(chunks: Iterator[bytes], limits: Limits) -> dict[str, bytes]:
                     raise RefusedError("the outputs are cut short")
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise RefusedError(f"the outputs are not a readable archive: {error}") from error
-    check_paths(files)
     return files
+
+
+def _check_name(name: str) -> None:
+    """What no family may make; what a board may hold is narrower (`check_paths`)."""
+    parts = name.split("/")
+    if len(name) > MAX_NAME_CHARS or not name.isprintable() or "\\" in name or {"", ".", ".."} & set(parts):
+        raise RefusedError(f"{name[:120]!a} in the outputs is not relative and plain")
 
 
 def check_paths(names: Iterable[str]) -> None:

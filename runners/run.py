@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from runners import artifacts
-from runners.contract.job import FILES_ARTIFACT, Annotation, Artifact, Blob, Job, Outcome, Result
+from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, ImageMissingError, TransportError
 from runners.recipes.micropython import MicroPython
@@ -90,11 +90,16 @@ class Runner:
         if outcome is not Outcome.SUCCEEDED:
             found = recipe.annotations(log, staged) if outcome is Outcome.FAILED else ()
             message = _message(outcome, job, log, found, report)
-            return Result(job=job.id, outcome=outcome, message=message, annotations=found)
-        files = artifacts.unpack(chain(rest, output), job.limits)
-        recipe.check(job, files)
-        made = self._upload(job, FILES_ARTIFACT, artifacts.pack(files))
-        return Result(job=job.id, outcome=outcome, artifacts=(made,))
+            warnings = staged.warnings[:MAX_WARNINGS]
+            return Result(job=job.id, outcome=outcome, message=message, annotations=found, warnings=warnings)
+        made = recipe.made(job, artifacts.unpack(chain(rest, output), job.limits))
+        return Result(
+            job=job.id,
+            outcome=outcome,
+            warnings=(staged.warnings + made.warnings)[:MAX_WARNINGS],
+            artifacts=tuple(self._upload(job, name, content) for name, content in made.artifacts.items()),
+            sizes=made.sizes,
+        )
 
     def _upload(self, job: Job, name: str, content: bytes) -> Artifact:
         url = job.uploads.get(name)

@@ -15,6 +15,7 @@ WORKFLOW = "run_job"  # the durable workflow that a runner registers: job JSON -
 
 MAX_MESSAGE_CHARS = 500
 MAX_ANNOTATIONS = 50
+MAX_WARNINGS = 50
 FILES_ARTIFACT = "files.tar"  # what becomes the file system of the board
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -144,6 +145,15 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much of something a build takes: of a file, or of a board's flash, RAM or file system."""
+
+    name: str
+    size_bytes: int
+    of_bytes: int = 0  # how much there is, 0 where that is not known or means nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What became of a job. ``message`` is for the person who pushed: one sentence."""
 
@@ -151,7 +161,9 @@ class Result:
     outcome: Outcome
     message: str = ""
     annotations: tuple[Annotation, ...] = ()
+    warnings: tuple[Annotation, ...] = ()  # what the pusher should look at; the build goes on
     artifacts: tuple[Artifact, ...] = ()
+    sizes: tuple[Size, ...] = ()  # files first, then what they fill
     image: str = ""  # digest of the build image
     seconds: float = 0.0
 
@@ -164,21 +176,25 @@ class Result:
             "outcome": self.outcome.value,
             "message": self.message,
             "annotations": [_plain(each) for each in self.annotations],
+            "warnings": [_plain(each) for each in self.warnings],
             "artifacts": [_plain(each) for each in self.artifacts],
+            "sizes": [_plain(each) for each in self.sizes],
             "image": self.image,
             "seconds": self.seconds,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises: ContractError when it is not a result."""
+        """Raises: ContractError when it is not a result. Kiln 0.1 wrote neither warnings nor sizes."""
         try:
             return cls(
                 **{
                     **value,
                     "outcome": Outcome(value["outcome"]),
                     "annotations": tuple(Annotation(**each) for each in value["annotations"]),
+                    "warnings": tuple(Annotation(**each) for each in value.get("warnings", ())),
                     "artifacts": tuple(Artifact(**each) for each in value["artifacts"]),
+                    "sizes": tuple(Size(**each) for each in value.get("sizes", ())),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:

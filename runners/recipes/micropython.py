@@ -8,12 +8,13 @@ and under its own path, so the bytecode says where it came from and has the same
 import re
 from collections.abc import Mapping
 
+from runners import artifacts
 from runners.contract import paths
 from runners.contract.globs import is_chosen
-from runners.contract.job import MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job
+from runners.contract.job import FILES_ARTIFACT, MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job, Size
 from runners.engine import Image
 from runners.errors import RefusedError
-from runners.recipes.recipe import Staged, pack_tree
+from runners.recipes.recipe import Made, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
 
 NEVER = ("**/.*", "**/__pycache__")  # what tools leave around
@@ -68,10 +69,13 @@ class MicroPython:
                 found.append(Annotation(path=origin, line=int(line), text=text[:MAX_MESSAGE_CHARS]))
         return tuple(found)
 
-    def check(self, job: Job, files: Mapping[str, bytes]) -> None:
+    def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
+        artifacts.check_paths(files)
         for path, content in files.items():
             if path.endswith(".mpy"):
                 _check_bytecode(path, content, job)
+        sizes = tuple(Size(name=path, size_bytes=len(files[path])) for path in sorted(files))
+        return Made(artifacts={FILES_ARTIFACT: artifacts.pack(files)}, sizes=sizes)
 
 
 def _choose(job: Job, snapshot: Snapshot) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from runners.contract.job import Annotation, Job
+from runners.contract.job import Annotation, Job, Size
 from runners.engine import Image
 from runners.recipes.snapshot import Snapshot
 
@@ -17,6 +17,16 @@ class Staged:
 
     tree: bytes  # a tar: see build-images/entry
     origins: Mapping[str, str]  # path as the build sees it -> path in the repository
+    warnings: tuple[Annotation, ...] = ()  # what can be said before anything is built
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What came out of a successful build, looked at."""
+
+    artifacts: Mapping[str, bytes]  # by name, each one of the family's (runners.contract.family)
+    sizes: tuple[Size, ...] = ()
+    warnings: tuple[Annotation, ...] = ()
 
 
 class Recipe(Protocol):
@@ -30,8 +40,8 @@ class Recipe(Protocol):
     def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
         """What the compiler said about which line, paths relative to the repository."""
 
-    def check(self, job: Job, files: Mapping[str, bytes]) -> None:
-        """Raises: RefusedError when an output is not for this board."""
+    def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
+        """The container's outputs as artifacts. Raises: RefusedError when one is not for this board."""
 
 
 def pack_tree(files: Mapping[str, bytes], folders: Iterable[str]) -> bytes:

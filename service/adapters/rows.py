@@ -42,7 +42,7 @@ def job_of(row: sa.RowMapping) -> BuildJob:
     if row["result"] is None:
         return BuildJob(**base, status=status)
     result = Result.from_json(json.loads(row["result"]))
-    names = ("outcome", "message", "annotations", "artifacts", "image", "seconds")
+    names = ("outcome", "message", "annotations", "warnings", "artifacts", "sizes", "image", "seconds")
     return BuildJob(**base, status=status, **{name: getattr(result, name) for name in names})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
-from runners.contract.job import Annotation, Artifact, Outcome
+from runners.contract.job import Annotation, Artifact, Outcome, Size
 from service.domain.event import Event, EventKind
 from service.domain.repository import RepositoryId
 
@@ -92,7 +92,9 @@ class BuildJob:
     outcome: Outcome | None = None
     message: str = ""
     annotations: tuple[Annotation, ...] = ()
+    warnings: tuple[Annotation, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    sizes: tuple[Size, ...] = ()
     image: str = ""
     seconds: float = 0.0
 

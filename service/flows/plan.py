@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from runners.contract.board import Catalogue
-from runners.contract.job import FILES_ARTIFACT, Blob, Job, Limits
+from runners.contract.family import FAMILIES
+from runners.contract.job import Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
 from runners.contract.source import NO_FILES, is_empty
 from service.domain.build import Build, BuildId, BuildJob, JobId
@@ -106,7 +107,7 @@ def plan(
             family=each.family,
             commit=build.commit,
             source=source,
-            uploads={FILES_ARTIFACT: _upload_url(each.id, objects, limits)},
+            uploads={name: _upload_url(each.id, name, objects, limits) for name in FAMILIES[each.family].artifacts},
             log_url=addresses.log(each.id),
             options=manifest.options_for(each.board),
             limits=limits,
@@ -120,8 +121,8 @@ def _source(build: Build, objects: Objects) -> Blob:
     return Blob(url=url, digest=build.source_digest, size_bytes=build.source_bytes)
 
 
-def _upload_url(job: JobId, objects: Objects, limits: Limits) -> str:
-    key = staging_key(job, FILES_ARTIFACT)
+def _upload_url(job: JobId, artifact: str, objects: Objects, limits: Limits) -> str:
+    key = staging_key(job, artifact)
     return objects.upload_url(key, max_bytes=limits.output_bytes, expires_s=JOB_URLS_EXPIRE_S)
 
 

@@ -4,6 +4,7 @@ import io
 import tarfile
 
 from runners.contract.board import Catalogue
+from runners.contract.family import FAMILIES
 from runners.contract.job import FILES_ARTIFACT, Outcome, Result
 from runners.contract.manifest import Manifest
 from service.domain import bundle
@@ -45,7 +46,11 @@ def publish(
     """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
-    made = [_bundle(build, job, manifest, catalogue, objects=objects, keys=keys) for job in builds.jobs(name)]
+    made = [
+        _bundle(build, job, manifest, catalogue, objects=objects, keys=keys)
+        for job in builds.jobs(name)
+        if FAMILIES[job.family].has_bundles
+    ]
     release = Release(
         build=name,
         repository=build.repository,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from runners.contract.job import Annotation
 from service.domain.build import Build, BuildJob
 from service.domain.connection import Connection
 from service.domain.device import Device, Report
@@ -81,7 +82,12 @@ def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
         "status": value.status.value,
         "outcome": value.outcome.value if value.outcome else None,
         "message": value.message,
-        "annotations": [{"path": each.path, "line": each.line, "text": each.text} for each in value.annotations],
+        "annotations": [_annotation(each) for each in value.annotations],
+        "warnings": [_annotation(each) for each in value.warnings],
+        "sizes": [
+            {"name": each.name, "size_bytes": each.size_bytes, "of_bytes": each.of_bytes or None}
+            for each in value.sizes
+        ],
         "artifacts": [
             {
                 "name": each.name,
@@ -95,6 +101,10 @@ def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
         "seconds": value.seconds,
         "log_url": f"{here}/log",
     }
+
+
+def _annotation(value: Annotation) -> dict[str, Any]:
+    return {"path": value.path, "line": value.line, "text": value.text}
 
 
 def told(value: dict[str, Told], *, is_known: bool) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from runners.contract.job import FILES_ARTIFACT, Annotation, Job, Limits, Option
 from runners.docker_engine import DockerEngine
 from runners.engine import Image
 from runners.recipes.micropython import MicroPython
-from runners.recipes.recipe import Recipe, Staged, pack_tree
+from runners.recipes.recipe import Made, Recipe, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from service.adapters.clock import SystemClock
@@ -41,8 +41,9 @@ class Shell:
     def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
         return ()
 
-    def check(self, job: Job, files: Mapping[str, bytes]) -> None:
-        return
+    def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
+        artifacts.check_paths(files)
+        return Made(artifacts={FILES_ARTIFACT: artifacts.pack(files)})
 
 
 @dataclass

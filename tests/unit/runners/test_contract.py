@@ -16,6 +16,7 @@ from runners.contract.job import (
     Options,
     Outcome,
     Result,
+    Size,
 )
 
 JOB = Job(
@@ -34,6 +35,8 @@ RESULT = Result(
     outcome=Outcome.FAILED,
     message="main.py line 1: wrong",
     annotations=(Annotation(path="main.py", line=1, text="wrong"),),
+    warnings=(Annotation(path="main.py", line=2, text="doubtful"),),
+    sizes=(Size(name="main.py", size_bytes=3), Size(name="file system", size_bytes=9, of_bytes=10)),
     artifacts=(Artifact(name=FILES_ARTIFACT, digest="1" * 64, size_bytes=3),),
     image="sha256:2",
     seconds=0.5,
@@ -46,6 +49,12 @@ def test_a_job_survives_the_queue() -> None:
 
 def test_a_result_survives_the_queue() -> None:
     assert Result.from_json(json.loads(json.dumps(RESULT.to_json()))) == RESULT
+
+
+def test_a_result_of_an_older_kiln_is_read() -> None:
+    old = {name: value for name, value in RESULT.to_json().items() if name not in {"warnings", "sizes"}}
+
+    assert (Result.from_json(old).warnings, Result.from_json(old).sizes) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -194,12 +194,12 @@ def test_every_error_of_the_compiler_becomes_an_annotation() -> None:
 )
 def test_bytecode_for_another_board_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        RECIPE.check(job(arch="x64"), {"x.mpy": content})
+        RECIPE.made(job(arch="x64"), {"x.mpy": content})
 
     assert str(caught.value) == said
 
 
 def test_bytecode_and_own_native_code_pass() -> None:
-    RECIPE.check(job(arch="armv6m"), {"a.mpy": b"M\x06\x00\x1f", "b.mpy": b"M\x06\x13\x1f", "c.txt": b""})
+    RECIPE.made(job(arch="armv6m"), {"a.mpy": b"M\x06\x00\x1f", "b.mpy": b"M\x06\x13\x1f", "c.txt": b""})
 
     assert RECIPE.image == IMAGE.name

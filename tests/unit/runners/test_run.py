@@ -108,7 +108,7 @@ def test_a_compile_error_names_file_and_line() -> None:
             Outcome.REFUSED,
             "the outputs are not a readable archive: truncated header",
         ),
-        (Printed(output=spoken({"../x": b""})), Outcome.REFUSED, "the path '../x' is not relative and plain"),
+        (Printed(output=spoken({"../x": b""})), Outcome.REFUSED, "'../x' in the outputs is not relative and plain"),
         (Printed(output=spoken({"a.mpy": b"M\x05__"})), Outcome.REFUSED, "a.mpy is an .mpy file of version 5"),
     ],
 )
