@@ -68,18 +68,22 @@ def serve(environment: "os._Environ[str]") -> int:
     logging.basicConfig(level=logging.INFO, handlers=[log])
     url = environment.get("KILN_DATABASE_URL", "")
     jobs = environment.get("KILN_RUNNER_JOBS", "4")
-    if not url or not jobs.isdecimal() or not int(jobs):
-        sys.stderr.write("kiln: set KILN_DATABASE_URL, and KILN_RUNNER_JOBS to a number from 1\n")
+    warm = environment.get("KILN_RUNNER_WARM", "4")
+    if not url or not jobs.isdecimal() or not int(jobs) or not warm.isdecimal():
+        sys.stderr.write(
+            "kiln: set KILN_DATABASE_URL, and KILN_RUNNER_JOBS to a number from 1 (KILN_RUNNER_WARM: from 0)\n"
+        )
         return TROUBLE
     settings = WorkerSettings(database_url=url, name=environment.get("KILN_RUNNER_NAME", "runner-1"), jobs=int(jobs))
     running = Running()
-    engine = DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC))
+    engine = DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=int(warm))
     service = HttpService(clock=time.monotonic, sleep=time.sleep)
     label, clock, is_cancelled = settings.label, time.monotonic, running.is_cancelled
     runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     fetcher = Fetcher(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     stopping = _stop_on_signals(parent=environment.get("KILN_PARENT", ""))
     work(settings, runner, fetcher, running, stopping.wait)
+    engine.close()
     sys.stdout.flush()
     os._exit(SUCCESS)  # jobs that did not end in time hold threads that nobody can stop
 

@@ -27,7 +27,7 @@ class ContainerSpec:
 
     job: str  # names the container: ``kiln-<job>``
     runner: str  # whose container it is: sweeping looks at this
-    image: str
+    image: str  # a name, or the digest that names exactly these bytes
     limits: Limits
     has_network: bool = False
 
@@ -72,7 +72,7 @@ class Container(Protocol):
         """Its standard output from the first byte, as far as there is any. Raises: EngineError."""
 
     def remove(self) -> None:
-        """Kill and remove it. Safe to call twice, in any state. Never raises: a sweep takes what is left."""
+        """Kill and remove it, soon. Safe to call twice, in any state. Never raises: a sweep takes what is left."""
 
     def __enter__(self) -> Self: ...
 
@@ -85,6 +85,9 @@ class Engine(Protocol):
     def image(self, name: str) -> Image:
         """Raises: ImageMissingError, EngineError."""
 
+    def prepare(self, *, image: str, runner: str, limits: Limits) -> None:
+        """Jobs of this kind will come: start containers ahead, if that is wished for. Never raises."""
+
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container, or resume the one of this name that has its tree.
 
@@ -96,3 +99,6 @@ class Engine(Protocol):
 
     def remove(self, job: str) -> None:
         """Kill and remove the job's container, if there is one. Safe to call from another thread. Never raises."""
+
+    def remove_waiting(self, runner: str) -> None:
+        """Remove what a dead predecessor of this name started ahead. Raises: EngineError."""

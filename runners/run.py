@@ -1,14 +1,15 @@
 """One job from start to end: fetch, stage, run, judge, take out, upload. Does no I/O but through its ports."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from runners import artifacts
-from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Outcome, Result
+from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
-from runners.errors import ContainerTimeoutError, ImageMissingError, TransportError
+from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, TransportError
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Recipe, Staged
 from runners.recipes.snapshot import Snapshot
@@ -53,6 +54,12 @@ class Runner:
     is_cancelled: Callable[[str], bool] = lambda _: False
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)  # by family
 
+    def prepare(self) -> None:
+        """Have containers started ahead for the family of most repositories, so that the first push is fast, too."""
+        with contextlib.suppress(EngineError):  # the image may not be there; other families wait for their first job
+            image = self.engine.image(MicroPython.image)
+            self.engine.prepare(image=image.digest, runner=self.name, limits=Limits())
+
     def run(self, job: Job) -> Result:
         """What became of the job. Never raises for what can go wrong with a job: that is a value too."""
         return ended(
@@ -68,7 +75,7 @@ class Runner:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(recipe.image)
         staged = recipe.stage(job, Snapshot.parse(self.service.fetch(job.source)), image)
-        spec = ContainerSpec(job=job.id, runner=self.name, image=image.name, limits=job.limits)
+        spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
         with self.engine.start(spec) as container, self.service.log(job.log_url) as sink:
             if not container.is_resumed:
                 container.feed(staged.tree)

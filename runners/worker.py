@@ -127,6 +127,7 @@ def serve(
             DBOS.register_queue(
                 QUEUE, worker_concurrency=settings.jobs, polling_interval_sec=POLL_S, on_conflict="always_update"
             )
+            runner.prepare()
             logger.info("runner ready", extra={"runner": settings.label, "jobs": settings.jobs})
             while not stop(WATCH_S):
                 _kill_cancelled(runner, running)
@@ -139,6 +140,7 @@ def serve(
 
 def sweep(label: str, runner: Runner) -> None:
     """Remove containers of this runner whose jobs are over: a dead predecessor could not. Raises: EngineError."""
+    runner.engine.remove_waiting(label)
     left = sorted(runner.engine.jobs(label))
     if not left:
         return

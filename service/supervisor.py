@@ -54,6 +54,7 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
             "KILN_DATABASE_URL": settings.database,
             "KILN_RUNNER_NAME": f"{instance.id}-runner-{number}",
             "KILN_RUNNER_JOBS": str(settings.runner_jobs),
+            "KILN_RUNNER_WARM": str(settings.runner_warm),
         }
         found.append(
             Child(name=f"runner-{number}", command=(*python, "runners", "serve"), environment={**plain, **runner})

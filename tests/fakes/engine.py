@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
+from runners.contract.job import Limits
 from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import ContainerTimeoutError, ImageMissingError
@@ -110,9 +111,13 @@ class InMemoryEngine:
         }
 
     def image(self, name: str) -> Image:
-        if name not in self.images:
+        found = [each for each in self.images.values() if name in {each.name, each.digest}]
+        if not found:
             raise ImageMissingError(name)
-        return self.images[name]
+        return found[0]
+
+    def prepare(self, *, image: str, runner: str, limits: Limits) -> None:
+        return
 
     def start(self, spec: ContainerSpec) -> InMemoryContainer:
         self.image(spec.image)
@@ -132,6 +137,9 @@ class InMemoryEngine:
     def remove(self, job: str) -> None:
         if job in self.containers:
             self.containers[job].remove()
+
+    def remove_waiting(self, runner: str) -> None:
+        return
 
     def _forget(self, job: str, container: InMemoryContainer) -> None:
         if self.containers.get(job) is container:

@@ -22,13 +22,16 @@ DOORS = {
     "botocore": ("service/adapters/objects_s3.py",),
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
     "dbos": ("service/workflows.py", "runners/worker.py"),
-    "docker": ("runners/docker_engine.py",),
+    "docker": ("runners/docker_*.py",),
     "github": ("service/adapters/forges/github_*.py",),
     "gitlab": ("service/adapters/forges/gitlab_*.py",),
     "jinja2": ("service/web/pages.py",),
     "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py", "service/adapters/forges/github_*.py"),
     "paho": ("service/adapters/mqtt.py",),
-    "requests": ("runners/docker_engine.py", "service/adapters/forges/*_*.py"),  # its errors shine through their SDKs
+    "requests": (
+        "runners/docker_container.py",
+        "service/adapters/forges/*_*.py",
+    ),  # its errors shine through their SDKs
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
     "starlette": ("service/web/*.py", "service/site.py", "service/app.py"),

@@ -42,7 +42,11 @@ BOARDS = sorted(tomllib.loads(text("runners/contract/boards.toml")))
 
 # -- settings
 
-INNER = {"KILN_LOG_BYTES", "KILN_OUTPUT_BYTES"}  # between a runner and its container: nobody sets them
+INNER = {
+    "KILN_LOG_BYTES",
+    "KILN_OUTPUT_BYTES",
+    "KILN_PATIENCE_S",
+}  # between a runner and its container: nobody sets them
 
 
 @functools.cache

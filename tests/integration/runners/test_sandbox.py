@@ -52,6 +52,7 @@ def test_a_build_knows_no_secret_and_no_mount_of_the_host(script: Script) -> Non
         "HOSTNAME",
         "KILN_LOG_BYTES",
         "KILN_OUTPUT_BYTES",
+        "KILN_PATIENCE_S",
         "LC_ALL",
         "OLDPWD",
         "PATH",

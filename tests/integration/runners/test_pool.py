@@ -1,0 +1,153 @@
+"""Containers that are started ahead, on real Docker: one job each, never of another kind, never left behind."""
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from runners.contract.job import Limits
+from runners.docker_engine import DockerEngine
+from runners.engine import ContainerSpec
+from runners.recipes.micropython import MicroPython
+from runners.recipes.recipe import pack_tree
+from service.adapters.clock import SystemClock
+
+pytestmark = pytest.mark.docker
+
+SIZE = 2
+LIMITS = Limits(time_s=30)
+GOOD = pack_tree({"in/a.py": b"x = 1\n", "list": b"-s\0a.py\0-o\0../out/a.mpy\0./a.py\0", "job": b"1.28 5 1\n"}, ())
+
+
+@dataclass
+class Stage:
+    """An engine that starts containers ahead for one runner."""
+
+    engine: DockerEngine
+    runner: str = field(default_factory=lambda: f"pool-{uuid.uuid4().hex[:12]}")
+
+    def spec(self, name: str = "job", **limits: float) -> ContainerSpec:
+        image = self.engine.image(MicroPython.image)
+        mine = replace(LIMITS, **limits)  # type: ignore[arg-type]  # whatever Limits takes
+        return ContainerSpec(job=f"{self.runner}-{name}", runner=self.runner, image=image.digest, limits=mine)
+
+    def prepare(self) -> None:
+        self.engine.prepare(image=self.engine.image(MicroPython.image).digest, runner=self.runner, limits=LIMITS)
+        until(lambda: len(self.waiting()) == SIZE)
+
+    def ids(self, *, running: bool = False) -> dict[str, str]:
+        """Name -> id of all containers of this runner."""
+        which = () if running else ("-a",)
+        command = ["docker", "ps", *which, "--no-trunc", "--filter", f"label=kiln.runner={self.runner}"]
+        listed = subprocess.run(
+            [*command, "--format", "{{.Names}} {{.ID}}"], check=True, capture_output=True, text=True
+        )
+        return dict(line.split() for line in listed.stdout.splitlines())
+
+    def waiting(self, *, running: bool = False) -> dict[str, str]:
+        return {name: each for name, each in self.ids(running=running).items() if name.startswith("kiln-warm-")}
+
+
+def until(true: Callable[[], object], within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage(DockerEngine.connect(now=SystemClock().now, warm=SIZE))
+    yield made
+    made.engine.close()
+    assert made.ids() == {}, "a container was left behind"
+
+
+def test_a_job_takes_a_container_that_waits_and_nobody_takes_it_again(stage: Stage) -> None:
+    stage.prepare()
+    before = set(stage.waiting().values())
+
+    with stage.engine.start(stage.spec()) as container:
+        container.feed(GOOD)
+        log = b"".join(container.log(timeout_s=30))
+        output = b"".join(container.output())
+        mine = stage.ids()[f"kiln-{stage.runner}-job"]
+        assert container.end().exit_code == 0
+
+    assert mine in before
+    assert b"a.py" in log
+    assert output.startswith(b"started\nexit=0")
+    assert stage.engine.jobs(stage.runner) == set()
+    until(lambda: len(stage.waiting()) == SIZE)
+    assert mine not in stage.waiting().values()
+
+
+def test_a_container_of_other_limits_is_made_anew(stage: Stage) -> None:
+    stage.prepare()
+    before = set(stage.waiting().values())
+
+    with stage.engine.start(stage.spec(memory_bytes=64 << 20)):
+        other = stage.ids()[f"kiln-{stage.runner}-job"]
+    with stage.engine.start(stage.spec("slow", time_s=99)):  # time is kept from outside: the same kind
+        same = stage.ids()[f"kiln-{stage.runner}-slow"]
+
+    assert other not in before
+    assert same in before
+
+
+def test_more_jobs_than_containers_wait_for_nobody(stage: Stage) -> None:
+    stage.prepare()
+
+    made = [stage.engine.start(stage.spec(f"j{number}")) for number in range(SIZE + 1)]
+
+    assert stage.engine.jobs(stage.runner) == {f"{stage.runner}-j{number}" for number in range(SIZE + 1)}
+    for each in made:
+        each.remove()
+
+
+def test_one_that_died_meanwhile_is_not_taken(stage: Stage) -> None:
+    stage.prepare()
+    subprocess.run(["docker", "kill", *stage.waiting().values()], check=True, capture_output=True)
+    until(lambda: not stage.waiting(running=True))
+
+    with stage.engine.start(stage.spec()) as container:
+        container.feed(GOOD)
+        assert b"a.py" in b"".join(container.log(timeout_s=30))
+
+
+def test_a_job_that_was_fed_in_a_waiting_container_is_resumed(stage: Stage) -> None:
+    stage.prepare()
+    first = stage.engine.start(stage.spec())
+    first.feed(GOOD)
+    log = b"".join(first.log(timeout_s=30))
+
+    with stage.engine.start(stage.spec()) as second:
+        assert second.is_resumed
+        assert b"".join(second.log(timeout_s=30)) == log
+        assert b"".join(second.output()) == b"".join(first.output())
+    first.remove()
+
+
+def test_what_a_dead_runner_started_ahead_ends_by_itself_and_is_swept(stage: Stage) -> None:
+    code = (
+        "import sys, time; from runners.docker_engine import DockerEngine; from runners.contract.job import Limits\n"
+        "engine = DockerEngine.connect(now=None, warm=2)\n"
+        "engine.prepare(image=sys.argv[1], runner=sys.argv[2], limits=Limits())\n"
+        "time.sleep(60)"
+    )
+    image = stage.engine.image(MicroPython.image).digest
+    dead = subprocess.Popen([sys.executable, "-c", code, image, stage.runner])
+    until(lambda: len(stage.waiting(running=True)) == SIZE)
+
+    dead.kill()
+    dead.wait()
+
+    until(lambda: not stage.waiting(running=True))  # their standard input is gone
+    assert len(stage.waiting()) == SIZE
+    assert stage.engine.jobs(stage.runner) == set()
+    stage.engine.remove_waiting(stage.runner)
+    assert stage.ids() == {}
