@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import Self
 
-from runners.contract.job import Blob
+from runners.contract.job import Blob, Result
 from runners.errors import RefusedError
 from runners.recipes.snapshot import MAX_SOURCE_FILES
 
@@ -32,6 +32,9 @@ class LocalService:
             self.output.mkdir(parents=True, exist_ok=True)
             (self.output / url).write_bytes(content)
 
+    def cached(self, url: str, key: str, *, job: str) -> Result | None:
+        return None
+
     def log(self, url: str) -> "ScreenLog":
         return ScreenLog()
 
@@ -42,6 +45,9 @@ class ScreenLog:
     def write(self, content: bytes) -> None:
         sys.stderr.buffer.write(content.translate(None, delete=_CONTROLS))
         sys.stderr.buffer.flush()
+
+    def end(self) -> None:
+        return
 
     def __enter__(self) -> Self:
         return self

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from runners import artifacts
+from runners.contract import cache
 from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, TransportError
+from runners.flight import Flight, Flights
 from runners.recipes.micropython import MicroPython
-from runners.recipes.recipe import Recipe, Staged
-from runners.recipes.snapshot import Snapshot
+from runners.recipes.recipe import Made, Recipe, Staged
+from runners.sources import Sources
 from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence
 
 logger = logging.getLogger("kiln.runner")
@@ -26,6 +28,9 @@ class Log(Protocol):
     def write(self, content: bytes) -> None:
         """Never blocks for long and never raises: a build outlives its log."""
 
+    def end(self) -> None:
+        """Nothing more is written: send the rest meanwhile."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -38,6 +43,9 @@ class Service(Protocol):
         """Bytes whose size and digest are the promised ones. Raises: TransportError."""
 
     def log(self, url: str) -> Log: ...
+
+    def cached(self, url: str, key: str, *, job: str) -> Result | None:
+        """The kept result of this cache key as one of `job`, None when there is none. Never raises."""
 
     def upload(self, url: str, content: bytes) -> None:
         """Safe to repeat. Raises: TransportError."""
@@ -53,6 +61,11 @@ class Runner:
     clock: Callable[[], float]  # monotonic seconds
     is_cancelled: Callable[[str], bool] = lambda _: False
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)  # by family
+    sources: Sources = field(init=False)
+    flights: Flights[Made] = field(default_factory=Flights, init=False)  # by cache key
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", Sources(self.service.fetch))
 
     def prepare(self) -> None:
         """Have containers started ahead for the family of most repositories, so that the first push is fast, too."""
@@ -74,15 +87,47 @@ class Runner:
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(recipe.image)
-        staged = recipe.stage(job, Snapshot.parse(self.service.fetch(job.source)), image)
+        staged = recipe.stage(job, self.sources.get(job.source), image)
+        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
-        with self.engine.start(spec) as container, self.service.log(job.log_url) as sink:
+        with self.service.log(job.log_url) as sink, self.flights.board(key, job.id) as flight:
+            result = self._known(job, key, flight, sink) or self._build(job, recipe, staged, spec, sink)
+            if isinstance(result, Made):
+                sink.end()
+                flight.made = result
+                result = self._keep(job, result)
+        warnings = tuple(dict.fromkeys(staged.warnings + result.warnings))[:MAX_WARNINGS]
+        return replace(result, warnings=warnings, image=image.digest, cache_key=key)
+
+    def _known(self, job: Job, key: str, flight: Flight[Made], sink: Log) -> Result | None:
+        """What another job made of the same request: just now beside us, or some time ago."""
+        if flight.made is not None:
+            found: Result | None = replace(self._keep(job, flight.made), cached_from=flight.by)
+        else:
+            found = self.service.cached(job.cache_url, key, job=job.id) if job.cache_url else None
+        if found is not None:
+            self.engine.remove(job.id)  # of an earlier try, which died before it could end
+            sink.write(f"[kiln: the same source was built by {found.cached_from}: taken from there]\n".encode())
+        return found
+
+    def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, sink: Log) -> Result | Made:
+        with self.engine.start(spec) as container:
             if not container.is_resumed:
                 container.feed(staged.tree)
-            result = self._follow(job, recipe, staged, container, sink)
-        return replace(result, image=image.digest)
+            return self._follow(job, recipe, staged, container, sink)
 
-    def _follow(self, job: Job, recipe: Recipe, staged: Staged, container: Container, sink: Log) -> Result:
+    def _keep(self, job: Job, made: Made) -> Result:
+        """Upload what was made, by the job's own addresses."""
+        return Result(
+            job=job.id,
+            outcome=Outcome.SUCCEEDED,
+            warnings=made.warnings,
+            artifacts=tuple(self._upload(job, name, content) for name, content in made.artifacts.items()),
+            sizes=made.sizes,
+        )
+
+    def _follow(self, job: Job, recipe: Recipe, staged: Staged, container: Container, sink: Log) -> Result | Made:
+        """How it failed, or what it made."""
         kept = bytearray()
         try:
             for chunk in capped(container.log(timeout_s=job.limits.time_s), job.limits.log_bytes):
@@ -97,16 +142,8 @@ class Runner:
         if outcome is not Outcome.SUCCEEDED:
             found = recipe.annotations(log, staged) if outcome is Outcome.FAILED else ()
             message = _message(outcome, job, log, found, report)
-            warnings = staged.warnings[:MAX_WARNINGS]
-            return Result(job=job.id, outcome=outcome, message=message, annotations=found, warnings=warnings)
-        made = recipe.made(job, artifacts.unpack(chain(rest, output), job.limits))
-        return Result(
-            job=job.id,
-            outcome=outcome,
-            warnings=(staged.warnings + made.warnings)[:MAX_WARNINGS],
-            artifacts=tuple(self._upload(job, name, content) for name, content in made.artifacts.items()),
-            sizes=made.sizes,
-        )
+            return Result(job=job.id, outcome=outcome, message=message, annotations=found)
+        return recipe.made(job, artifacts.unpack(chain(rest, output), job.limits))
 
     def _upload(self, job: Job, name: str, content: bytes) -> Artifact:
         url = job.uploads.get(name)

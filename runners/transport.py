@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from runners.contract.job import Blob, ContractError
+from runners.contract import cache
+from runners.contract.job import Blob, ContractError, Result
 from runners.contract.source import MAX_CREDENTIAL_CHARS, Credential
 from runners.errors import RefusedError, TransportError
 from runners.recipes.snapshot import MAX_SOURCE_BYTES
@@ -21,6 +22,7 @@ TIMEOUT_S = 30.0  # of one exchange's silence
 PATIENCE_S = 90.0  # how long an exchange is tried again: a restart of the service takes about 20 s
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 3.0
 MAX_ANSWER_BYTES = 4 << 10  # of what is no source
+MAX_CACHED_BYTES = 1 << 20  # of a kept result
 LOG_PERIOD_S = 0.1  # between two pieces of a live log
 LOG_PATIENCE_S = 30.0  # for the end of a log; a build's result does not wait longer for it
 LOG_PIECE_BYTES = 256 << 10
@@ -45,6 +47,15 @@ class HttpService:
 
     def upload(self, url: str, content: bytes) -> None:
         self._patiently("PUT", url, content, limit=MAX_ANSWER_BYTES)
+
+    def cached(self, url: str, key: str, *, job: str) -> Result | None:
+        """Asked once: a cache that does not answer costs a build, no more."""
+        try:
+            content = exchange("POST", url, key.encode(), limit=MAX_CACHED_BYTES)
+            return cache.taken(json.loads(content), job=job) if content else None
+        except (TransportError, ContractError, ValueError, TypeError) as error:
+            logger.warning("the cache did not answer", extra={"job": job, "error": str(error)[:500]})
+            return None
 
     def access(self, url: str) -> Credential | None:
         """`runners.fetch.Service.access`: JSON with `username` and `password`, with `refused`, or with neither."""
@@ -127,10 +138,13 @@ class HttpLog:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         self._give_up_at = self._clock() + LOG_PATIENCE_S
         self._is_closed.set()
         self._has_news.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
         self._thread.join()
 
     def _send(self) -> None:

@@ -24,13 +24,13 @@ from runners.contract.job import QUEUE, WORKFLOW, ContractError, Job, Outcome, R
 from runners.contract.source import FETCH_WORKFLOW, Fetch, Fetched
 from runners.errors import NameTakenError
 from runners.fetch import Fetcher
+from runners.queue_thread import work_promptly
 from runners.run import Runner
 
 logger = logging.getLogger("kiln.runner")
 
 APPLICATION = "kiln"  # of service and runners alike: they share one engine
 VERSION = "1"  # a constant: DBOS would hash the code, and leave jobs in flight behind at every upgrade
-POLL_S = 0.05
 TRIES = 3  # of a job whose outcome is ERROR, that is: our trouble
 RETRY_AFTER_S = (2.0, 10.0)
 FETCH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # a forge may be away for two minutes
@@ -120,13 +120,11 @@ def serve(
         _prepare(settings.database_url)
         _install(settings, runner, running)
         _install_fetching(fetcher, running)
-        DBOS.listen_queues([QUEUE])
+        DBOS.listen_queues([])  # the one queue has a thread of ours
         DBOS.launch()
         try:
             sweep(settings.label, runner)
-            DBOS.register_queue(
-                QUEUE, worker_concurrency=settings.jobs, polling_interval_sec=POLL_S, on_conflict="always_update"
-            )
+            work_promptly(QUEUE, concurrency=settings.jobs, url=settings.database_url)
             runner.prepare()
             logger.info("runner ready", extra={"runner": settings.label, "jobs": settings.jobs})
             while not stop(WATCH_S):

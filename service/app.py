@@ -18,6 +18,7 @@ from service.flows import plan, source, track
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
+from service.web.cache import CACHE_PURPOSE
 from service.web.errors import LastResort, exception_handlers
 from service.web.fetches import ACCESS_PURPOSE
 from service.web.jobs import LOG_PURPOSE
@@ -58,14 +59,16 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         catalogue=kiln.catalogue,
         limits=kiln.settings.limits,
         instance=kiln.instance.id,
-        addresses=plan.Addresses(log=lambda job: _log_url(kiln, job)),
+        addresses=plan.Addresses(
+            log=lambda job: _job_url(kiln, job, LOG_PURPOSE), cache=lambda job: _job_url(kiln, job, CACHE_PURPOSE)
+        ),
         compare=lambda build, base: _compare(kiln, build, base),
         fetching=source.Fetching(
             access_url=lambda fetch: _access_url(kiln, fetch), end=kiln.desk.end, authorities=kiln.authorities
         ),
         announced=background.outbox.wake,
     )
-    workflows.launch(parts, kiln.starter, observe=observe)
+    workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)
     kiln.fleet.send_again()
     kiln.broker.on_report(lambda device, payload: _take_report(kiln, device, payload))
     kiln.broker.start()
@@ -96,9 +99,9 @@ def _compare(kiln: Kiln, build: Build, base: str) -> tuple[str, ...] | None:
         return None
 
 
-def _log_url(kiln: Kiln, job: JobId) -> str:
-    token = kiln.tokens.issue(LOG_PURPOSE, job, expires_s=plan.JOB_URLS_EXPIRE_S)
-    return f"{kiln.settings.url}/runner/v1/jobs/{job}/log?token={token}"
+def _job_url(kiln: Kiln, job: JobId, purpose: str) -> str:
+    token = kiln.tokens.issue(purpose, job, expires_s=plan.JOB_URLS_EXPIRE_S)
+    return f"{kiln.settings.url}/runner/v1/jobs/{job}/{purpose}?token={token}"
 
 
 def _access_url(kiln: Kiln, fetch: str) -> str:

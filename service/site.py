@@ -21,6 +21,7 @@ from service.web.api import Api
 from service.web.attempts import Attempts
 from service.web.auth import Auth
 from service.web.badges import Badges, Wanted
+from service.web.cache import Cache
 from service.web.connect_github import ConnectGitHub, Manifests
 from service.web.connections import ConnectionApi
 from service.web.fetches import Fetches
@@ -80,7 +81,8 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
     badges = Badges(lambda wanted: _look(kiln, wanted))
     fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
-    found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *ota.routes(), *badges.routes()]
+    cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
+    found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *cache.routes(), *ota.routes(), *badges.routes()]
     return found + (object_routes(kiln.objects) if isinstance(kiln.objects, LocalObjects) else [])
 
 

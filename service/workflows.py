@@ -16,6 +16,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos._serialization import DBOSPortableJSON
 
 from runners.contract.job import QUEUE, WORKFLOW, Outcome, Result
+from runners.queue_thread import work_promptly
 from service import steps
 from service.adapters.acceptance import Start
 from service.domain.arrival import LONGEST_BURST
@@ -38,8 +39,7 @@ RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
-POLL_S = 0.05
-RESULT_POLL_S = 0.02  # only while a build waits for its jobs: a forge and its people wait with it
+RESULT_POLL_S = 0.01  # only while a build waits for its jobs: a forge and its people wait with it
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
 
 Step = source.Step  # a build's id and what else JSON carries -> its outcome
@@ -116,17 +116,12 @@ def prepare(engine: sa.Engine) -> None:
     )
 
 
-def launch(parts: Parts, starter: Starter, *, observe: Observer) -> None:
+def launch(parts: Parts, starter: Starter, *, database_url: str, observe: Observer) -> None:
     """Begin to work on builds, those of before a crash first. One process for each database may do this."""
     _install(parts, starter, observe)
-    DBOS.listen_queues([CONTROL, RECEIVE])
+    DBOS.listen_queues([RECEIVE])  # builds have a thread of ours
     DBOS.launch()
-    DBOS.register_queue(
-        CONTROL,
-        worker_concurrency=MAX_BUILDS_AT_ONCE,
-        polling_interval_sec=POLL_S,
-        on_conflict="always_update",
-    )
+    work_promptly(CONTROL, concurrency=MAX_BUILDS_AT_ONCE, url=database_url)
     DBOS.register_queue(
         RECEIVE,
         worker_concurrency=1,

@@ -90,6 +90,7 @@ class Job:
     log_url: str  # signed: POST of log bytes with `?offset=`; answers the offset it wants next
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
+    cache_url: str = ""  # signed: POST of a cache key answers a kept result, or nothing; empty: there is no cache
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -106,11 +107,12 @@ class Job:
             "log_url": self.log_url,
             "options": {**_plain(self.options), "exclude": list(self.options.exclude)},
             "limits": _plain(self.limits),
+            "cache_url": self.cache_url,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises: ContractError when a key is missing, unknown or of the wrong kind."""
+        """Raises: ContractError when a key is missing, unknown or of the wrong kind. Kiln 0.1 knew no cache."""
         try:
             options = dict(value["options"])
             options["exclude"] = tuple(options["exclude"])
@@ -166,6 +168,8 @@ class Result:
     sizes: tuple[Size, ...] = ()  # files first, then what they fill
     image: str = ""  # digest of the build image
     seconds: float = 0.0
+    cache_key: str = ""  # runners.contract.cache: what a later job may take this result over by
+    cached_from: str = ""  # the job that it was taken over from, without a container
 
     def artifact(self, name: str) -> Artifact | None:
         return next((each for each in self.artifacts if each.name == name), None)
@@ -181,6 +185,8 @@ class Result:
             "sizes": [_plain(each) for each in self.sizes],
             "image": self.image,
             "seconds": self.seconds,
+            "cache_key": self.cache_key,
+            "cached_from": self.cached_from,
         }
 
     @classmethod

@@ -50,7 +50,7 @@ def pack_tree(files: Mapping[str, bytes], folders: Iterable[str]) -> bytes:
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for folder in sorted({"in", "out", *folders}):
             archive.addfile(_folder(folder))
-        for path, data in files.items():
+        for path, data in sorted(files.items()):  # the same tree has the same bytes: results are kept by them
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(data), 0o644
             archive.addfile(member, io.BytesIO(data))

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runners.contract.job import Result
+from runners.contract.job import Outcome, Result
 from service.adapters.acceptance import Acceptance, Start, Starter, lock
 from service.adapters.arrivals import cancel, of_the_ref
 from service.adapters.rows import build_of, bundle_of, job_of, release_of
@@ -104,6 +104,11 @@ class DatabaseBuilds:
         values = {"source_digest": digest, "source_bytes": size_bytes}
         self._write(builds.update().where(builds.c.id == name).values(**values))
 
+    def source_of(self, repository: RepositoryId, commit: str) -> tuple[str, int] | None:
+        mine = (builds.c.repository == repository) & (builds.c.commit == commit) & (builds.c.source_digest != "")
+        rows = self._all(sa.select(builds.c.source_digest, builds.c.source_bytes).where(mine).limit(1))
+        return (rows[0]["source_digest"], rows[0]["source_bytes"]) if rows else None
+
     def add_jobs(self, name: BuildId, jobs_: Sequence[BuildJob]) -> None:
         with self._engine.begin() as connection:
             known = set(connection.execute(sa.select(jobs.c.id).where(jobs.c.build == name)).scalars())
@@ -128,8 +133,27 @@ class DatabaseBuilds:
         self._change_job(name, queued, {"status": Status.RUNNING.value})
 
     def end_job(self, name: JobId, result: Result) -> None:
-        values = {"status": status_of(result.outcome).value, "result": json.dumps(result.to_json())}
+        key = result.cache_key if result.outcome is Outcome.SUCCEEDED else ""
+        values = {
+            "status": status_of(result.outcome).value,
+            "result": json.dumps(result.to_json()),
+            "cache_key": key or None,
+        }
         self._change_job(name, sa.true(), values)
+
+    def kept_result(self, job: JobId, cache_key: str) -> Result | None:
+        mine = sa.select(builds.c.repository).join(jobs, jobs.c.build == builds.c.id).where(jobs.c.id == job)
+        trusted = builds.c.kind.in_((EventKind.PUSH.value, EventKind.TAG.value))
+        query = (
+            sa.select(jobs.c.result)
+            .join(builds, builds.c.id == jobs.c.build)
+            .where(jobs.c.cache_key == cache_key, jobs.c.id != job, trusted)
+            .where(builds.c.repository == mine.scalar_subquery())
+            .order_by(jobs.c.build.desc())
+            .limit(1)
+        )
+        rows = self._all(query)
+        return Result.from_json(json.loads(rows[0]["result"])) if rows else None
 
     def end_build(self, name: BuildId, status: Status, message: str, *, now: datetime.datetime) -> None:
         ended = {"status": status.value, "message": message[:500], "finished_at": now.timestamp()}

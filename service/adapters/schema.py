@@ -152,8 +152,10 @@ jobs = sa.Table(
     sa.Column("family", _text, nullable=False),
     sa.Column("status", _text, nullable=False),
     sa.Column("result", _text),  # the runner's result, as JSON
+    sa.Column("cache_key", _text),  # of a success: a later job of the same request may take it over
     sa.UniqueConstraint("build", "board"),
 )
+sa.Index("jobs_kept", jobs.c.cache_key, **_where(jobs.c.cache_key.is_not(None)))
 releases = sa.Table(
     "releases",
     metadata,

@@ -29,6 +29,7 @@ class Addresses:
     """Where a runner reaches the service for one job; signed, so that it needs no credentials."""
 
     log: Callable[[JobId], str]
+    cache: Callable[[JobId], str]
 
 
 def job_id(instance: str, build: BuildId, board: str) -> JobId:
@@ -111,6 +112,7 @@ def plan(
             log_url=addresses.log(each.id),
             options=manifest.options_for(each.board),
             limits=limits,
+            cache_url=addresses.cache(each.id),
         )
         for each in jobs
     ]

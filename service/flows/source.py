@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from runners.contract.job import ContractError, Outcome
 from runners.contract.source import FETCH_WORKFLOW, SNAPSHOT, Fetch, Fetched, SourceLimits, is_ref
 from service.domain.build import Build, BuildId
-from service.domain.errors import BadInputError, SourceError
+from service.domain.errors import BadInputError, NotFoundError, SourceError
 from service.domain.repository import Repository
 from service.flows.plan import JOB_URLS_EXPIRE_S
 from service.forge import Access
@@ -40,7 +40,11 @@ def begin(
     instance: str,
     fetching: Fetching,
 ) -> Fetch | None:
-    """Take the snapshot, or answer what a runner has to fetch. Safe to repeat. Raises as the two below."""
+    """Take the snapshot, or answer what a runner has to fetch. Safe to repeat. Raises as the two below.
+
+    A commit names its content: of one that was built before, the snapshot that was kept is taken.
+    """
+    _take_known(name, builds=builds, objects=objects)
     fetch = lay_out(
         name, repositories=repositories, builds=builds, objects=objects, instance=instance, fetching=fetching
     )
@@ -154,6 +158,19 @@ def access_in(url: str) -> Access | None:
     if parts.scheme not in {"http", "https"} or not (parts.username or parts.password):
         return None
     return Access(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
+
+
+def _take_known(name: BuildId, *, builds: Builds, objects: Objects) -> None:
+    build = builds.build(name)
+    known = None if _has_source(build) else builds.source_of(build.repository, build.commit)
+    if known is None:
+        return
+    digest, size_bytes = known
+    try:
+        objects.size(digest)
+    except NotFoundError:
+        return  # it was cleared away: fetched again
+    builds.keep_source(name, digest=digest, size_bytes=size_bytes)
 
 
 def _has_source(build: Build) -> bool:

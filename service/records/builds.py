@@ -56,6 +56,9 @@ class Builds(Protocol):
 
     def keep_source(self, name: BuildId, *, digest: str, size_bytes: int) -> None: ...
 
+    def source_of(self, repository: RepositoryId, commit: str) -> tuple[str, int] | None:
+        """Digest and size of a snapshot that an earlier build of this very commit has kept."""
+
     def add_jobs(self, name: BuildId, jobs: Sequence[BuildJob]) -> None: ...
 
     def jobs(self, name: BuildId) -> list[BuildJob]:
@@ -68,6 +71,12 @@ class Builds(Protocol):
         """It was seen running. Does nothing once it ended."""
 
     def end_job(self, name: JobId, result: Result) -> None: ...
+
+    def kept_result(self, job: JobId, cache_key: str) -> Result | None:
+        """What a push to the job's own repository made of the same request, the newest; None when there is nothing.
+
+        Requests from forks read here, and nothing of theirs is ever found.
+        """
 
     def end_build(self, name: BuildId, status: Status, message: str, *, now: datetime.datetime) -> None:
         """Does nothing when it ended before."""

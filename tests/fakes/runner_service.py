@@ -1,8 +1,9 @@
 import hashlib
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
-from runners.contract.job import Blob
+from runners.contract import cache
+from runners.contract.job import Blob, Result
 from runners.errors import TransportError
 
 
@@ -15,6 +16,9 @@ class KeptLog:
 
     def write(self, content: bytes) -> None:
         self.content += content
+
+    def end(self) -> None:
+        return
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +34,7 @@ class InMemoryService:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     logs: dict[str, KeptLog] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)  # cache key -> kept result
     is_away: bool = False
 
     def offer(self, content: bytes) -> Blob:
@@ -41,6 +46,9 @@ class InMemoryService:
         if self.is_away:
             raise TransportError("GET: nobody answers")
         return self.blobs[blob.url]
+
+    def cached(self, url: str, key: str, *, job: str) -> Result | None:
+        return cache.taken(self.results[key], job=job) if key in self.results else None
 
     def log(self, url: str) -> KeptLog:
         return self.logs.setdefault(url, KeptLog())

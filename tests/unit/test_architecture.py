@@ -21,7 +21,7 @@ DOORS = {
     "boto3": ("service/adapters/objects_s3.py",),
     "botocore": ("service/adapters/objects_s3.py",),
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
-    "dbos": ("service/workflows.py", "runners/worker.py"),
+    "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "docker": ("runners/docker_*.py",),
     "github": ("service/adapters/forges/github_*.py",),
     "gitlab": ("service/adapters/forges/gitlab_*.py",),

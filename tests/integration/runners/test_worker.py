@@ -144,7 +144,7 @@ def test_a_job_is_taken_and_its_result_comes_back(farm: Farm) -> None:
     assert (result.outcome.value, result.message, result.job) == ("succeeded", "", job.id)
     assert [sha256(content) for _, content in farm.door.uploads] == [result.artifacts[0].digest]
     assert b"mpy-cross" in farm.door.logs["/log"]
-    assert farm.engine.jobs(farm.settings.label) == set()
+    until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
 
 
 def test_a_runner_that_is_killed_goes_on_with_the_same_container(farm: Farm) -> None:
@@ -163,7 +163,7 @@ def test_a_runner_that_is_killed_goes_on_with_the_same_container(farm: Farm) -> 
     assert len({content for _, content in farm.door.uploads}) == 1
     lines = bytes(farm.door.logs["/log"]).splitlines()
     assert len(lines) == len(set(lines)) == len(SLOW) - 1  # each file once: nothing was built again, no log line lost
-    assert farm.engine.jobs(farm.settings.label) == set()
+    until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
 
 
 def test_orphans_of_a_dead_runner_are_swept(farm: Farm) -> None:
@@ -178,7 +178,7 @@ def test_orphans_of_a_dead_runner_are_swept(farm: Farm) -> None:
     with foreign:
         farm.start()
 
-        assert farm.engine.jobs(farm.settings.label) == set()
+        until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
         assert farm.engine.jobs("somebody@else") == {f"{spec.job}-2"}
     orphan.remove()
 

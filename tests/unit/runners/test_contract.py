@@ -40,6 +40,8 @@ RESULT = Result(
     artifacts=(Artifact(name=FILES_ARTIFACT, digest="1" * 64, size_bytes=3),),
     image="sha256:2",
     seconds=0.5,
+    cache_key="3" * 64,
+    cached_from="k1-6-unix",
 )
 
 
@@ -52,7 +54,11 @@ def test_a_result_survives_the_queue() -> None:
 
 
 def test_a_result_of_an_older_kiln_is_read() -> None:
-    old = {name: value for name, value in RESULT.to_json().items() if name not in {"warnings", "sizes"}}
+    old = {
+        name: value
+        for name, value in RESULT.to_json().items()
+        if name not in {"warnings", "sizes", "cache_key", "cached_from"}
+    }
 
     assert (Result.from_json(old).warnings, Result.from_json(old).sizes) == ((), ())
 
@@ -69,7 +75,7 @@ def test_what_is_no_job_is_refused(wrong: dict[str, object]) -> None:
 def test_a_job_without_a_key_is_refused() -> None:
     whole = JOB.to_json()
 
-    for key in whole:
+    for key in whole.keys() - {"cache_url"}:  # came later: an older service does not give it
         with pytest.raises(ContractError):
             Job.from_json({name: value for name, value in whole.items() if name != key})
 

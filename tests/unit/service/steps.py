@@ -43,7 +43,9 @@ def looked_over(world: World, build: BuildId) -> list[Job] | None:
         catalogue=world.catalogue,
         instance="kabc123",
         limits=Limits(),
-        addresses=plan.Addresses(log=lambda job: f"http://kiln/log/{job}"),
+        addresses=plan.Addresses(
+            log=lambda job: f"http://kiln/log/{job}", cache=lambda job: f"http://kiln/cache/{job}"
+        ),
         compare=world.compare,
     )
 

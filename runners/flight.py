@@ -1,0 +1,48 @@
+"""Single flight: of several jobs that must give the same bytes one builds, and the others wait for what it makes."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(eq=False)
+class Flight(Generic[Value]):
+    """One key's work. Whoever leads sets `made`, or leaves it None when nothing came of it."""
+
+    made: Value | None = None
+    by: str = ""
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+
+class Flights(Generic[Value]):
+    """The work that goes on."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, Flight[Value]] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def board(self, key: str, who: str) -> Iterator[Flight[Value]]:
+        """The flight that one is on. `made` is set when another one made it; else one leads, for all before failed."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[key] = Flight(by=who)
+            if leads:
+                break
+            flight.is_over.wait()
+            if flight.made is not None:
+                yield flight
+                return
+        try:
+            yield flight
+        finally:
+            with self._lock:
+                del self._flights[key]
+            flight.is_over.set()

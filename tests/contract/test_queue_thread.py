@@ -1,0 +1,76 @@
+"""Work is taken from a durable queue when it is there, not a round later: what we use of the engine still is so."""
+
+import pathlib
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from dbos import DBOS, DBOSClient
+from dbos._serialization import DBOSPortableJSON
+
+from runners import queue_thread
+from service import workflows
+from service.adapters.database import open_database
+
+QUEUE, LONG_S = "prompt", 600.0
+
+
+@pytest.fixture
+def done(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """What the workflow was given, by an engine that looks by itself once in ten minutes."""
+    made: list[int] = []
+    engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
+    workflows.stop()
+    workflows.prepare(engine)
+    monkeypatch.setattr(queue_thread, "ROUND_S", LONG_S)
+
+    @DBOS.workflow(name="note")
+    def note(value: int) -> None:
+        made.append(value)
+
+    DBOS.listen_queues([])
+    DBOS.launch()
+    queue_thread.work_promptly(QUEUE, concurrency=2, url=f"sqlite:///{tmp_path / 'kiln.db'}")
+    yield made
+    workflows.stop()
+    engine.dispose()
+
+
+def test_what_another_connection_writes_is_taken_at_once(done: list[int], tmp_path: pathlib.Path) -> None:
+    client = DBOSClient(
+        system_database_url=f"sqlite:///{tmp_path / 'kiln.db'}",
+        application_name=workflows.APPLICATION,
+        serializer=DBOSPortableJSON,
+    )
+    options = {"queue_name": QUEUE, "workflow_name": "note", "app_version": workflows.VERSION}
+    for value in range(5):
+        client.enqueue(options, value)  # type: ignore[arg-type]  # a plain dictionary is one
+        deadline = time.monotonic() + 10
+        while value not in done:
+            assert time.monotonic() < deadline, "nobody took it"
+            time.sleep(0.005)
+    client.destroy()
+
+    assert done == list(range(5))
+
+
+def test_its_threads_end_with_the_engine(done: list[int]) -> None:
+    def ours() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name.endswith(f"-{QUEUE}")]
+
+    assert sorted(ours()) == [f"kiln-queue-{QUEUE}", f"kiln-watch-{QUEUE}"]
+    workflows.stop()
+
+    assert ours() == []
+
+
+def test_a_nudge_ends_one_wait_and_a_stop_ends_all() -> None:
+    nudge = queue_thread.Nudge()
+
+    nudge.nudge()
+    assert nudge.wait(10) is False
+    assert nudge.wait(0.01) is False
+    nudge.set()
+    assert nudge.wait(10) is True
+    assert nudge.is_set()
