@@ -5,11 +5,12 @@ import os
 import platform
 import sys
 
-from tests.bench import broker_notices, burst, door, fuzz, push, recovery
+from tests.bench import broker_notices, burst, door, fuzz, jobs, push, recovery
 
 PARTS = {
     "door": door.main,
     "push": push.main,
+    "jobs": jobs.main,
     "burst": burst.main,
     "recovery": recovery.main,
     "broker": broker_notices.main,

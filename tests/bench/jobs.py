@@ -1,0 +1,157 @@
+"""What a job costs over its compiler: cold, warm, again; more files; and more jobs than processors.
+
+The baselines make the same compilations in the same image by `docker run` and `docker exec`, which write nothing down.
+"""
+
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.bench.field import HARDENED, IMAGE, Field, run_command, script, wait
+from tests.bench.push import BOARDS
+
+ROUNDS = 7
+FILES = 20
+SETTLE_S = 1.5  # until waiting containers are there again
+MANY = (20, 100, 500)
+PUSHES, AT_ONCE = 13, 4  # of four boards each: 52 jobs
+UNIX = "unix"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="kiln-bench-") as name:
+        folder = pathlib.Path(name)
+        with Field.open(folder / "cold", [UNIX], KILN_RUNNER_WARM="0") as field:
+            cold = [one(field, number) for number in range(ROUNDS + 1)][1:]
+        with Field.open(folder / "warm", [UNIX]) as field:
+            warm = [one(field, number) for number in range(ROUNDS + 1)][1:]
+            again = [repeat(field) for _ in range(ROUNDS)]
+            bare = [run(field) for _ in range(ROUNDS + 1)][1:]
+            inside = [execute(field) for _ in range(ROUNDS + 1)][1:]
+        report(cold, warm, again, bare, inside)
+        growth(folder)
+        queue(folder)
+
+
+def one(field: Field, number: int) -> tuple[float, float]:
+    """Seconds from the delivery to the first byte of the log, and to the artifact."""
+    field.write(FILES, f"{number} {uuid.uuid4()}")
+    commit = field.commit()
+    time.sleep(SETTLE_S)
+    began = time.monotonic()
+    build = field.deliver(commit)
+    first = wait(lambda: field.has_log(build, UNIX))
+    made = wait(lambda: field.has_artifact(build, UNIX))
+    wait(lambda: field.released(build))
+    return first - began, made - began
+
+
+def repeat(field: Field) -> float:
+    """The same source in another commit."""
+    commit = field.commit()
+    time.sleep(SETTLE_S / 5)
+    began = time.monotonic()
+    build = field.deliver(commit)
+    made = wait(lambda: field.has_artifact(build, UNIX))
+    wait(lambda: field.released(build))
+    if not field.ask("select 1 from jobs where build = ? and result like '%cached_from\": \"k%'", build):
+        raise RuntimeError("it was built again")
+    return made - began
+
+
+def run(field: Field) -> tuple[float, float]:
+    """Seconds of a bare `docker run`, and of the compiler in it."""
+    began = time.monotonic()
+    said = subprocess.run(run_command(field.work, "one", BOARDS[UNIX]), check=True, capture_output=True, text=True)
+    return time.monotonic() - began, int(said.stdout) / 1e9
+
+
+def execute(field: Field) -> tuple[float, float]:
+    """The same by `docker exec` in a container that runs already."""
+    name = f"kiln-bench-{uuid.uuid4().hex[:12]}"
+    volume = f"--volume={field.work / 'src'}:/src:ro"
+    options = ["-d", "--rm", f"--name={name}", *HARDENED, "--tmpfs=/tmp", volume, "--workdir=/src"]
+    start = ["docker", "run", *options, "--entrypoint=/bin/sleep", IMAGE, "60"]
+    subprocess.run(start, check=True, capture_output=True)
+    try:
+        began = time.monotonic()
+        command = ["docker", "exec", name, "/bin/sh", "-c", script(field.work, BOARDS[UNIX])]
+        said = subprocess.run(command, check=True, capture_output=True, text=True)
+        return time.monotonic() - began, int(said.stdout) / 1e9
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+
+
+def report(
+    cold: list[tuple[float, float]],
+    warm: list[tuple[float, float]],
+    again: list[float],
+    bare: list[tuple[float, float]],
+    inside: list[tuple[float, float]],
+) -> None:
+    compiler = statistics.median(each[1] for each in [*bare, *inside])
+    print(f"one board, {FILES} files, median of {ROUNDS}; the compiler alone takes {1000 * compiler:.0f} ms")
+    print("                               first log line   artifact   over the compiler")
+    for name, times in (("Kiln, cold", cold), ("Kiln, warm", warm)):
+        first, made = (statistics.median(each[part] for each in times) for part in (0, 1))
+        print(f"  {name:<28} {1000 * first:8.0f} ms {1000 * made:11.0f} ms {1000 * (made - compiler):10.0f} ms")
+    for name, times in (("bare docker run", bare), ("bare docker exec", inside)):
+        whole = statistics.median(each[0] for each in times)
+        print(f"  {name:<40} {1000 * whole:11.0f} ms {1000 * (whole - compiler):10.0f} ms")
+    print(f"  Kiln, the same source again, no container {1000 * statistics.median(again):10.0f} ms")
+    print("goals: cold <= 450 ms and warm <= 150 ms over the compiler; the same source again <= 50 ms")
+
+
+def growth(folder: pathlib.Path) -> None:
+    print("\nfour boards, from the delivery to the signed release, against four bare docker run at once")
+    for files in MANY:
+        with Field.open(folder / f"grow-{files}", list(BOARDS)) as field:
+            ours, theirs = [], []
+            for number in range(4):
+                field.write(files, f"{number} {uuid.uuid4()}")
+                commit = field.commit()
+                time.sleep(SETTLE_S)
+                began = time.monotonic()
+                build = field.deliver(commit)
+                ours.append(wait(lambda build=build: field.released(build)) - began)  # type: ignore[misc]
+                theirs.append(together(field, [(each, arch) for each, arch in BOARDS.items()], len(BOARDS)))
+        mine, bare = statistics.median(ours[1:]), statistics.median(theirs[1:])
+        print(f"  {files:5} files   Kiln {mine:6.2f} s   bare {bare:6.2f} s   ratio {mine / bare:4.2f}")
+
+
+def queue(folder: pathlib.Path) -> None:
+    """Pushes to as many branches, all at once."""
+    jobs = PUSHES * len(BOARDS)
+    with Field.open(folder / "queue", list(BOARDS)) as field:
+        commits = []
+        for number in range(PUSHES):
+            field.write(FILES, f"{number} {uuid.uuid4()}")
+            commits.append((field.commit(f"b{number}"), f"b{number}"))
+        time.sleep(SETTLE_S)
+        began = time.monotonic()
+        builds = [field.deliver(commit, branch) for commit, branch in commits]
+        wait(lambda: all(field.released(each) for each in builds))
+        ours = time.monotonic() - began
+        bare = [(f"q{number}-{each}", arch) for number in range(PUSHES) for each, arch in BOARDS.items()]
+        theirs = together(field, bare, AT_ONCE)
+    print(
+        f"\n{jobs} jobs queued, {AT_ONCE} at once: Kiln {jobs / ours:.1f} a second, bare {jobs / theirs:.1f} a second"
+    )
+    print(f"  time against the bare containers: {ours / theirs:4.2f}; goal <= 1.2")
+
+
+def together(field: Field, jobs: list[tuple[str, str]], at_once: int) -> float:
+    """Seconds of bare containers, so many at once."""
+    commands = [run_command(field.work, name, arch) for name, arch in jobs]
+    began = time.monotonic()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda each: subprocess.run(each, check=True, capture_output=True), commands))
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()
