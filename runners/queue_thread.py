@@ -1,10 +1,11 @@
-"""A thread that takes work from a durable queue the moment that it is there.
+"""Work is taken from a durable queue, and results are seen, the moment that they are there.
 
-The durable engine looks at a queue again and again; a build goes through two queues, and waits half a round at each.
-On SQLite it is cheap to see that somebody has written (`PRAGMA data_version`, 10 microseconds), so a second thread
-looks for that two hundred times a second, and lets the engine look when there is something. On other databases the
-engine's own rounds have to do. Service and runner both use this, and only they and this module know the engine, DBOS;
-two of its functions are not public, and a contract test holds them to what is needed here.
+The durable engine looks at a queue, and whether a workflow ended, again and again; a build goes through two queues and
+waits for every job, half a round each time. On SQLite it is cheap to see that somebody has written (`PRAGMA
+data_version`, 10 microseconds), so one thread looks for that two hundred times a second, and lets the engine look when
+there is something. On other databases the engine's own rounds have to do. Service and runner both use this, and only
+they and this module know the engine, DBOS; two of its functions are not public, and a contract test holds them to what
+is needed here.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dbos import DBOS
 from dbos._dbos import _get_dbos_instance
@@ -22,10 +23,12 @@ logger = logging.getLogger("kiln.queue")
 
 ROUND_S = 0.1  # between two looks of the engine when nobody tells it that there is something
 LOOK_S = 0.005  # between two looks at the database's version
-APART_S = 0.015  # between two times that the engine is told
+APART_S = 0.01  # beside that, after something was written
+WAIT_S = 1.0  # between two looks whether there is still somebody who looks
 SQLITE = "sqlite:///"
 
 _WAITS = "select exists(select 1 from workflow_status where queue_name = ? and status = 'ENQUEUED')"
+_ENDED = "select workflow_uuid from workflow_status where status not in ('PENDING', 'ENQUEUED', 'DELAYED')"
 
 
 class Nudge(threading.Event):
@@ -48,43 +51,79 @@ class Nudge(threading.Event):
         return self.is_set()
 
 
-def work_promptly(queue: str, *, concurrency: int, url: str) -> None:
-    """Work on `queue`, at most `concurrency` at once in this process, until DBOS is destroyed. After its launch.
+def work_promptly(watch: "Watch", *, concurrency: int, url: str) -> None:
+    """Work on the queue of `watch`, at most `concurrency` at once in this process, until DBOS is destroyed.
 
-    `queue` must not be among those that DBOS listens to by itself. `url` is the system database's.
+    After its launch.
+
+    The queue must not be among those that DBOS listens to by itself. `url` is the system database's.
     """
+    queue, nudge = watch.queue, watch.nudge
     DBOS.register_queue(
         queue, worker_concurrency=concurrency, polling_interval_sec=ROUND_S, on_conflict="always_update"
     )
     registered = DBOS.retrieve_queue(queue)
     assert registered is not None
-    engine, nudge = _get_dbos_instance(), Nudge()
-    _start(engine, nudge, lambda: queue_worker_thread(nudge, engine, registered), f"kiln-queue-{queue}")
+    engine = _get_dbos_instance()
+    engine.background_thread_stop_events.append(nudge)
+    _start(engine, lambda: queue_worker_thread(nudge, engine, registered), f"kiln-queue-{queue}")
     if url.startswith(SQLITE):
-        watch = lambda: _watch(url.removeprefix(SQLITE), queue, nudge)  # noqa: E731
-        _start(engine, nudge, watch, f"kiln-watch-{queue}")
+        path = url.removeprefix(SQLITE)
+        watch.is_on = True
+        _start(engine, lambda: watch.work(path), f"kiln-watch-{queue}")
 
 
-def _start(engine: DBOS, nudge: Nudge, work: Callable[[], None], name: str) -> None:
-    """Start a thread that ends with the engine's own."""
+def _start(engine: DBOS, work: Callable[[], None], name: str) -> None:
+    """Start a thread that the engine waits for when it is destroyed."""
     thread = threading.Thread(target=work, name=name, daemon=True)
-    if nudge not in engine.background_thread_stop_events:
-        engine.background_thread_stop_events.append(nudge)
     engine._background_threads.append(thread)  # noqa: SLF001
     thread.start()
 
 
-def _watch(path: str, queue: str, nudge: Nudge) -> None:
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as database:
-            seen = None
-            while not nudge.is_set():
-                time.sleep(LOOK_S)
-                version = database.execute("pragma data_version").fetchone()
-                if version != seen:
-                    seen = version
-                    if database.execute(_WAITS, (queue,)).fetchone()[0]:
-                        nudge.nudge()
+class Watch:
+    """Looks at the database for everybody in this process."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.nudge = Nudge()
+        self.is_on = False
+        self._lock = threading.Lock()
+        self._waiting: dict[threading.Event, tuple[str, ...]] = {}  # who waits, and for the end of which workflows
+
+    def wait_for_one(self, workflows: Sequence[str]) -> None:
+        """Until one of them has ended, or nobody can tell: whoever waits looks for himself then."""
+        ended = threading.Event()
+        with self._lock:
+            self._waiting[ended] = tuple(workflows)
+        while self.is_on and not ended.wait(WAIT_S):
+            pass
+        with self._lock:
+            self._waiting.pop(ended, None)
+
+    def work(self, path: str) -> None:
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as database:
+                seen = None
+                while not self.nudge.is_set():
+                    with self._lock:
+                        asked = tuple(self._waiting.values())
+                    version = (database.execute("pragma data_version").fetchone(), asked)
+                    if version != seen:
+                        seen = version
+                        self._look(database)
                         time.sleep(APART_S)
-    except sqlite3.Error:  # the engine's own rounds go on
-        logger.exception("the queue is looked at in rounds only", extra={"queue": queue})
+                    time.sleep(LOOK_S)
+        except sqlite3.Error:  # the engine's own rounds go on
+            logger.exception("the database is looked at in rounds only", extra={"queue": self.queue})
+        finally:
+            self.is_on = False
+
+    def _look(self, database: sqlite3.Connection) -> None:
+        if database.execute(_WAITS, (self.queue,)).fetchone()[0]:
+            self.nudge.nudge()
+        with self._lock:
+            waiting = dict(self._waiting)
+        for ended, names in waiting.items():
+            places = ", ".join("?" * len(names))
+            if database.execute(f"{_ENDED} and workflow_uuid in ({places}) limit 1", names).fetchone():
+                ended.set()

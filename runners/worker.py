@@ -24,7 +24,7 @@ from runners.contract.job import QUEUE, WORKFLOW, ContractError, Job, Outcome, R
 from runners.contract.source import FETCH_WORKFLOW, Fetch, Fetched
 from runners.errors import NameTakenError
 from runners.fetch import Fetcher
-from runners.queue_thread import work_promptly
+from runners.queue_thread import Watch, work_promptly
 from runners.run import Runner
 
 logger = logging.getLogger("kiln.runner")
@@ -124,7 +124,7 @@ def serve(
         DBOS.launch()
         try:
             sweep(settings.label, runner)
-            work_promptly(QUEUE, concurrency=settings.jobs, url=settings.database_url)
+            work_promptly(Watch(QUEUE), concurrency=settings.jobs, url=settings.database_url)
             runner.prepare()
             logger.info("runner ready", extra={"runner": settings.label, "jobs": settings.jobs})
             while not stop(WATCH_S):

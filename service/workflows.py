@@ -16,7 +16,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos._serialization import DBOSPortableJSON
 
 from runners.contract.job import QUEUE, WORKFLOW, Outcome, Result
-from runners.queue_thread import work_promptly
+from runners.queue_thread import Watch, work_promptly
 from service import steps
 from service.adapters.acceptance import Start
 from service.domain.arrival import LONGEST_BURST
@@ -39,7 +39,7 @@ RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
 BUILD = "build"  # the workflow of one build
 MAX_BUILDS_AT_ONCE = 8
-RESULT_POLL_S = 0.01  # only while a build waits for its jobs: a forge and its people wait with it
+RESULT_POLL_S = 0.05  # where nobody sees that a job has ended
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
 
 Step = source.Step  # a build's id and what else JSON carries -> its outcome
@@ -118,10 +118,11 @@ def prepare(engine: sa.Engine) -> None:
 
 def launch(parts: Parts, starter: Starter, *, database_url: str, observe: Observer) -> None:
     """Begin to work on builds, those of before a crash first. One process for each database may do this."""
-    _install(parts, starter, observe)
+    watch = Watch(CONTROL)
+    _install(parts, starter, watch, observe)
     DBOS.listen_queues([RECEIVE])  # builds have a thread of ours
     DBOS.launch()
-    work_promptly(CONTROL, concurrency=MAX_BUILDS_AT_ONCE, url=database_url)
+    work_promptly(watch, concurrency=MAX_BUILDS_AT_ONCE, url=database_url)
     DBOS.register_queue(
         RECEIVE,
         worker_concurrency=1,
@@ -139,7 +140,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, OutsideError | sa.exc.OperationalError)
 
 
-def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
+def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) -> None:
     def step(name: str, act: Callable[..., Any]) -> Step:
         def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
             observe(name, "begin", build)
@@ -154,7 +155,7 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         source=source.by_runner(
             step("source", steps.take_source),
             step("fetched", steps.keep_source),
-            lambda *fetch: _on_runner(*fetch).get_result(polling_interval_sec=RESULT_POLL_S),
+            lambda *fetch: _result_of(_on_runner(*fetch), watch),
             parts.fetching.end,
         ),
         plan=step("plan", steps.lay_out),
@@ -162,6 +163,7 @@ def _install(parts: Parts, starter: Starter, observe: Observer) -> None:
         publish=step("publish", steps.release),
         end=step("end", steps.end),
         announce=step("announce", steps.tell),
+        watch=watch,
     )
     _install_receive(starter)
 
@@ -190,6 +192,7 @@ class BuildSteps:
     publish: Step
     end: Step
     announce: Step
+    watch: Watch
 
 
 def _build(build: int, do: BuildSteps) -> None:
@@ -212,7 +215,7 @@ def _run(build: int, do: BuildSteps) -> tuple[str, str]:
         jobs = value_of(do.plan(build))
         if jobs is None:
             return Status.SKIPPED.value, steps.NOT_TOUCHED
-        kept = [value_of(do.collect(build, job, result)) for job, result in _results(jobs)]
+        kept = [value_of(do.collect(build, job, result)) for job, result in _results(jobs, do.watch)]
         status = total(status_of(Outcome(each["outcome"])) for each in kept)
         if status is not Status.SUCCEEDED:
             worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
@@ -229,10 +232,21 @@ def _on_runner(workflow: str, name: str, value: dict[str, Any]) -> Any:  # a han
     )
 
 
-def _results(jobs: list[dict[str, Any]]) -> Any:  # a generator of (job id, result JSON), as jobs finish
+def _result_of(handle: Any, watch: Watch) -> dict[str, Any]:
+    watch.wait_for_one([handle.workflow_id])
+    result: dict[str, Any] = handle.get_result(polling_interval_sec=RESULT_POLL_S)
+    return result
+
+
+def _first(handles: list[Any], watch: Watch) -> Any:  # the handle of the one that ended first
+    watch.wait_for_one([each.workflow_id for each in handles])
+    return DBOS.wait_first(handles, polling_interval_sec=RESULT_POLL_S)
+
+
+def _results(jobs: list[dict[str, Any]], watch: Watch) -> Any:  # a generator of (job id, result JSON), as jobs finish
     waiting = [_on_runner(WORKFLOW, job["id"], job) for job in jobs]
     while waiting:
-        done = DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
+        done = _first(waiting, watch)
         waiting = [each for each in waiting if each.workflow_id != done.workflow_id]
         try:
             result = done.get_result()

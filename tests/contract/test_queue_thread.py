@@ -2,7 +2,6 @@
 
 import pathlib
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,12 @@ QUEUE, LONG_S = "prompt", 600.0
 
 
 @pytest.fixture
-def done(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def watch() -> queue_thread.Watch:
+    return queue_thread.Watch(QUEUE)
+
+
+@pytest.fixture
+def done(tmp_path: pathlib.Path, watch: queue_thread.Watch, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """What the workflow was given, by an engine that looks by itself once in ten minutes."""
     made: list[int] = []
     engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
@@ -31,13 +35,15 @@ def done(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[li
 
     DBOS.listen_queues([])
     DBOS.launch()
-    queue_thread.work_promptly(QUEUE, concurrency=2, url=f"sqlite:///{tmp_path / 'kiln.db'}")
+    queue_thread.work_promptly(watch, concurrency=2, url=f"sqlite:///{tmp_path / 'kiln.db'}")
     yield made
     workflows.stop()
     engine.dispose()
 
 
-def test_what_another_connection_writes_is_taken_at_once(done: list[int], tmp_path: pathlib.Path) -> None:
+def test_what_another_connection_writes_is_taken_at_once(
+    done: list[int], watch: queue_thread.Watch, tmp_path: pathlib.Path
+) -> None:
     client = DBOSClient(
         system_database_url=f"sqlite:///{tmp_path / 'kiln.db'}",
         application_name=workflows.APPLICATION,
@@ -45,11 +51,9 @@ def test_what_another_connection_writes_is_taken_at_once(done: list[int], tmp_pa
     )
     options = {"queue_name": QUEUE, "workflow_name": "note", "app_version": workflows.VERSION}
     for value in range(5):
-        client.enqueue(options, value)  # type: ignore[arg-type]  # a plain dictionary is one
-        deadline = time.monotonic() + 10
-        while value not in done:
-            assert time.monotonic() < deadline, "nobody took it"
-            time.sleep(0.005)
+        handle = client.enqueue(options, value)  # type: ignore[arg-type,var-annotated]  # a plain dictionary is one
+        watch.wait_for_one([handle.workflow_id, "none"])
+        assert value in done
     client.destroy()
 
     assert done == list(range(5))
