@@ -3,9 +3,9 @@
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Self
+from typing import Any, Self
 
 from runners.contract.job import ContractError
 
@@ -27,6 +27,7 @@ class Board:
     chip: str
     arch: str | None = None  # what mpy-cross calls its native code
     mpy: int = 0  # major version of .mpy files that it loads, 0 when it loads none
+    avr: Mapping[str, Any] = field(default_factory=dict)  # what a compiler for AVR is told; empty for other chips
 
 
 @dataclass(frozen=True, slots=True)

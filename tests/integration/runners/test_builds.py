@@ -60,7 +60,10 @@ def test_a_version_that_the_image_lacks_is_refused(bench: Bench) -> None:
     assert result.message.startswith("this runner cannot compile for MicroPython 1.99, only for 1.22, ")
 
 
-@pytest.mark.parametrize("board", Catalogue.load().names)
+MICROPYTHON_BOARDS = [each.name for each in Catalogue.load().boards.values() if each.family == "micropython"]
+
+
+@pytest.mark.parametrize("board", MICROPYTHON_BOARDS)
 def test_native_code_is_compiled_for_the_board(bench: Bench, board: str) -> None:
     arch = Catalogue.load().board(board).arch
     job = bench.job({**FILES, "n.py": NATIVE}, family="micropython", options=Options(arch=arch))

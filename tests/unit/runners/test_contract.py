@@ -84,7 +84,16 @@ def test_every_board_of_the_catalogue_is_complete() -> None:
     catalogue = Catalogue.load()
 
     assert {"esp8266-generic", "esp32-generic", "rpi-pico", "rpi-pico-w", "unix"} <= set(catalogue.names)
-    assert all(each.family and each.chip and each.mpy == 6 for each in catalogue.boards.values())
+    assert all(each.family and each.chip for each in catalogue.boards.values())
+    assert all(each.mpy == 6 and each.arch for each in catalogue.boards.values() if each.family == "micropython")
+
+
+def test_every_arduino_board_says_what_its_compiler_is_told() -> None:
+    boards = [each for each in Catalogue.load().boards.values() if each.family == "arduino-avr"]
+
+    assert [each.name for each in boards] == ["arduino-uno", "arduino-nano", "arduino-mega"]
+    for each in boards:
+        assert {"mcu", "f_cpu", "core", "variant", "board_define", "flash_bytes", "ram_bytes"} == set(each.avr)
 
 
 def test_an_unknown_board_says_what_was_meant() -> None:
