@@ -20,6 +20,8 @@ from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, Ma
 from runners.docker_engine import DockerEngine
 from runners.errors import RunnerError
 from runners.fetch import Fetcher
+from runners.flash.fetch import FETCHED, THERE, fetch
+from runners.flash.firmware import FirmwareFolder
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from runners.transport import HttpService
@@ -49,11 +51,21 @@ def main(words: list[str] | None = None) -> int:
     build.add_argument("path", type=pathlib.Path, help="a repository, or any folder with a main.py")
     build.add_argument("--board", help="default: the first board of the manifest")
     build.add_argument("--output", type=pathlib.Path, help="folder for what was made")
+    build.add_argument("--flash", action="store_true", help="make a flash image, too: one file for a flasher")
+    firmware = commands.add_parser("firmware", help="fetch what firmware.toml lists, and say what is missing")
+    for command in (build, firmware):
+        command.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
     options = parser.parse_args(words)
+    if options.command == "build" and options.flash and not options.output:
+        build.error("--flash needs --output, the folder that the flash image is written to")
     try:
         if options.command == "serve":
             return serve(os.environ)
-        return build_folder(options.path, board=options.board, output=options.output)
+        folder = FirmwareFolder(options.firmware, Catalogue.load())
+        if options.command == "firmware":
+            return fetch_firmware(folder)
+        flash = folder if options.flash else None
+        return build_folder(options.path, board=options.board, output=options.output, flash=flash)
     except (RunnerError, ManifestError, UnknownBoardError) as error:
         sys.stderr.write(f"kiln: {error}\n")
         return TROUBLE
@@ -108,7 +120,24 @@ def _stop_on_signals(*, parent: str) -> threading.Event:
     return stopping
 
 
-def build_folder(folder: pathlib.Path, *, board: str | None, output: pathlib.Path | None) -> int:
+def _firmware_folder(environment: "os._Environ[str]") -> pathlib.Path:
+    """As the service has it (docs/settings.md)."""
+    named, data = environment.get("KILN_FIRMWARE", ""), environment.get("KILN_DATA", ".kiln")
+    return pathlib.Path(named) if named else pathlib.Path(data) / "firmware"
+
+
+def fetch_firmware(folder: FirmwareFolder) -> int:
+    """Raises: FlashError."""
+    code = SUCCESS
+    for each, became in fetch(folder):
+        print(f"{each.name}: {became}")
+        code = code if became in (THERE, FETCHED) else TROUBLE
+    return code
+
+
+def build_folder(
+    folder: pathlib.Path, *, board: str | None, output: pathlib.Path | None, flash: FirmwareFolder | None = None
+) -> int:
     """Raises: RunnerError, ManifestError, UnknownBoardError."""
     source = local.snapshot(folder)
     found = Snapshot.parse(source).files.get(MANIFEST)
@@ -136,6 +165,8 @@ def build_folder(folder: pathlib.Path, *, board: str | None, output: pathlib.Pat
     )
     result = runner.run(job)
     _show(result, job.board, output)
+    if flash and output and result.outcome is Outcome.SUCCEEDED:
+        print(f"  {local.write_flash_image(output, chosen, job, flash)}")
     if result.outcome is Outcome.ERROR:
         return TROUBLE
     return SUCCESS if result.outcome is Outcome.SUCCEEDED else BUILD_FAILED

@@ -5,6 +5,7 @@ RunnerError
 ├── EngineError             the container engine is in trouble
 │   └── ImageMissingError   the family's build image is not on this machine
 ├── ContainerTimeoutError   a container was stopped because its time was over
+├── FlashError              (runners.flash.errors) no flash image can be made: what is missing, or does not fit
 ├── TransportError          the service or its storage cannot be reached, or says no
 └── NameTakenError          another runner of this name is at work
 """

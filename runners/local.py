@@ -9,8 +9,12 @@ import tarfile
 from dataclasses import dataclass
 from typing import Self
 
-from runners.contract.job import Blob, Result
+from runners import artifacts
+from runners.contract.board import Board
+from runners.contract.job import FILES_ARTIFACT, Blob, Job, Result
 from runners.errors import RefusedError
+from runners.flash.firmware import FirmwareFolder
+from runners.flash.image import make, wanted
 from runners.recipes.snapshot import MAX_SOURCE_FILES
 
 GIT_TIMEOUT_S = 60
@@ -54,6 +58,16 @@ class ScreenLog:
 
     def __exit__(self, *_: object) -> None:
         return
+
+
+def write_flash_image(output: pathlib.Path, board: Board, job: Job, folder: FirmwareFolder) -> str:
+    """A line about the flash image that was written beside the artifacts. Raises: FlashError."""
+    _, chosen = wanted(board, size=job.options.flash, variant=job.options.variant)
+    base = folder.read(folder.find(board, chosen, job.options.micropython))
+    files = artifacts.unpack(iter([(output / FILES_ARTIFACT).read_bytes()]), job.limits)
+    made = make(board, files, base, size=chosen.size, variant=chosen.variant)
+    (output / made.name).write_bytes(made.content)
+    return f"{output / made.name} {len(made.content)} bytes sha256:{made.digest}"
 
 
 def snapshot(folder: pathlib.Path) -> bytes:

@@ -20,7 +20,7 @@ OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given_arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if given_arguments[:1] and given_arguments[0] == "build":
+    if given_arguments[:1] and given_arguments[0] in ("build", "firmware"):
         # Another package, which holds the Docker socket: another process, too.
         os.execv(sys.executable, [sys.executable, "-m", "runners", *given_arguments])  # noqa: S606
     parser = argparse.ArgumentParser(prog="kiln", description="git push in, signed firmware out.")
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("service", help="run the service process alone").set_defaults(act=_service)
     commands.add_parser("broker", help="run the embedded MQTT broker alone").set_defaults(act=_broker)
     commands.add_parser("build", help="build PATH --board NAME, without any service")
+    commands.add_parser("firmware", help="base firmware for flash images: list, fetch")
     cli.add_commands(commands)
     given = parser.parse_args(given_arguments)
     try:

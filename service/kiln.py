@@ -15,6 +15,7 @@ from service.adapters.builds import DatabaseBuilds
 from service.adapters.clock import SystemClock
 from service.adapters.connections import DatabaseConnections
 from service.adapters.database import open_database
+from service.adapters.flash import FlashMaker
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.git import GitSources
@@ -65,6 +66,7 @@ class Kiln:
     broker: MqttBroker
     accounts: BrokerAccounts
     catalogue: Catalogue
+    flash: FlashMaker
 
 
 def build(settings: Settings) -> Kiln:
@@ -75,6 +77,7 @@ def build(settings: Settings) -> Kiln:
     connections = DatabaseConnections(engine, Sealer(instance.key))
     repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)
     forges = ForgeApis(connections, clock)
+    catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
     leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
     return Kiln(
         settings=settings,
@@ -88,7 +91,7 @@ def build(settings: Settings) -> Kiln:
         marks=DatabaseMarks(engine),
         forges=forges,
         fleet=DatabaseFleet(engine),
-        objects=_objects(settings, instance, clock),
+        objects=objects,
         sources=GitSources(data / "git", leave=leave, authorities=authorities),
         desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),
         authorities=authorities,
@@ -100,7 +103,8 @@ def build(settings: Settings) -> Kiln:
         sign_in=OAuthSignIn(lambda: doors(settings, connections)),
         broker=_broker(settings, instance),
         accounts=_accounts(settings, instance),
-        catalogue=Catalogue.load(),
+        catalogue=catalogue,
+        flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
     )
 
 

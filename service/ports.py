@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from runners.contract.job import Options
 from service.domain.build import JobId
 from service.domain.event import Event
+from service.domain.flash import FlashFile
 from service.domain.person import ApiToken, Door, Identity
 from service.domain.repository import Check, Repository
 
@@ -156,6 +158,19 @@ class Logs(Protocol):
 
     def read(self, job: JobId, start: int = 0) -> Iterator[bytes]:
         """What is there now, from byte `start`. Empty for a job that has printed nothing."""
+
+
+class FlashImages(Protocol):
+    """What flashers write to boards. Made on demand: equal files and equal base firmware make equal bytes."""
+
+    def name(self, board: str, options: Options) -> str:
+        """The name of the file that `make` would make, found out without making it.
+
+        Raises: NotFoundError with a sentence for people, when the board has none or its base firmware is missing.
+        """
+
+    def make(self, board: str, options: Options, files: str) -> FlashFile:
+        """From a job's files, by the digest of their archive. Raises: NotFoundError as `name`; ObjectsError."""
 
 
 class Tokens(Protocol):

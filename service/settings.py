@@ -38,6 +38,7 @@ class Settings:
     s3_key: str = ""
     s3_secret: str = field(default="", repr=False)
     s3_region: str = "us-east-1"
+    firmware: str = ""  # the folder of base firmware for flash images; default: `data`/firmware
     source_ca: str = ""  # a PEM file: authorities that a repository's own host may be vouched for by
     runners: int = 1  # runner processes that `kiln serve` starts; 0 when they run elsewhere
     runner_jobs: int = 4  # containers at once in each of them
@@ -104,6 +105,10 @@ class Settings:
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data / 'kiln.db'}"
+
+    @property
+    def firmware_folder(self) -> pathlib.Path:
+        return pathlib.Path(self.firmware) if self.firmware else self.data / "firmware"
 
     @property
     def limits(self) -> Limits:

@@ -1,6 +1,7 @@
 """The site: every route, with what it needs of a Kiln."""
 
 import base64
+import functools
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from runners.contract.manifest import Manifest
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
+from service.domain.build import Build, BuildId
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
-from service.flows import connect, enrol, follow
+from service.flows import connect, enrol, follow, plan
 from service.kiln import Kiln
 from service.settings import Settings
 from service.web.actions import Actions
@@ -25,6 +28,7 @@ from service.web.cache import Cache
 from service.web.connect_github import ConnectGitHub, Manifests
 from service.web.connections import ConnectionApi
 from service.web.fetches import Fetches
+from service.web.flash import Flash
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
 from service.web.known import Recent
@@ -51,9 +55,11 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
+    flash = Flash(sight=sight, builds=kiln.builds, manifest=_manifest_of(kiln), images=kiln.flash)
     pages = Pages(
         auth=auth,
         sight=sight,
+        flash=flash.states,
         builds=kiln.builds,
         fleet=kiln.fleet,
         marks=kiln.marks,
@@ -61,6 +67,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     )
     for_people = [
         *_building(kiln, sight, inbox, announced),
+        *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
     ]
@@ -108,6 +115,17 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], No
         objects=kiln.objects,
     )
     return [*api.routes(), *_actions(kiln, sight, inbox).routes(), *jobs.routes()]
+
+
+def _manifest_of(kiln: Kiln) -> Callable[[Build], Manifest]:
+    """The manifest of a build, read from its snapshot once: neither changes."""
+
+    @functools.lru_cache(maxsize=128)
+    def read(build: BuildId) -> Manifest:
+        found = kiln.builds.build(build)
+        return plan.manifest_of(found, repositories=kiln.repositories, objects=kiln.objects, catalogue=kiln.catalogue)
+
+    return lambda build: read(build.id)
 
 
 def _actions(kiln: Kiln, sight: Sight, inbox: Inbox) -> Actions:

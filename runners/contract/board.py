@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Self
 
+from runners.contract.flash import Flash, Variant
 from runners.contract.job import ContractError
 
 
@@ -28,6 +29,24 @@ class Board:
     arch: str | None = None  # what mpy-cross calls its native code
     mpy: int = 0  # major version of .mpy files that it loads, 0 when it loads none
     avr: Mapping[str, Any] = field(default_factory=dict)  # what a compiler for AVR is told; empty for other chips
+    updates: str = "none"  # how a device of it updates itself over the air: agent | none
+    why: str = ""  # it does not, for people
+    micropython: str = ""  # the board's name in MicroPython, which names of base firmware begin with
+    since: str = ""  # the first MicroPython that runs on it, `major.minor`; empty: any
+    arch_since: str = ""  # the first whose compiler knows `arch`; empty: any
+    flash: Flash | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, name: str, table: Mapping[str, Any]) -> Self:
+        """Raises: ContractError, or TypeError for a key that is missing or unknown."""
+        flash = Flash.parse(table["flash"]) if "flash" in table else None
+        variants = {each: Variant(**values) for each, values in table.get("variants", {}).items()}
+        return cls(**{**table, "name": name, "flash": flash, "variants": variants})
+
+    def arch_for(self, micropython: str) -> str | None:
+        """What the compiler of that MicroPython is told; None where it knows bytecode only."""
+        return None if self.arch_since and number(micropython) < number(self.arch_since) else self.arch
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +65,7 @@ class Catalogue:
         """Raises: ContractError when a board lacks a value or has one too many."""
         try:
             tables = tomllib.loads(text)
-            return cls({name: Board(name=name, **table) for name, table in tables.items()})
+            return cls({name: Board.parse(name, table) for name, table in tables.items()})
         except (tomllib.TOMLDecodeError, TypeError) as error:
             raise ContractError(f"not a board catalogue: {error}") from error
 
@@ -60,6 +79,11 @@ class Catalogue:
             return self.boards[name]
         except KeyError:
             raise UnknownBoardError(name, known=self.names) from None
+
+
+def number(version: str) -> tuple[int, ...]:
+    """`major.minor`, to be compared."""
+    return tuple(int(each) for each in version.split("."))
 
 
 def suggestion(word: str, known: tuple[str, ...]) -> str:

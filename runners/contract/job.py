@@ -75,6 +75,8 @@ class Options:
     exclude: tuple[str, ...] = ()  # globs, relative to source
     micropython: str = "1.28"  # `major.minor` whose mpy-cross compiles
     arch: str | None = None  # `-march` for native code, None for bytecode only
+    flash: str = ""  # size of the board's flash, a name of the catalogue; empty: the usual
+    variant: str = ""  # of the base firmware, a name of the catalogue; empty: the usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

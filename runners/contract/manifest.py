@@ -13,6 +13,7 @@ from typing import Self
 
 from runners.contract.board import Board, Catalogue, UnknownBoardError, suggestion
 from runners.contract.globs import is_chosen
+from runners.contract.hardware import KEYS, check_family, check_micropython, read_hardware
 from runners.contract.job import Options
 from runners.contract.setting import SettingSpec, read_settings
 from runners.contract.table import ManifestError, Source, Table
@@ -46,6 +47,8 @@ class BoardOptions:
 
     overlay: str | None = None
     exclude: tuple[str, ...] = ()
+    flash: str = ""  # its size, for example "1M"; empty: the usual
+    variant: str = ""  # of its base firmware, for example "spiram"; empty: the usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class Manifest:
         firmware = root.table("firmware")
         firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
         boards = _boards(firmware, catalogue)
+        micropython = _micropython(firmware, boards)
         build = root.table("build")
         build.expect("paths")
         wiring = root.table("wiring")
@@ -84,10 +88,10 @@ class Manifest:
             family=_family(firmware, boards),
             boards=tuple(each.name for each in boards),
             source=_path(firmware, "source") or ".",
-            micropython=_micropython(firmware, boards),
+            micropython=micropython,
             exclude=_exclude(firmware),
             options=_options(root, boards),
-            arches={each.name: each.arch for each in catalogue.boards.values()},
+            arches={each.name: each.arch_for(micropython) for each in catalogue.boards.values()},
             settings=read_settings(root),
             channels=_channels(root.table("channels")),
             harness=_path(wiring, "harness"),
@@ -105,6 +109,8 @@ class Manifest:
             exclude=self.exclude + own.exclude + inside,
             micropython=self.micropython,
             arch=self.arches.get(board),
+            flash=own.flash,
+            variant=own.variant,
         )
 
     def wants(self, changed: Iterable[str]) -> bool:
@@ -148,6 +154,7 @@ def _family(firmware: Table, boards: list[Board]) -> str:
         if board.family != family:
             message = f'{board.name} is a board of family "{board.family}", not "{family}"'
             raise firmware.error("family" if "family" in firmware.values else "boards", message)
+    check_family(firmware, boards)
     return family
 
 
@@ -171,6 +178,7 @@ def _micropython(firmware: Table, boards: list[Board]) -> str:
         if board.mpy not in {0, mpy}:
             message = f"MicroPython {text} makes .mpy files of version {mpy}, {board.name} loads version {board.mpy}"
             raise firmware.error("micropython", message)
+    check_micropython(firmware, text, boards)
     return text
 
 
@@ -180,8 +188,11 @@ def _options(root: Table, boards: list[Board]) -> dict[str, BoardOptions]:
     for name, table in root.tables("boards", max_items=MAX_BOARDS).items():
         if name not in names:
             raise table.error(None, f'[boards.{name[:80]}] is not in "boards" of [firmware]{suggestion(name, names)}')
-        table.expect("overlay", "exclude")
-        options[name] = BoardOptions(overlay=_path(table, "overlay"), exclude=_exclude(table))
+        table.expect("overlay", "exclude", *KEYS)
+        flash, variant = read_hardware(table, boards[names.index(name)])
+        options[name] = BoardOptions(
+            overlay=_path(table, "overlay"), exclude=_exclude(table), flash=flash, variant=variant
+        )
     return options
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from service.cli import builds, connections, devices, people, repos
+from service.cli import boards, builds, connections, devices, people, repos
 from service.cli.client import Client, CommandError
 from service.domain.summary import plain
 
@@ -13,7 +13,7 @@ __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    for noun in (connections, repos, builds, devices, people):
+    for noun in (boards, connections, repos, builds, devices, people):
         noun.add_commands(commands)
 
 
@@ -24,5 +24,5 @@ def run(client: Client, given: argparse.Namespace) -> int:
     except CommandError as error:
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1
-    print(json.dumps(answer, indent=2))
+    print(answer.rstrip("\n") if isinstance(answer, str) else json.dumps(answer, indent=2))
     return 0

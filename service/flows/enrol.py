@@ -80,9 +80,11 @@ def enrol(
 def _check(wanted: Request, catalogue: Catalogue) -> None:
     """Raises: BadInputError."""
     try:
-        catalogue.board(wanted.board)
+        board = catalogue.board(wanted.board)
     except UnknownBoardError as error:
         raise BadInputError(str(error)) from error
+    if board.updates == "none":
+        raise BadInputError(f"{board.name} cannot update itself over the air: {board.why}")
     if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
         raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
 

@@ -1,6 +1,7 @@
 """Pages for people: builds with their logs and artifacts, devices, sign-in."""
 
 import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from service.domain.build import Build, BuildJob
 from service.domain.rights import Right, allows
 from service.records import Builds, Fleet, Marks
 from service.web.auth import Auth
@@ -35,6 +37,7 @@ class Pages:
     builds: Builds
     fleet: Fleet
     marks: Marks
+    flash: Callable[[Build, list[BuildJob]], dict[str, tuple[str, str]]]  # board -> image, or what is missing for it
     templates: jinja2.Environment
 
     def routes(self) -> list[Route]:
@@ -56,7 +59,8 @@ class Pages:
         release = await run_in_threadpool(self.builds.release, build.id)
         bundles = await run_in_threadpool(self.builds.bundles, build.id)
         told = await run_in_threadpool(self.marks.told, build.id)
-        shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told}
+        flash = await run_in_threadpool(self.flash, build, [each for each in jobs if each.artifacts])
+        shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told, "flash": flash}
         return self.page("build.html", request, may_build=self.auth.may(request, Right.BUILD, repository), **shown)
 
     async def list_devices(self, request: Request) -> Response:

@@ -1,14 +1,13 @@
 """Objects over HTTP: one range, entity tags, and always a length (RFC 9110, sections 13 and 14)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-
-from service.ports import Objects
 
 _RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
@@ -20,6 +19,14 @@ class Span:
 
     start: int
     stop: int
+
+
+class Readable(Protocol):
+    """The part of object storage that is needed here: `service.ports.Objects`."""
+
+    def size(self, digest: str) -> int: ...
+
+    def read(self, digest: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]: ...
 
 
 class UnsatisfiableError(ValueError):
@@ -45,7 +52,7 @@ def parse_range(header: str, size: int) -> Span | None:
 
 
 async def ranged_response(
-    objects: Objects, digest: str, request: Request, *, media_type: str, headers: Mapping[str, str] | None = None
+    objects: Readable, digest: str, request: Request, *, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An object, or the range of it that is asked for, streamed; with Content-Length and the digest as ETag.
 

@@ -23,10 +23,12 @@ DOORS = {
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "docker": ("runners/docker_*.py",),
+    "esptool": ("runners/flash/esp.py",),
     "github": ("service/adapters/forges/github_*.py",),
     "gitlab": ("service/adapters/forges/gitlab_*.py",),
     "jinja2": ("service/web/pages.py",),
     "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py", "service/adapters/forges/github_*.py"),
+    "littlefs": ("runners/flash/littlefs_image.py",),
     "paho": ("service/adapters/mqtt.py",),
     "requests": (
         "runners/docker_container.py",
@@ -39,7 +41,13 @@ DOORS = {
 }
 # Distributions that are not imported by their name, and why they are dependencies all the same.
 INDIRECT = {"httptools": "uvicorn's parser", "uvloop": "uvicorn's loop"}
-IMPORTED_AS = {"paho-mqtt": "paho", "pygithub": "github", "pyjwt": "jwt", "python-gitlab": "gitlab"}
+IMPORTED_AS = {
+    "littlefs-python": "littlefs",
+    "paho-mqtt": "paho",
+    "pygithub": "github",
+    "pyjwt": "jwt",
+    "python-gitlab": "gitlab",
+}
 
 
 def modules(package: str) -> list[pathlib.Path]:

@@ -133,6 +133,22 @@ def test_every_board_is_in_the_readme(board: str, readme: str) -> None:
     assert f"| `{board}` |" in text(readme)
 
 
+def test_the_page_of_boards_shows_the_catalogue() -> None:
+    """`kiln boards --markdown` writes what belongs there."""
+    from runners.contract.board import Catalogue
+    from runners.contract.listing import as_markdown
+
+    shown = text("docs/boards.md").partition("<!-- kiln boards --markdown -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == as_markdown(Catalogue.load())
+
+
+def test_every_variant_is_on_the_page_of_boards() -> None:
+    from runners.contract.board import Catalogue
+
+    variants = {variant for board in Catalogue.load().boards.values() for variant in board.variants}
+    assert {each for each in variants if f"| `{each}` |" not in text("docs/boards.md")} == set()
+
+
 def shell(name: str) -> list[str]:
     """The commands of a text's shell blocks, without their comments."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text(name), re.MULTILINE | re.DOTALL)

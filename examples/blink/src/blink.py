@@ -3,6 +3,8 @@ import sys
 
 from led import LIT
 
+PINS = {"rp2": "LED", "pyboard": "LED_BLUE"}  # boards whose MicroPython has a name for it
+
 
 def place():
     """The name of the port that runs this, for example esp32."""
@@ -15,5 +17,5 @@ def lamp(pin):
         from machine import Pin
     except ImportError:
         return lambda lit: None
-    output = Pin("LED" if sys.platform == "rp2" else pin, Pin.OUT)
+    output = Pin(PINS.get(sys.platform, pin), Pin.OUT)
     return lambda lit: output.value(LIT if lit else 1 - LIT)

@@ -1,0 +1,47 @@
+"""A flash image: what a flasher writes to a board. It is made when somebody asks, and never kept for good."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashPart:
+    """Bytes for one place in the flash."""
+
+    at: int  # bytes from the flash's begin
+    digest: str  # SHA-256, hex
+    content: memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashFile:
+    """One file to flash, and for an ESP the same as parts, without what lies between."""
+
+    name: str  # `esp32-generic.bin`, `rpi-pico-w.uf2`
+    digest: str
+    content: bytes
+    parts: tuple[FlashPart, ...] = ()
+    chip: str = ""  # as ESP Web Tools names it: `ESP32-S3`
+
+
+def webflash_manifest(file: FlashFile, *, name: str, version: str) -> Mapping[str, Any]:
+    """The manifest of ESP Web Tools (esphome.github.io/esp-web-tools), parts named by their digests beside it.
+
+    `size` and `sha256` are ours, for who checks a part before it is flashed; ESP Web Tools takes no notice of them.
+    """
+    parts = [
+        {"path": part_name(each), "offset": each.at, "size": len(each.content), "sha256": each.digest}
+        for each in file.parts
+    ]
+    return {
+        "name": name,
+        "version": version,
+        "new_install_prompt_erase": True,
+        "new_install_improv_wait_time": 0,  # s; MicroPython does not speak Improv
+        "builds": [{"chipFamily": file.chip, "parts": parts}],
+    }
+
+
+def part_name(part: FlashPart) -> str:
+    return f"{part.digest}.bin"

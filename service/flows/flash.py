@@ -1,0 +1,39 @@
+"""Flash: what a job built becomes a file that a flasher writes to a board."""
+
+from collections.abc import Callable
+
+from runners.contract.job import FILES_ARTIFACT, Options
+from runners.contract.manifest import Manifest, ManifestError
+from service.domain.build import Build, BuildJob, Status
+from service.domain.errors import NotFoundError
+from service.domain.flash import FlashFile
+from service.ports import FlashImages
+
+# The manifest of a build, which never changes.
+ManifestOf = Callable[[Build], Manifest]
+
+
+def name_of(build: Build, job: BuildJob, *, manifest: ManifestOf, images: FlashImages) -> str:
+    """The name of the job's flash image. Raises: NotFoundError with a sentence that says what is missing."""
+    _files(job)
+    return images.name(job.board, options_of(build, job, manifest))
+
+
+def image_of(build: Build, job: BuildJob, *, manifest: ManifestOf, images: FlashImages) -> FlashFile:
+    """Raises: NotFoundError with a sentence that says what is missing, ObjectsError."""
+    return images.make(job.board, options_of(build, job, manifest), _files(job))
+
+
+def options_of(build: Build, job: BuildJob, manifest: ManifestOf) -> Options:
+    try:
+        return manifest(build).options_for(job.board)
+    except ManifestError as error:  # it was read once: the catalogue has changed since
+        raise NotFoundError(f"this Kiln does not build this commit any more: {error}") from error
+
+
+def _files(job: BuildJob) -> str:
+    """The digest of the job's files."""
+    artifact = next((each for each in job.artifacts if each.name == FILES_ARTIFACT), None)
+    if job.status is not Status.SUCCEEDED or artifact is None:
+        raise NotFoundError("this job made no files to flash")
+    return artifact.digest
