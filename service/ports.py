@@ -164,13 +164,16 @@ class FlashImages(Protocol):
     """What flashers write to boards. Made on demand: equal files and equal base firmware make equal bytes."""
 
     def name(self, board: str, options: Options) -> str:
-        """The name of the file that `make` would make, found out without making it.
+        """The name of the file that `make` would make, found out without making it; empty for a board that has none.
 
-        Raises: NotFoundError with a sentence for people, when the board has none or its base firmware is missing.
+        Raises: NotFoundError with a sentence for people, for example when base firmware is missing.
         """
 
     def make(self, board: str, options: Options, files: str) -> FlashFile:
-        """From a job's files, by the digest of their archive. Raises: NotFoundError as `name`; ObjectsError."""
+        """From a job's files, by the digest of their archive.
+
+        Raises: NotFoundError with a sentence for people; ObjectsError.
+        """
 
 
 class Tokens(Protocol):

@@ -39,6 +39,8 @@ class FlashMaker:
     def name(self, board: str, options: Options) -> str:
         try:
             found = self.catalogue.board(board)
+            if not image_name(found):
+                return ""
             _, chosen = wanted(found, size=options.flash, variant=options.variant)
             self.folder.find(found, chosen, options.micropython)
         except (FlashError, UnknownBoardError) as error:

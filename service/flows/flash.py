@@ -14,9 +14,12 @@ ManifestOf = Callable[[Build], Manifest]
 
 
 def name_of(build: Build, job: BuildJob, *, manifest: ManifestOf, images: FlashImages) -> str:
-    """The name of the job's flash image. Raises: NotFoundError with a sentence that says what is missing."""
-    _files(job)
-    return images.name(job.board, options_of(build, job, manifest))
+    """The name of the job's flash image; empty when there is none of such a job.
+
+    Raises: NotFoundError with a sentence that says what is missing.
+    """
+    is_file_system = any(each.name == FILES_ARTIFACT for each in job.artifacts)
+    return images.name(job.board, options_of(build, job, manifest)) if is_file_system else ""
 
 
 def image_of(build: Build, job: BuildJob, *, manifest: ManifestOf, images: FlashImages) -> FlashFile:

@@ -59,7 +59,7 @@ class Pages:
         release = await run_in_threadpool(self.builds.release, build.id)
         bundles = await run_in_threadpool(self.builds.bundles, build.id)
         told = await run_in_threadpool(self.marks.told, build.id)
-        flash = await run_in_threadpool(self.flash, build, [each for each in jobs if each.artifacts])
+        flash = await run_in_threadpool(self.flash, build, jobs)
         shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told, "flash": flash}
         return self.page("build.html", request, may_build=self.auth.may(request, Right.BUILD, repository), **shown)
 

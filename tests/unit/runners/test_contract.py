@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from esptool.targets import CHIP_DEFS
 
 from runners.contract.board import Catalogue, UnknownBoardError
+from runners.contract.flash import bytes_of
 from runners.contract.job import (
     FILES_ARTIFACT,
     Annotation,
@@ -107,3 +109,74 @@ def test_an_unknown_board_says_what_was_meant() -> None:
 def test_a_catalogue_with_a_mistake_does_not_load(text: str) -> None:
     with pytest.raises(ContractError):
         Catalogue.parse(text)
+
+
+# -- the flash of the boards, computed again from MicroPython's own formulas
+
+
+@pytest.mark.parametrize(("size", "begin"), [("4M", 1 << 20), ("2M", 1 << 20), ("1M", 0x98000)])
+def test_an_esp8266s_file_system_is_where_its_block_device_is(size: str, begin: int) -> None:
+    """ports/esp8266/modules/flashbdev.py, with `esp.flash_user_start()` of boards/esp8266_2MiB.ld and _1MiB.ld."""
+    start_sector = begin // 4096
+    if start_sector < 256:
+        start_sector += 1
+    blocks = (bytes_of(size) - 20480) // 4096 - start_sector
+
+    flash = Catalogue.load().board("esp8266-generic").flash
+
+    assert flash is not None
+    assert flash.sizes[size].file_system_at == start_sector * 4096
+    assert flash.sizes[size].file_system_bytes == blocks * 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "storage"),
+    [
+        ("rpi-pico", 2 << 20, 1408 << 10),
+        ("rpi-pico-w", 2 << 20, 848 << 10),
+        ("rpi-pico2", 4 << 20, (4 << 20) - (1024 << 10)),
+        ("rpi-pico2-w", 4 << 20, (4 << 20) - (1536 << 10)),
+    ],
+)
+def test_a_picos_file_system_is_the_end_of_its_flash(name: str, size: int, storage: int) -> None:
+    """MICROPY_HW_FLASH_STORAGE_BYTES of ports/rp2/boards/*/mpconfigboard.h."""
+    flash = Catalogue.load().board(name).flash
+
+    assert flash is not None
+    place = flash.sizes[flash.usual]
+    assert (bytes_of(flash.usual), place.file_system_at, place.file_system_bytes) == (size, size - storage, storage)
+
+
+def test_an_esps_firmware_lies_where_esptool_says_its_boot_loader_is() -> None:
+    for board in Catalogue.load().boards.values():
+        if board.flash and board.flash.format == "esp":
+            chip = CHIP_DEFS[board.chip.lower().replace("-", "")]
+            assert (board.chip, board.flash.firmware_at) == (chip.CHIP_NAME, chip.BOOTLOADER_FLASH_OFFSET)
+            assert {f"{size}B" for size in board.flash.sizes} <= set(chip.FLASH_SIZES)
+
+
+def test_a_board_without_updates_says_why() -> None:
+    assert all((each.updates == "none") == bool(each.why) for each in Catalogue.load().boards.values())
+
+
+@pytest.mark.parametrize(
+    "flash",
+    [
+        'format = "esp"',
+        'format = "hex"\nsizes = { 4M = {} }',
+        'format = "esp"\nsizes = { 4G = {} }',
+        'format = "esp"\nsizes = { 4M = { file_system_at = 0x3ff000, file_system_bytes = 0x2000 } }',
+        'format = "esp"\nsizes = { 4M = { file_system_at = 1, file_system_bytes = 4096 } }',
+        'format = "esp"\nsizes = { 4M = { begin = 1 } }',
+    ],
+)
+def test_a_flash_with_a_mistake_does_not_load(flash: str) -> None:
+    with pytest.raises(ContractError):
+        Catalogue.parse(f"[a]\nfamily = 'x'\nchip = 'y'\n[a.flash]\n{flash}")
+
+
+def test_a_job_of_an_older_kiln_has_the_usual_flash() -> None:
+    old = JOB.to_json()
+    del old["options"]["flash"], old["options"]["variant"]
+
+    assert (Job.from_json(old).options.flash, Job.from_json(old).options.variant) == ("", "")

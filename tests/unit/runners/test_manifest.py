@@ -141,6 +141,24 @@ def test_a_ref_feeds_a_channel(text: str, ref: str, channel: str | None) -> None
         ("[firmware]\nname =", "line 2: invalid value"),
         ("[firmware]\n[firmware]", "line 2: cannot declare"),
         ("firmware = 5", 'line 1: "firmware" must be a table'),
+        (
+            '[boards.esp32-generic]\n\nflash = "3M"',
+            'line 3: esp32-generic has no flash of "3M": only 4M, 8M, 16M',
+        ),
+        ('[firmware]\nboards = ["unix"]\n[boards.unix]\nflash = "1M"', 'line 4: unix has no flash of "1M": its flash'),
+        ("[boards.esp32-generic]\nflash = 4", 'line 2: "flash" must be text in quotes'),
+        (
+            '[boards.esp32-generic]\nvariant = "spram"',
+            'line 2: esp32-generic has no variant "spram"; did you mean "spiram"?',
+        ),
+        (
+            '[firmware]\nboards = ["rpi-pico"]\n[boards.rpi-pico]\nvariant = "x"',
+            'line 4: rpi-pico has no variant "x": it has none',
+        ),
+        (
+            '[firmware]\nboards = ["rpi-pico2"]\nmicropython = "1.23"',
+            "line 3: rpi-pico2 needs MicroPython 1.24 or newer, not 1.23",
+        ),
     ],
 )
 def test_a_mistake_names_its_line(text: str, said: str) -> None:
@@ -163,3 +181,36 @@ def outcome(text: str) -> str:
         return f"boards: {parse(text).boards}"
     except ManifestError as error:
         return str(error)
+
+
+def test_flash_and_variant_reach_the_job_of_their_board() -> None:
+    text = """
+    [firmware]
+    boards = ["esp8266-generic", "esp32-generic"]
+    [boards.esp8266-generic]
+    flash = "1M"
+    [boards.esp32-generic]
+    variant = "spiram"
+    """
+    manifest = Manifest.parse(text, default_name="x", catalogue=CATALOGUE)
+
+    told = {board: manifest.options_for(board) for board in manifest.boards}
+
+    assert (told["esp8266-generic"].flash, told["esp8266-generic"].variant) == ("1M", "")
+    assert (told["esp32-generic"].flash, told["esp32-generic"].variant) == ("", "spiram")
+
+
+@pytest.mark.parametrize(("version", "arch"), [("1.23", None), ("1.24", "rv32imc")])
+def test_native_code_is_asked_for_where_the_compiler_knows_it(version: str, arch: str | None) -> None:
+    text = f'[firmware]\nboards = ["esp32-c3-generic"]\nmicropython = "{version}"'
+
+    options = Manifest.parse(text, default_name="x", catalogue=CATALOGUE).options_for("esp32-c3-generic")
+
+    assert options.arch == arch
+
+
+def test_a_family_without_a_recipe_is_refused() -> None:
+    catalogue = Catalogue.parse('[toaster]\nfamily = "bread"\nchip = "TOAST1"')
+
+    with pytest.raises(ManifestError, match='line 2: this Kiln does not build for boards of family "bread"'):
+        Manifest.parse('[firmware]\nboards = ["toaster"]', default_name="x", catalogue=catalogue)
