@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
 from runners import local
 from runners.contract.board import Catalogue, UnknownBoardError
@@ -20,7 +21,7 @@ from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, Ma
 from runners.docker_engine import DockerEngine
 from runners.errors import RunnerError
 from runners.fetch import Fetcher
-from runners.flash.fetch import FETCHED, THERE, fetch
+from runners.flash.fetch import FETCHED, THERE, download, fetch
 from runners.flash.firmware import FirmwareFolder
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
@@ -52,7 +53,8 @@ def main(words: list[str] | None = None) -> int:
     build.add_argument("--board", help="default: the first board of the manifest")
     build.add_argument("--output", type=pathlib.Path, help="folder for what was made")
     build.add_argument("--flash", action="store_true", help="make a flash image, too: one file for a flasher")
-    firmware = commands.add_parser("firmware", help="fetch what firmware.toml lists, and say what is missing")
+    firmware = commands.add_parser("firmware", help="base firmware for flash images: what firmware.toml lists")
+    firmware.add_argument("what", choices=("list", "fetch"), help="say what is there; fetch what is not")
     for command in (build, firmware):
         command.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
     options = parser.parse_args(words)
@@ -63,7 +65,7 @@ def main(words: list[str] | None = None) -> int:
             return serve(os.environ)
         folder = FirmwareFolder(options.firmware, Catalogue.load())
         if options.command == "firmware":
-            return fetch_firmware(folder)
+            return fetch_firmware(folder, download if options.what == "fetch" else None)
         flash = folder if options.flash else None
         return build_folder(options.path, board=options.board, output=options.output, flash=flash)
     except (RunnerError, ManifestError, UnknownBoardError) as error:
@@ -126,10 +128,10 @@ def _firmware_folder(environment: "os._Environ[str]") -> pathlib.Path:
     return pathlib.Path(named) if named else pathlib.Path(data) / "firmware"
 
 
-def fetch_firmware(folder: FirmwareFolder) -> int:
+def fetch_firmware(folder: FirmwareFolder, get: Callable[[str], bytes] | None) -> int:
     """Raises: FlashError."""
     code = SUCCESS
-    for each, became in fetch(folder):
+    for each, became in fetch(folder, get):
         print(f"{each.name}: {became}")
         code = code if became in (THERE, FETCHED) else TROUBLE
     return code

@@ -1,4 +1,4 @@
-"""`kiln firmware`: what the operator lists is fetched from where the list says, and nothing else."""
+"""`kiln firmware`: what the operator lists is looked at, and fetched from where the list says. Nothing else is."""
 
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,10 +21,11 @@ def download(url: str) -> bytes:
         raise FlashError(f"{url} cannot be fetched: {getattr(error, 'reason', error)}") from error
 
 
-def fetch(folder: FirmwareFolder, get: Callable[[str], bytes] = download) -> Iterator[tuple[Firmware, str]]:
+def fetch(folder: FirmwareFolder, get: Callable[[str], bytes] | None = download) -> Iterator[tuple[Firmware, str]]:
     """Each listed file and what became of it: `is there`, `fetched`, or a sentence that says what to do.
 
-    A file appears whole and with its digest, or not at all. Raises: FlashError for the list.
+    A file appears whole and with its digest, or not at all; without `get` nothing is fetched. Raises: FlashError for
+    the list.
     """
     listed = folder.list()
     if not listed:
@@ -33,7 +34,7 @@ def fetch(folder: FirmwareFolder, get: Callable[[str], bytes] = download) -> Ite
         yield each, _fetch(folder, each, get)
 
 
-def _fetch(folder: FirmwareFolder, firmware: Firmware, get: Callable[[str], bytes]) -> str:
+def _fetch(folder: FirmwareFolder, firmware: Firmware, get: Callable[[str], bytes] | None) -> str:
     target, part = folder.path / firmware.name, folder.path / f".{firmware.name}.part"
     try:
         if target.exists():
@@ -41,6 +42,8 @@ def _fetch(folder: FirmwareFolder, firmware: Firmware, get: Callable[[str], byte
             return THERE
         if not firmware.url:
             return f"is missing, and {LIST} names no url for it"
+        if get is None:
+            return "is missing: `kiln firmware fetch` gets it"
         content = get(firmware.url)
         check(firmware, content)
         part.write_bytes(content)

@@ -108,7 +108,7 @@ def test_what_is_listed_is_fetched_and_checked(tmp_path: pathlib.Path, shop: str
     text += firmware.listed("mine.bin", b"mine", board="esp32-generic")
     (folder / "firmware.toml").write_text(text)
 
-    words = ("firmware", "--firmware", str(folder))
+    words = ("firmware", "fetch", "--firmware", str(folder))
     stranger = kiln(*words)
     done = kiln(*words, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
 

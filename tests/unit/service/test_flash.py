@@ -1,18 +1,24 @@
 """Flash images over the whole site: who gets them, of what, and what is said when they cannot be made."""
 
+import asyncio
+import dataclasses
 import hashlib
 import pathlib
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from runners import artifacts
-from runners.contract.job import FILES_ARTIFACT, Outcome, Result
+from runners.contract.job import FILES_ARTIFACT, Options, Outcome, Result
 from service.adapters import flash as adapter
 from service.domain.build import Build, BuildJob, JobId, Status
+from service.domain.errors import NotFoundError
+from service.domain.flash import FlashFile
 from service.domain.rights import Role
 from tests.fakes import firmware
-from tests.fakes.site import ADMIN_TOKEN, Browser, Site
+from tests.fakes.asgi import ask
+from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
 from tests.fakes.sources import FolderSources
 from tests.unit.runners.flash import uf2_reader
 
@@ -107,7 +113,7 @@ def test_equal_builds_have_equal_images_and_other_files_others(site: Site) -> No
     builds = [built(site, "open"), built(site, "secret"), built(site, "open", {**FILES, "b.txt": b"2"})]
 
     admin = site.program(ADMIN_TOKEN)
-    tags = [admin.get(f"/builds/{each.id}/esp32-generic/flash/esp32-generic.bin").headers["etag"] for each in builds]
+    tags = [admin.get(f"/builds/{each.id}/rpi-pico-w/flash/rpi-pico-w.uf2").headers["etag"] for each in builds]
 
     assert tags[0] == tags[1] != tags[2]
 
@@ -195,6 +201,48 @@ def test_a_manifest_that_is_not_read_any_more_says_so(site: Site) -> None:
     assert reply.status == 404
     assert "this Kiln does not build this commit any more: kiln.toml line 2: unknown board" in reply.fields["error"]
     assert site.browser().get(f"/builds/{build.id}").status == 200
+
+
+class SlowImages:
+    """`service.ports.FlashImages` that makes nothing, and takes its time for it."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Semaphore(0), threading.Event()
+        self.making, self.most = 0, 0
+        self._lock = threading.Lock()
+
+    def name(self, board: str, options: Options) -> str:
+        return ""
+
+    def make(self, board: str, options: Options, files: str) -> FlashFile:
+        with self._lock:
+            self.making += 1
+            self.most = max(self.most, self.making)
+        self.begun.release()
+        self.go.wait(10)
+        with self._lock:
+            self.making -= 1
+        raise NotFoundError("made nothing")
+
+
+def test_few_images_are_made_at_once_and_the_site_answers_meanwhile(site: Site) -> None:
+    build, images = built(site, "open"), SlowImages()
+    app = application(dataclasses.replace(site.kiln, flash=images))  # type: ignore[arg-type]  # the same port
+    headers = [("Host", "kiln.example")]
+
+    async def visit() -> list[int]:
+        target = f"/builds/{build.id}/esp32-generic/flash/esp32-generic.bin"
+        waiting = [asyncio.create_task(ask(app, "GET", target, headers=headers)) for _ in range(60)]
+        for _ in range(2):
+            assert await asyncio.to_thread(images.begun.acquire, timeout=10)
+        # More requests wait than there are threads to wait in: only if they wait elsewhere is this answered.
+        other = await asyncio.wait_for(ask(app, "GET", f"/builds/{build.id}", headers=headers), timeout=5)
+        assert not any(each.done() for each in waiting)
+        images.go.set()
+        return [other.status, *[each.status for each in await asyncio.gather(*waiting)]]
+
+    assert asyncio.run(visit()) == [200] + [404] * 60
+    assert images.most == 2
 
 
 def test_images_that_are_kept_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,8 @@ def test_a_new_device_is_given_the_newest_release_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "board", "channel"), [("D 1", "unix", "beta"), ("d", "toaster", "beta"), ("d", "unix", "")]
+    ("name", "board", "channel"),
+    [("D 1", "unix", "beta"), ("d", "toaster", "beta"), ("d", "unix", ""), ("d", "rpi-pico", "beta")],
 )
 def test_a_device_that_cannot_be_is_not_enrolled(world: World, name: str, board: str, channel: str) -> None:
     with pytest.raises(BadInputError):
