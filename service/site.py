@@ -66,7 +66,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         templates=templates(),
     )
     for_people = [
-        *_building(kiln, sight, inbox, announced),
+        *_building(kiln, sight, inbox, announced, flash),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
@@ -93,7 +93,7 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     return found + (object_routes(kiln.objects) if isinstance(kiln.objects, LocalObjects) else [])
 
 
-def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None]) -> list[Route]:
+def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None], flash: Flash) -> list[Route]:
     """Builds with their logs and artifacts, and devices."""
     api = Api(
         auth=sight.auth,
@@ -101,6 +101,7 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], No
         builds=kiln.builds,
         fleet=kiln.fleet,
         marks=kiln.marks,
+        flash=flash.states,
         base_url=kiln.settings.url,
         enrol=lambda wanted: _enrol(kiln, announced, wanted),
         device_file=lambda enrolled: _device_file(kiln.settings, enrolled),

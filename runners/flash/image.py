@@ -43,7 +43,7 @@ class FlashImage:
 
 def wanted(board: Board, *, size: str = "", variant: str = "") -> tuple[Flash, Chosen]:
     """What is to be made. Raises: FlashError for a board, a size or a variant that has no flash image."""
-    if board.flash is None or not board.flash.format:
+    if board.flash is None or not has_image(board):
         raise FlashError(f"there is no flash image for {board.name}: {_instead(board)}")
     try:
         chosen = choose(board.flash, board.variants, size=size, variant=variant)
@@ -54,9 +54,16 @@ def wanted(board: Board, *, size: str = "", variant: str = "") -> tuple[Flash, C
     return board.flash, chosen
 
 
-def image_name(board: Board) -> str:
-    """The file's name; it exists for every board that has a flash image."""
-    return f"{board.name}.{SUFFIX[board.flash.format]}" if board.flash and board.flash.format else ""
+def has_image(board: Board) -> bool:
+    """Whether there are flash images for a board at all."""
+    return board.flash is not None and board.flash.format != ""
+
+
+def image_name(board: Board, chosen: Chosen) -> str:
+    """`esp32-generic-spiram-4M.bin`: what the file is for, because it works on nothing else."""
+    assert board.flash is not None  # `chosen` is of it
+    words = (board.name, chosen.variant, chosen.size)
+    return f"{'-'.join(each for each in words if each)}.{SUFFIX[board.flash.format]}"
 
 
 def make(board: Board, files: Mapping[str, bytes], firmware: bytes, *, size: str = "", variant: str = "") -> FlashImage:
@@ -75,7 +82,7 @@ def _uf2(board: Board, flash: Flash, chosen: Chosen, files: Mapping[str, bytes],
     content = uf2.join(
         blocks, family=family, address=flash.mapped_at + at, content=_files(flash, chosen, files, at, size)
     )
-    return FlashImage(name=image_name(board), content=content, chip=board.chip)
+    return FlashImage(name=image_name(board, chosen), content=content, chip=board.chip)
 
 
 def _esp(board: Board, flash: Flash, chosen: Chosen, files: Mapping[str, bytes], firmware: bytes) -> FlashImage:
@@ -94,7 +101,7 @@ def _esp(board: Board, flash: Flash, chosen: Chosen, files: Mapping[str, bytes],
     content = esp.merge(board.chip, parts, size=chosen.size)
     view = memoryview(content)
     return FlashImage(
-        name=image_name(board),
+        name=image_name(board, chosen),
         content=content,
         parts=tuple(Part(at=each, content=view[each : each + len(parts[each])]) for each in sorted(parts)),
         chip=board.chip,

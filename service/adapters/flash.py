@@ -12,7 +12,7 @@ from runners.contract.board import Catalogue, UnknownBoardError
 from runners.contract.job import Options
 from runners.flash.errors import FlashError
 from runners.flash.firmware import FirmwareFolder
-from runners.flash.image import FlashImage, image_name, make, wanted
+from runners.flash.image import FlashImage, has_image, image_name, make, wanted
 from service.domain.errors import NotFoundError
 from service.domain.flash import FlashFile, FlashPart
 from service.ports import Objects
@@ -39,13 +39,13 @@ class FlashMaker:
     def name(self, board: str, options: Options) -> str:
         try:
             found = self.catalogue.board(board)
-            if not image_name(found):
+            if not has_image(found):
                 return ""
             _, chosen = wanted(found, size=options.flash, variant=options.variant)
             self.folder.find(found, chosen, options.micropython)
         except (FlashError, UnknownBoardError) as error:
             raise NotFoundError(str(error)) from error
-        return image_name(found)
+        return image_name(found, chosen)
 
     def make(self, board: str, options: Options, files: str) -> FlashFile:
         try:

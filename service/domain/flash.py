@@ -18,7 +18,7 @@ class FlashPart:
 class FlashFile:
     """One file to flash, and for an ESP the same as parts, without what lies between."""
 
-    name: str  # `esp32-generic.bin`, `rpi-pico-w.uf2`
+    name: str  # `esp32-generic-4M.bin`, `rpi-pico-w-2M.uf2`
     digest: str
     content: bytes
     parts: tuple[FlashPart, ...] = ()

@@ -19,6 +19,7 @@ from service.records import Builds, Fleet, Marks
 from service.web import views
 from service.web.auth import NOTHING, Auth
 from service.web.bodies import read_fields
+from service.web.flash import FlashStates
 from service.web.sight import Sight
 
 
@@ -31,6 +32,7 @@ class Api:
     builds: Builds
     fleet: Fleet
     marks: Marks
+    flash: FlashStates
     base_url: str
     enrol: Callable[[Wanted], Enrolled]
     device_file: Callable[[Enrolled], dict[str, Any]]
@@ -60,10 +62,11 @@ class Api:
         return JSONResponse(await run_in_threadpool(lambda: self._whole_build(build, is_known=is_known)))
 
     def _whole_build(self, build: Build, *, is_known: bool) -> dict[str, Any]:
-        release = self.builds.release(build.id)
+        release, jobs = self.builds.release(build.id), self.builds.jobs(build.id)
+        flash = self.flash(build, jobs)
         return {
             **views.build(build, base_url=self.base_url),
-            "jobs": [views.job(each, base_url=self.base_url) for each in self.builds.jobs(build.id)],
+            "jobs": [views.job(each, base_url=self.base_url, flash=flash[each.board]) for each in jobs],
             "release": views.release(release, self.builds.bundles(build.id)) if release else None,
             "told": views.told(self.marks.told(build.id), is_known=is_known),
         }

@@ -1,7 +1,7 @@
 """What flashers fetch: a job's flash image, and for ESP Web Tools a manifest with parts. From our own origin."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +18,9 @@ from service.ports import FlashImages
 from service.records import Builds
 from service.web.ranges import ranged_response
 from service.web.sight import Sight
+
+# Of a build's jobs: board -> the name of its flash image, or else what is missing for one.
+FlashStates = Callable[[Build, list[BuildJob]], dict[str, tuple[str, str]]]
 
 AT_ONCE = 2  # images that are made; each takes a processor, and up to four times its size in memory
 CHUNK_BYTES = 1 << 20
@@ -79,7 +82,7 @@ class Flash:
             )
 
     def states(self, build: Build, jobs: list[BuildJob]) -> dict[str, tuple[str, str]]:
-        """Board -> the name of its flash image, or else what is missing."""
+        """:data:`FlashStates`."""
         return {each.board: self._state(build, each) for each in jobs}
 
     def _state(self, build: Build, job: BuildJob) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Pages for people: builds with their logs and artifacts, devices, sign-in."""
 
 import pathlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from service.domain.build import Build, BuildJob
 from service.domain.rights import Right, allows
 from service.records import Builds, Fleet, Marks
 from service.web.auth import Auth
+from service.web.flash import FlashStates
 from service.web.sight import Sight
 
 HERE = pathlib.Path(__file__).parent
@@ -37,7 +36,7 @@ class Pages:
     builds: Builds
     fleet: Fleet
     marks: Marks
-    flash: Callable[[Build, list[BuildJob]], dict[str, tuple[str, str]]]  # board -> image, or what is missing for it
+    flash: FlashStates
     templates: jinja2.Environment
 
     def routes(self) -> list[Route]:

@@ -74,7 +74,9 @@ def build(value: Build, *, base_url: str) -> dict[str, Any]:
     }
 
 
-def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
+def job(value: BuildJob, *, base_url: str, flash: tuple[str, str] = ("", "")) -> dict[str, Any]:
+    """`flash` is the name of its flash image, or else what is missing for one."""
+    image, missing = flash
     here = f"{base_url}/builds/{value.build}/{value.board}"
     return {
         "id": value.id,
@@ -97,6 +99,8 @@ def job(value: BuildJob, *, base_url: str) -> dict[str, Any]:
             }
             for each in value.artifacts
         ],
+        "flash_url": f"{here}/flash/{image}" if image else None,
+        "flash_missing": missing,
         "image": value.image,
         "seconds": value.seconds,
         "log_url": f"{here}/log",

@@ -13,7 +13,7 @@ from runners.flash import image
 from tests.fakes import firmware
 from tests.unit.runners.flash import uf2_reader
 
-BOARDS = [each for each in Catalogue.load().boards.values() if image.image_name(each)]
+BOARDS = [each for each in Catalogue.load().boards.values() if image.has_image(each)]
 FILES = {
     "main.py": b"print('hello')\n",
     "lib/app.mpy": b"M\x06\x00\x1f" * 2500,
@@ -87,17 +87,32 @@ def file_system(board: Board) -> bytes:
     return made.content[at : at + size]
 
 
+def booted(board: Board, content: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
+    assert board.flash is not None
+    (folder / "boot.py").write_text(BOOT)
+    (folder / "flash").write_bytes(content)
+    words = [str(folder / "boot.py"), str(folder / "flash"), str(board.flash.program_bytes)]
+    return subprocess.run([tool("micropython"), *words], capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("board", BOARDS, ids=[each.name for each in BOARDS])
 def test_micropython_mounts_reads_and_writes_it(board: Board, tmp_path: Path) -> None:
     assert board.flash is not None
-    (tmp_path / "boot.py").write_text(BOOT)
-    (tmp_path / "flash").write_bytes(file_system(board))
 
-    words = [str(tmp_path / "boot.py"), str(tmp_path / "flash"), str(board.flash.program_bytes)]
-    done = subprocess.run([tool("micropython"), *words], capture_output=True, text=True, timeout=60, check=False)
+    done = booted(board, file_system(board), tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     before, after, (_, block, blocks) = json.loads(done.stdout)
     assert {path: bytes.fromhex(content) for path, content in before.items()} == FILES
     assert set(after) == set(FILES) - {"small"} | {"many/new"}
     assert block * blocks == board.flash.sizes[board.flash.usual].file_system_bytes < bytes_of(board.flash.usual)
+
+
+def test_a_flash_of_another_size_is_not_mounted(tmp_path: Path) -> None:
+    """Why the size is in an image's name: MicroPython takes all the flash that it finds."""
+    board = Catalogue.load().board("esp32-generic")
+
+    done = booted(board, file_system(board) + b"\xff" * (4 << 20), tmp_path)
+
+    assert done.returncode == 1
+    assert "ENODEV" in done.stdout + done.stderr

@@ -54,7 +54,7 @@ def test_a_flash_image_is_made_beside_the_files(tmp_path: pathlib.Path) -> None:
     done = kiln(*words, KILN_FIRMWARE=str(folder))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    made = (output / "esp32-generic.bin").read_bytes()
+    made = (output / "esp32-generic-4M.bin").read_bytes()
     files = artifacts.unpack(iter([(output / "files.tar").read_bytes()]), Limits())
     assert made == image.make(ESP32, files, base).content
     assert f"4194304 bytes sha256:{hashlib.sha256(made).hexdigest()}" in done.stdout

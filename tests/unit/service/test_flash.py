@@ -18,7 +18,7 @@ from service.domain.flash import FlashFile
 from service.domain.rights import Role
 from tests.fakes import firmware
 from tests.fakes.asgi import ask
-from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
+from tests.fakes.site import ADMIN_TOKEN, BASE, Site, application
 from tests.fakes.sources import FolderSources
 from tests.unit.runners.flash import uf2_reader
 
@@ -72,7 +72,7 @@ def built(site: Site, name: str, files: dict[str, bytes] = FILES, manifest: str 
 
 
 def test_a_flash_image_is_served_whole_in_part_and_once(site: Site) -> None:
-    here = f"/builds/{built(site, 'open').id}/esp32-generic/flash/esp32-generic.bin"
+    here = f"/builds/{built(site, 'open').id}/esp32-generic/flash/esp32-generic-8M.bin"
 
     whole = site.browser().get(here)
     part = site.browser().get(here, Range="bytes=4096-4099")
@@ -81,12 +81,12 @@ def test_a_flash_image_is_served_whole_in_part_and_once(site: Site) -> None:
     assert (whole.status, len(whole.body)) == (200, 8 << 20)
     assert whole.headers["etag"] == f'"{hashlib.sha256(whole.body).hexdigest()}"'
     assert whole.headers["cache-control"] == "private, no-cache"
-    assert whole.headers["content-disposition"].endswith('-esp32-generic.bin"')
+    assert whole.headers["content-disposition"].endswith('-esp32-generic-8M.bin"')
     assert (part.status, part.body[:1], again.status) == (206, b"\xe9", 304)
 
 
 def test_a_uf2_file_is_served(site: Site) -> None:
-    reply = site.browser().get(f"/builds/{built(site, 'open').id}/rpi-pico-w/flash/rpi-pico-w.uf2")
+    reply = site.browser().get(f"/builds/{built(site, 'open').id}/rpi-pico-w/flash/rpi-pico-w-2M.uf2")
 
     assert reply.status == 200
     assert set(uf2_reader.read(reply.body)) == {0xE48BFF56}
@@ -113,12 +113,12 @@ def test_equal_builds_have_equal_images_and_other_files_others(site: Site) -> No
     builds = [built(site, "open"), built(site, "secret"), built(site, "open", {**FILES, "b.txt": b"2"})]
 
     admin = site.program(ADMIN_TOKEN)
-    tags = [admin.get(f"/builds/{each.id}/rpi-pico-w/flash/rpi-pico-w.uf2").headers["etag"] for each in builds]
+    tags = [admin.get(f"/builds/{each.id}/rpi-pico-w/flash/rpi-pico-w-2M.uf2").headers["etag"] for each in builds]
 
     assert tags[0] == tags[1] != tags[2]
 
 
-@pytest.mark.parametrize("what", ["flash/esp32-generic.bin", "webflash/manifest.json", "webflash/0.bin"])
+@pytest.mark.parametrize("what", ["flash/esp32-generic-8M.bin", "webflash/manifest.json", "webflash/0.bin"])
 def test_a_private_repository_stays_private(site: Site, what: str) -> None:
     address = f"/builds/{built(site, 'secret').id}/esp32-generic/{what}"
     viewer = site.browser().sign_in_as(site.user(2, "bob", secret=Role.VIEWER))
@@ -132,11 +132,14 @@ def test_a_private_repository_stays_private(site: Site, what: str) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("esp32-s3-generic/flash/esp32-s3-generic.bin", "put ESP32_GENERIC_S3-<date>-v1.28.<n>.bin into the firmware"),
+        (
+            "esp32-s3-generic/flash/esp32-s3-generic-8M.bin",
+            "put ESP32_GENERIC_S3-<date>-v1.28.<n>.bin into the firmware",
+        ),
         ("unix/flash/unix.bin", "there is no flash image for unix"),
         ("pybv11/flash/pybv11.bin", "its file system is FAT"),
-        ("rpi-pico-w/webflash/manifest.json", "rpi-pico-w.uf2 is not flashed from a browser"),
-        ("esp32-generic/flash/other.bin", "the flash image of this board is called esp32-generic.bin"),
+        ("rpi-pico-w/webflash/manifest.json", "rpi-pico-w-2M.uf2 is not flashed from a browser"),
+        ("esp32-generic/flash/other.bin", "the flash image of this board is called esp32-generic-8M.bin"),
         ("esp32-generic/webflash/other.bin", "the flash image has no such part now"),
         ("esp32-c3-generic/flash/esp32-c3-generic.bin", "this build has no such board"),
     ],
@@ -150,7 +153,7 @@ def test_what_cannot_be_made_is_a_404_with_a_sentence(site: Site, target: str, s
 
 def test_base_firmware_that_comes_later_is_seen_and_a_changed_one_too(site: Site, tmp_path: pathlib.Path) -> None:
     build, name = built(site, "open"), "ESP32_GENERIC_S3-20260101-v1.28.0.bin"
-    target = f"/builds/{build.id}/esp32-s3-generic/flash/esp32-s3-generic.bin"
+    target = f"/builds/{build.id}/esp32-s3-generic/flash/esp32-s3-generic-8M.bin"
     content = firmware.firmware_for("esp32-s3-generic")
     before = site.browser().get(target)
 
@@ -173,12 +176,28 @@ def test_the_page_of_a_build_shows_the_image_or_what_is_missing(site: Site) -> N
 
     page = site.browser().get(f"/builds/{build.id}").body.decode()
 
-    assert f'href="/builds/{build.id}/esp32-generic/flash/esp32-generic.bin"' in page
+    assert f'href="/builds/{build.id}/esp32-generic/flash/esp32-generic-8M.bin"' in page
     assert f'href="/builds/{build.id}/esp32-generic/webflash/manifest.json"' in page
-    assert f'href="/builds/{build.id}/rpi-pico-w/flash/rpi-pico-w.uf2"' in page
+    assert f'href="/builds/{build.id}/rpi-pico-w/flash/rpi-pico-w-2M.uf2"' in page
     assert "rpi-pico-w/webflash" not in page
     assert "No flash image: no base firmware for esp32-s3-generic (flash 8M), MicroPython 1.28" in page
     assert page.count("No flash image") == 1
+
+
+def test_programs_are_told_the_same(site: Site) -> None:
+    build = built(site, "open")
+
+    jobs = {each["board"]: each for each in site.browser().get(f"/api/v1/builds/{build.id}").fields["jobs"]}
+
+    said = {board: (each["flash_url"], each["flash_missing"][:16]) for board, each in jobs.items()}
+    here = f"{BASE}/builds/{build.id}"
+    assert said == {
+        "esp32-generic": (f"{here}/esp32-generic/flash/esp32-generic-8M.bin", ""),
+        "rpi-pico-w": (f"{here}/rpi-pico-w/flash/rpi-pico-w-2M.uf2", ""),
+        "esp32-s3-generic": (None, "no base firmware"),
+        "pybv11": (None, ""),
+        "unix": (None, ""),
+    }
 
 
 def test_a_build_that_failed_has_no_image(site: Site) -> None:
@@ -196,7 +215,7 @@ def test_a_build_that_failed_has_no_image(site: Site) -> None:
 def test_a_manifest_that_is_not_read_any_more_says_so(site: Site) -> None:
     build = built(site, "open", manifest='[firmware]\nboards = ["esp32-genric"]')
 
-    reply = site.browser().get(f"/builds/{build.id}/esp32-generic/flash/esp32-generic.bin")
+    reply = site.browser().get(f"/builds/{build.id}/esp32-generic/flash/esp32-generic-8M.bin")
 
     assert reply.status == 404
     assert "this Kiln does not build this commit any more: kiln.toml line 2: unknown board" in reply.fields["error"]
@@ -231,7 +250,7 @@ def test_few_images_are_made_at_once_and_the_site_answers_meanwhile(site: Site) 
     headers = [("Host", "kiln.example")]
 
     async def visit() -> list[int]:
-        target = f"/builds/{build.id}/esp32-generic/flash/esp32-generic.bin"
+        target = f"/builds/{build.id}/esp32-generic/flash/esp32-generic-8M.bin"
         waiting = [asyncio.create_task(ask(app, "GET", target, headers=headers)) for _ in range(60)]
         for _ in range(2):
             assert await asyncio.to_thread(images.begun.acquire, timeout=10)
@@ -247,13 +266,12 @@ def test_few_images_are_made_at_once_and_the_site_answers_meanwhile(site: Site) 
 
 def test_images_that_are_kept_have_a_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "MAX_KEPT_BYTES", 9 << 20)
-    build, browser = built(site, "open"), site.browser()
+    here, browser = f"/builds/{built(site, 'open').id}", site.browser()
 
-    def look(board: str, end: str) -> Browser:
-        assert browser.get(f"/builds/{build.id}/{board}/flash/{board}.{end}").status == 200
-        return browser
+    replies = [
+        browser.get(f"{here}/esp32-generic/flash/esp32-generic-8M.bin"),
+        browser.get(f"{here}/rpi-pico-w/flash/rpi-pico-w-2M.uf2"),
+    ]
 
-    look("esp32-generic", "bin")
-    look("rpi-pico-w", "uf2")
-
+    assert [each.status for each in replies] == [200, 200]
     assert [key[0] for key in site.kiln.flash._kept] == ["rpi-pico-w"]
