@@ -89,12 +89,13 @@ def _text(table: Table, key: str) -> str:
     return table.text(key, default="", max_chars=64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FirmwareFolder:
     """The operator's folder. It may lack, and everything but flash images works without it."""
 
     path: pathlib.Path
     catalogue: Catalogue
+    _parsed: tuple[bytes, list[Firmware]] = (b"", [])  # the list as it was last, and what it says
 
     def list(self) -> list[Firmware]:
         """Raises: FlashError naming the line of the list to fix."""
@@ -106,10 +107,14 @@ class FirmwareFolder:
             raise FlashError(f"{LIST} of the firmware folder cannot be read: {error.strerror}") from error
         if len(content) > MAX_LIST_BYTES:
             raise FlashError(f"{LIST} is larger than {MAX_LIST_BYTES} bytes")
-        try:
-            return parse(content.decode("utf-8", "replace"), self.catalogue)
-        except ManifestError as error:
-            raise FlashError(str(error)) from error
+        known, found = self._parsed
+        if content != known:
+            try:
+                found = parse(content.decode("utf-8", "replace"), self.catalogue)
+            except ManifestError as error:
+                raise FlashError(str(error)) from error
+            self._parsed = (content, found)
+        return found
 
     def find(self, board: Board, chosen: Chosen, micropython: str) -> Firmware:
         """The newest listed file for a board and a MicroPython, `major.minor`, that is there.
