@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench images lock clean
+.PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench images firmware lock clean
 
 ##@ Start
 help: ## show this help
@@ -58,6 +58,9 @@ setup-test: ## install what `make test` needs
 
 images: setup ## build images
 	@$(PYTHON) build-images/build.py
+
+firmware: setup ## base firmware for flash images, as your list of it says (docs/boards.md)
+	@$(PYTHON) -m runners firmware fetch
 
 lock: setup-test ## resolve the lock files anew
 	@deploy/host/lock
