@@ -36,6 +36,15 @@ def test_a_listed_file_is_found_and_read(tmp_path: pathlib.Path) -> None:
     assert (found.name, here.read(found)) == (FILE, b"base")
 
 
+def test_the_list_in_the_docs_is_one(tmp_path: pathlib.Path) -> None:
+    page = (pathlib.Path(__file__).parents[4] / "docs" / "boards.md").read_text("utf-8")
+    block = page.partition("## Base firmware")[2].partition("```toml\n")[2].partition("```")[0]
+
+    found = folder(tmp_path, block).list()
+
+    assert [(each.board, each.flash) for each in found] == [("esp32-generic", ""), ("esp8266-generic", "1M")]
+
+
 def test_of_several_the_newest_patch_of_the_named_version_is_taken(tmp_path: pathlib.Path) -> None:
     versions = ("1.27.0", "1.28.1", "1.28.0", "1.28.10", "1.29.0")
     text = "".join(listed(f"{each}.bin", b"base", board="esp32-generic", micropython=each) for each in versions)
