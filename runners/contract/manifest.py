@@ -12,9 +12,11 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from runners.contract.board import Board, Catalogue, UnknownBoardError, suggestion
+from runners.contract.dependencies import LOCK
 from runners.contract.globs import is_chosen
 from runners.contract.hardware import KEYS, check_family, check_micropython, read_hardware
 from runners.contract.job import Options
+from runners.contract.requirement import TABLE as DEPENDENCIES, Requirement, read_requirements
 from runners.contract.setting import SettingSpec, read_settings
 from runners.contract.table import ManifestError, Source, Table
 
@@ -67,6 +69,7 @@ class Manifest:
     channels: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_CHANNELS))
     harness: str | None = None  # a WireViz file
     paths: tuple[str, ...] = ()  # globs; a push that touches none of them is not built. Empty: all are
+    dependencies: tuple[Requirement, ...] = ()  # kiln.lock says what they are, file by file
 
     @classmethod
     def parse(cls, text: str | None, *, default_name: str, catalogue: Catalogue) -> Self:
@@ -74,7 +77,7 @@ class Manifest:
         if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
             raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
         root = Source(MANIFEST, text or "").tables()
-        root.expect("firmware", "boards", "settings", "channels", "wiring", "build")
+        root.expect("firmware", "boards", "settings", "channels", "wiring", "build", DEPENDENCIES)
         firmware = root.table("firmware")
         firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
         boards = _boards(firmware, catalogue)
@@ -83,9 +86,10 @@ class Manifest:
         build.expect("paths")
         wiring = root.table("wiring")
         wiring.expect("harness")
+        family = _family(firmware, boards)
         return cls(
             name=_name(firmware, default_name),
-            family=_family(firmware, boards),
+            family=family,
             boards=tuple(each.name for each in boards),
             source=_path(firmware, "source") or ".",
             micropython=micropython,
@@ -96,6 +100,7 @@ class Manifest:
             channels=_channels(root.table("channels")),
             harness=_path(wiring, "harness"),
             paths=build.texts("paths", max_items=MAX_PATHS, max_chars=MAX_PATH_CHARS),
+            dependencies=read_requirements(root, family),
         )
 
     def options_for(self, board: str) -> Options:
@@ -114,8 +119,8 @@ class Manifest:
         )
 
     def wants(self, changed: Iterable[str]) -> bool:
-        """Whether a push that touched these paths is to be built. The manifest itself always counts."""
-        return not self.paths or any(path == MANIFEST or is_chosen(path, self.paths) for path in changed)
+        """Whether a push that touched these paths is to be built. The manifest and its lock always count."""
+        return not self.paths or any(path in (MANIFEST, LOCK) or is_chosen(path, self.paths) for path in changed)
 
     def channel_for(self, ref: str) -> str | None:
         """The channel that `ref` feeds: the first pattern that fits. A pattern without ``refs/`` fits both."""

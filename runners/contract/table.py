@@ -12,7 +12,7 @@ from typing import Any
 
 from runners.contract.board import suggestion
 
-_KEY_LINE = re.compile(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=")
+_KEY_LINE = re.compile(r"\s*([A-Za-z0-9_.\"':/?@ -]+?)\s*=")
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
