@@ -1,4 +1,4 @@
-"""`python -m runners serve | build PATH --board NAME`: the composition root of the runners."""
+"""`python -m runners serve | build PATH --board NAME | lock PATH`: the composition root of the runners."""
 
 import argparse
 import datetime
@@ -14,15 +14,19 @@ import time
 import uuid
 from collections.abc import Callable
 
-from runners import local
+from runners import local, locking
 from runners.contract.board import Catalogue, UnknownBoardError
+from runners.contract.download import DEPENDENCIES, complaint_of_hosts, split_hosts
 from runners.contract.job import FILES_ARTIFACT, Blob, Job, Outcome, Result
 from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, ManifestError
+from runners.direct import Cache, Direct
 from runners.docker_engine import DockerEngine
-from runners.errors import RunnerError
+from runners.download import Downloader
+from runners.errors import RefusedError, RunnerError
 from runners.fetch import Fetcher
 from runners.flash.fetch import FETCHED, THERE, download, fetch
 from runners.flash.firmware import FirmwareFolder
+from runners.mip import INDEX
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from runners.transport import HttpService
@@ -57,12 +61,17 @@ def main(words: list[str] | None = None) -> int:
     firmware.add_argument("what", choices=("list", "fetch"), help="say what is there; fetch what is not")
     for command in (build, firmware):
         command.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
+    lock = commands.add_parser("lock", help="write kiln.lock: what [dependencies] of kiln.toml are, file by file")
+    lock.add_argument("path", type=pathlib.Path, nargs="?", default=pathlib.Path(), help="a repository; default: here")
+    lock.add_argument("--index", help=f"of packages; default: KILN_DEPENDENCY_INDEX, else {INDEX}")
     options = parser.parse_args(words)
     if options.command == "build" and options.flash and not options.output:
         build.error("--flash needs --output, the folder that the flash image is written to")
     try:
         if options.command == "serve":
             return serve(os.environ)
+        if options.command == "lock":
+            return lock_folder(options.path, index=options.index or os.environ.get("KILN_DEPENDENCY_INDEX") or INDEX)
         folder = FirmwareFolder(options.firmware, Catalogue.load())
         if options.command == "firmware":
             return fetch_firmware(folder, download if options.what == "fetch" else None)
@@ -95,8 +104,9 @@ def serve(environment: "os._Environ[str]") -> int:
     label, clock, is_cancelled = settings.label, time.monotonic, running.is_cancelled
     runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     fetcher = Fetcher(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
+    downloader = Downloader(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     stopping = _stop_on_signals(parent=environment.get("KILN_PARENT", ""))
-    work(settings, runner, fetcher, running, stopping.wait)
+    work(settings, runner, fetcher, downloader, running=running, stop=stopping.wait)
     engine.close()
     sys.stdout.flush()
     os._exit(SUCCESS)  # jobs that did not end in time hold threads that nobody can stop
@@ -142,27 +152,30 @@ def build_folder(
 ) -> int:
     """Raises: RunnerError, ManifestError, UnknownBoardError."""
     source = local.snapshot(folder)
-    found = Snapshot.parse(source).files.get(MANIFEST)
+    files = Snapshot.parse(source).files
+    found = files.get(MANIFEST)
     if found and len(found) > MAX_MANIFEST_BYTES:
         raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
     text = found.decode("utf-8", "replace") if found is not None else None
     catalogue = Catalogue.load()
     manifest = Manifest.parse(text, default_name=folder.resolve().name, catalogue=catalogue)
     chosen = catalogue.board(board or manifest.boards[0])
+    dependencies = locking.packed(manifest, files, Cache(folder=_cache(os.environ), get=_direct(os.environ).get))
     job = Job(
         id=f"local-{uuid.uuid4().hex}",
         board=chosen.name,
         family=chosen.family,
         commit="",
-        source=Blob(url="", digest=hashlib.sha256(source).hexdigest(), size_bytes=len(source)),
+        source=_blob("", source),
         uploads={FILES_ARTIFACT: FILES_ARTIFACT},
         log_url="",
         options=manifest.options_for(chosen.name),
+        dependencies=None if dependencies is None else _blob(DEPENDENCIES, dependencies),
     )
     runner = Runner(
         name="local",
         engine=DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC)),
-        service=local.LocalService(source=source, output=output),
+        service=local.LocalService(source=source, output=output, dependencies=dependencies or b""),
         clock=time.monotonic,
     )
     result = runner.run(job)
@@ -172,6 +185,30 @@ def build_folder(
     if result.outcome is Outcome.ERROR:
         return TROUBLE
     return SUCCESS if result.outcome is Outcome.SUCCEEDED else BUILD_FAILED
+
+
+def lock_folder(folder: pathlib.Path, *, index: str) -> int:
+    """Raises: RunnerError, ManifestError."""
+    for line in locking.lock_folder(folder, get=_direct(os.environ).get, index=index, catalogue=Catalogue.load()):
+        print(sentence(line))
+    return SUCCESS
+
+
+def _direct(environment: "os._Environ[str]") -> Direct:
+    """Raises: RefusedError."""
+    hosts = split_hosts(environment.get("KILN_DEPENDENCY_HOSTS", ""))
+    if said := complaint_of_hosts(hosts):
+        raise RefusedError(f"KILN_DEPENDENCY_HOSTS: {said}")
+    return Direct(hosts=frozenset(hosts))
+
+
+def _cache(environment: "os._Environ[str]") -> pathlib.Path:
+    """XDG Base Directory Specification."""
+    return pathlib.Path(environment.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kiln" / "files"
+
+
+def _blob(url: str, content: bytes) -> Blob:
+    return Blob(url=url, digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def _show(result: Result, board: str, output: pathlib.Path | None) -> None:

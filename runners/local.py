@@ -11,6 +11,7 @@ from typing import Self
 
 from runners import artifacts
 from runners.contract.board import Board
+from runners.contract.download import DEPENDENCIES
 from runners.contract.job import FILES_ARTIFACT, Blob, Job, Result
 from runners.errors import RefusedError
 from runners.flash.firmware import FirmwareFolder
@@ -23,13 +24,14 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\n\t"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalService:
-    """`runners.run.Service`: the source is at hand, artifacts are files, the log goes to the screen."""
+    """`runners.run.Service`: source and dependencies are at hand, artifacts are files, the log goes to the screen."""
 
     source: bytes
     output: pathlib.Path | None  # None: artifacts are made and dropped
+    dependencies: bytes = b""
 
     def fetch(self, blob: Blob) -> bytes:
-        return self.source
+        return self.dependencies if blob.url == DEPENDENCIES else self.source
 
     def upload(self, url: str, content: bytes) -> None:
         if self.output is not None:

@@ -14,6 +14,7 @@ from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError
 from runners.flight import Flight, Flights
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Made, Recipe, Staged
+from runners.recipes.snapshot import Snapshot
 from runners.sources import Sources
 from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence
 
@@ -87,7 +88,7 @@ class Runner:
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(recipe.image)
-        staged = recipe.stage(job, self.sources.get(job.source), image)
+        staged = recipe.stage(job, self._snapshot(job), image)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
         with self.service.log(job.log_url) as sink, self.flights.board(key, job.id) as flight:
@@ -115,6 +116,13 @@ class Runner:
             if not container.is_resumed:
                 container.feed(staged.tree)
             return self._follow(job, recipe, staged, container, sink)
+
+    def _snapshot(self, job: Job) -> Snapshot:
+        snapshot = self.sources.get(job.source)
+        if job.dependencies is None:
+            return snapshot
+        found = self.sources.get(job.dependencies).files
+        return replace(snapshot, dependencies={path: data for path, data in found.items() if data is not None})
 
     def _keep(self, job: Job, made: Made) -> Result:
         """Upload what was made, by the job's own addresses."""

@@ -15,13 +15,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dbos import DBOS
 from dbos._serialization import DBOSPortableJSON
 
+from runners.contract.download import DOWNLOAD_WORKFLOW, Download
 from runners.contract.job import QUEUE, WORKFLOW, ContractError, Job, Outcome, Result
 from runners.contract.source import FETCH_WORKFLOW, Fetch, Fetched
+from runners.download import Downloader
 from runners.errors import NameTakenError
 from runners.fetch import Fetcher
 from runners.queue_thread import Watch, work_promptly
@@ -40,6 +42,8 @@ WATCH_S = 1.0  # between two looks for cancelled jobs
 NAME_PATIENCE_S = 10.0  # how long a predecessor of the same name may take to end
 STOP_PATIENCE_S = 5  # how long jobs may go on after we were told to stop
 UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
+
+Work = TypeVar("Work", Fetch, Download)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,13 @@ class Running:
 
 
 def serve(
-    settings: WorkerSettings, runner: Runner, fetcher: Fetcher, running: Running, stop: Callable[[float], bool]
+    settings: WorkerSettings,
+    runner: Runner,
+    fetcher: Fetcher,
+    downloader: Downloader,
+    *,
+    running: Running,
+    stop: Callable[[float], bool],
 ) -> None:
     """Work until `stop(seconds)`, which waits at most that long, answers True.
 
@@ -119,7 +129,7 @@ def serve(
     with _only_one(settings, stop):
         _prepare(settings.database_url)
         _install(settings, runner, running)
-        _install_fetching(fetcher, running)
+        _install_fetching(fetcher, downloader, running)
         DBOS.listen_queues([])  # the one queue has a thread of ours
         DBOS.launch()
         try:
@@ -195,30 +205,43 @@ def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None
         return result
 
 
-def _install_fetching(fetcher: Fetcher, running: Running) -> None:
-    @DBOS.step(name="fetch")
-    def fetch_step(fetch: dict[str, Any]) -> dict[str, Any]:
-        parsed = Fetch.from_json(fetch)
+def _install_fetching(fetcher: Fetcher, downloader: Downloader, running: Running) -> None:
+    _install_network_work("fetch", FETCH_WORKFLOW, Fetch.from_json, fetcher.run, running)
+    _install_network_work("download", DOWNLOAD_WORKFLOW, Download.from_json, downloader.run, running)
+
+
+def _install_network_work(
+    name: str,
+    workflow: str,
+    parse: Callable[[dict[str, Any]], Work],
+    run: Callable[[Work], Fetched],
+    running: Running,
+) -> None:
+    """What is tried again, for longer than a job: a server may be away. `name` is of its step."""
+
+    @DBOS.step(name=name)
+    def work_step(work: dict[str, Any]) -> dict[str, Any]:
+        parsed = parse(work)
         with running.job(parsed.id):
-            result = fetcher.run(parsed)
+            result = run(parsed)
             running.hold_if_handed_back()
         extra = {"fetch": parsed.id, "outcome": result.outcome.value, "seconds": result.seconds}
         logger.info("fetch finished", extra=extra)
         return result.to_json()
 
-    @DBOS.workflow(name=FETCH_WORKFLOW, max_recovery_attempts=RECOVERIES)
-    def fetch_source(fetch: dict[str, Any]) -> dict[str, Any]:
+    @DBOS.workflow(name=workflow, max_recovery_attempts=RECOVERIES)
+    def work_workflow(work: dict[str, Any]) -> dict[str, Any]:
         try:
-            Fetch.from_json(fetch)
+            parse(work)
         except ContractError as error:
             return Fetched(fetch=str(DBOS.workflow_id), outcome=Outcome.ERROR, message=str(error)[:500]).to_json()
-        result, slow = fetch_step(fetch), 0
+        result, slow = work_step(work), 0
         for wait_s in FETCH_AGAIN_S:
             slow += result["outcome"] == Outcome.TIMED_OUT.value
             if result["outcome"] not in {Outcome.ERROR.value, Outcome.TIMED_OUT.value} or slow == SLOW_FETCHES:
                 break
             DBOS.sleep(wait_s)
-            result = fetch_step(fetch)
+            result = work_step(work)
         return result
 
 

@@ -15,12 +15,12 @@ from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # Read by other commands than `serve`: not settings of the service.
-OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME")
+OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME", "KILN_DEPENDENCY_INDEX")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given_arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if given_arguments[:1] and given_arguments[0] in ("build", "firmware"):
+    if given_arguments[:1] and given_arguments[0] in ("build", "firmware", "lock"):
         # Another package, which holds the Docker socket: another process, too.
         os.execv(sys.executable, [sys.executable, "-m", "runners", *given_arguments])  # noqa: S606
     parser = argparse.ArgumentParser(prog="kiln", description="git push in, signed firmware out.")
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("broker", help="run the embedded MQTT broker alone").set_defaults(act=_broker)
     commands.add_parser("build", help="build PATH --board NAME, without any service")
     commands.add_parser("firmware", help="base firmware for flash images: list, fetch")
+    commands.add_parser("lock", help="lock PATH: write kiln.lock, which says what [dependencies] are")
     cli.add_commands(commands)
     given = parser.parse_args(given_arguments)
     try:

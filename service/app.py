@@ -14,7 +14,7 @@ from service import steps, workflows
 from service.background import Background
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
-from service.flows import plan, source, track
+from service.flows import dependencies, plan, source, track
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
@@ -66,6 +66,8 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         fetching=source.Fetching(
             access_url=lambda fetch: _access_url(kiln, fetch), end=kiln.desk.end, authorities=kiln.authorities
         ),
+        locks=kiln.dependencies,
+        allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.authorities),
         announced=background.outbox.wake,
     )
     workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)

@@ -15,6 +15,7 @@ from service.adapters.builds import DatabaseBuilds
 from service.adapters.clock import SystemClock
 from service.adapters.connections import DatabaseConnections
 from service.adapters.database import open_database
+from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.flash import FlashMaker
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.forges.forge_apis import ForgeApis
@@ -50,6 +51,7 @@ class Kiln:
     repositories: DatabaseRepositories
     connections: DatabaseConnections
     builds: DatabaseBuilds
+    dependencies: DatabaseDependencies
     marks: DatabaseMarks
     forges: Forges
     fleet: DatabaseFleet
@@ -88,6 +90,7 @@ def build(settings: Settings) -> Kiln:
         repositories=repositories,
         connections=connections,
         builds=builds,
+        dependencies=DatabaseDependencies(engine),
         marks=DatabaseMarks(engine),
         forges=forges,
         fleet=DatabaseFleet(engine),

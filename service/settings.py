@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from runners.contract.download import complaint_of_hosts, split_hosts
 from runners.contract.job import Limits
 from service.domain.errors import BadInputError
 from service.domain.repository import is_host
@@ -40,6 +41,7 @@ class Settings:
     s3_region: str = "us-east-1"
     firmware: str = ""  # the folder of base firmware for flash images; default: `data`/firmware
     source_ca: str = ""  # a PEM file: authorities that a repository's own host may be vouched for by
+    dependency_hosts: str = ""  # `host` or `host:port`, by commas: may be private, and may speak plain HTTP
     runners: int = 1  # runner processes that `kiln serve` starts; 0 when they run elsewhere
     runner_jobs: int = 4  # containers at once in each of them
     runner_warm: int = 4  # containers of each build image that each of them starts ahead
@@ -84,12 +86,18 @@ class Settings:
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
 
+        self._check_hosts(self.trusted_hosts)
         for forge in ("github", "gitlab"):
             self._check_sign_in(f"{PREFIX}{forge.upper()}", *(getattr(self, f"{forge}_{n}") for n in _SIGN_IN))
         if self.host in EVERYWHERE and not self.base_url:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_BASE_URL, the address that devices and forges use")
         if self.host in EVERYWHERE and self.mqtt_host in LOOPBACK:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_MQTT_HOST, where devices find the broker")
+
+    @staticmethod
+    def _check_hosts(hosts: tuple[str, ...]) -> None:
+        if said := complaint_of_hosts(hosts):
+            raise BadInputError(f"KILN_DEPENDENCY_HOSTS: {said}")
 
     @staticmethod
     def _check_sign_in(name: str, client_id: str, secret: str, url: str) -> None:
@@ -101,6 +109,10 @@ class Settings:
     @property
     def url(self) -> str:
         return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        return split_hosts(self.dependency_hosts)
 
     @property
     def database(self) -> str:

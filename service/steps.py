@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from runners.contract.board import Catalogue
+from runners.contract.download import Download
 from runners.contract.job import Limits, Result
 from runners.contract.manifest import ManifestError
 from runners.contract.source import Fetched
 from service.domain.build import BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
-from service.flows import announce, plan, publish, source
+from service.flows import announce, dependencies, plan, publish, source
 from service.ports import Clock, Keys, Objects, Sources
-from service.records import Builds, Fleet, Repositories
+from service.records import Builds, Dependencies, Fleet, Repositories
 
 NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
 _ENDED = {"ended": True}
@@ -42,6 +43,8 @@ class Parts:
     addresses: plan.Addresses
     compare: plan.Compare
     fetching: source.Fetching
+    locks: Dependencies
+    allowed: dependencies.Allowed
     announced: Callable[[], None]  # wakes whoever drains the outbox
 
 
@@ -90,8 +93,9 @@ def keep_source(parts: Parts, build: BuildId, fetched: dict[str, Any]) -> None:
     source.keep(build, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
 
 
-def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:
-    jobs = plan.plan(
+def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | dict[str, Any] | None:
+    """The jobs; or the download, that has to be done before there can be any; None when nothing is to be built."""
+    found = plan.plan(
         build,
         repositories=parts.repositories,
         builds=parts.builds,
@@ -101,8 +105,24 @@ def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | None:
         limits=parts.limits,
         addresses=parts.addresses,
         compare=parts.compare,
+        take=lambda of, manifest: dependencies.take(
+            of,
+            manifest,
+            known=parts.locks,
+            objects=parts.objects,
+            instance=parts.instance,
+            allowed=parts.allowed,
+        ),
     )
-    return None if jobs is None else [each.to_json() for each in jobs]
+    if isinstance(found, Download):
+        return found.to_json()
+    return None if found is None else [each.to_json() for each in found]
+
+
+def keep_dependencies(parts: Parts, _build: BuildId, download: dict[str, Any], fetched: dict[str, Any]) -> None:
+    dependencies.keep(
+        Download.from_json(download), Fetched.from_json(fetched), known=parts.locks, objects=parts.objects
+    )
 
 
 def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> dict[str, Any]:

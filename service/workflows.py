@@ -1,6 +1,6 @@
 """The durable order of the verbs. The only module of the service that knows the durable engine, DBOS.
 
-    receive -> source -> plan -> jobs in parallel -> collect -> publish -> announce
+    receive -> source -> plan (with dependencies that are new) -> jobs in parallel -> collect -> publish -> announce
 
 Each arrow is a checkpoint: after a crash a build continues behind the last one that was written. A step may
 run twice (killed after its effect, before its checkpoint); `service.steps` holds what each does.
@@ -22,7 +22,7 @@ from service.adapters.acceptance import Start
 from service.domain.arrival import LONGEST_BURST
 from service.domain.build import BuildId, Status, status_of, total
 from service.domain.errors import OutsideError
-from service.flows import source
+from service.flows import dependencies, source
 from service.ports import Clock
 from service.steps import EndedError, FailedError, Observer, Parts, value_of
 
@@ -151,14 +151,19 @@ def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) ->
         decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
         return decorate(run)
 
+    def wait_for(workflow: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        return _result_of(_on_runner(workflow, name, value), watch)
+
     build_steps = BuildSteps(
         source=source.by_runner(
             step("source", steps.take_source),
             step("fetched", steps.keep_source),
-            lambda *fetch: _result_of(_on_runner(*fetch), watch),
+            wait_for,
             parts.fetching.end,
         ),
-        plan=step("plan", steps.lay_out),
+        plan=dependencies.by_runner(
+            step("plan", steps.lay_out), step("dependencies", steps.keep_dependencies), wait_for
+        ),
         collect=step("collect", steps.collect),
         publish=step("publish", steps.release),
         end=step("end", steps.end),

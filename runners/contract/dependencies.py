@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import unquote
 
 from runners.contract import paths
 from runners.contract.requirement import (
@@ -31,7 +32,9 @@ MAX_TOTAL_BYTES = 8 << 20  # of all files; boards have 1 to 16 MB of flash
 MAX_URL_CHARS = 1000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/[!-~]+")
+_URL = re.compile(
+    r"https?://[A-Za-z0-9.\[\]:_-]+/(?!.*[?#\\])[!-~]+"
+)  # what of these is not taken says build-images/source/fetcher/address.py
 _FILE = {"path": str, "url": str, "sha256": str, "size_bytes": int}
 
 
@@ -109,8 +112,7 @@ class Lock:
     @property
     def digest(self) -> str:
         """SHA-256, hex, of what there is to fetch, whatever package brings it."""
-        what = [[each.path, each.url, each.sha256, each.size_bytes] for each in self.files]
-        return hashlib.sha256(json.dumps(what, separators=(",", ":")).encode()).hexdigest()
+        return digest_of(self.files)
 
     def to_bytes(self) -> bytes:
         value = {
@@ -121,6 +123,12 @@ class Lock:
             ],
         }
         return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def digest_of(files: Iterable[LockedFile]) -> str:
+    """SHA-256, hex, of a list of paths, addresses, digests and sizes."""
+    what = [[each.path, each.url, each.sha256, each.size_bytes] for each in sorted(files)]
+    return hashlib.sha256(json.dumps(what, separators=(",", ":")).encode()).hexdigest()
 
 
 def locked(requirements: tuple[Requirement, ...], content: bytes | None) -> Lock | None:
@@ -175,9 +183,10 @@ def _check_file(file: LockedFile) -> None:
 
 
 def _check_url(url: str, whose: str) -> None:
-    if len(url) > MAX_URL_CHARS or not _URL.fullmatch(url):
+    is_plain = _URL.fullmatch(url) and not {".", ".."} & set(unquote(url).split("/"))
+    if len(url) > MAX_URL_CHARS or not is_plain:
         shown = ascii(url[:100])
-        raise _broken(f"{whose[:100]!a} is at {shown}, but only https://host/path is fetched, without a user")
+        raise _broken(f"{whose[:100]!a} is at {shown}, but only https://host/path is fetched, without user or query")
 
 
 def _list(value: Mapping[str, Any], key: str, limit: int) -> list[Any]:

@@ -93,12 +93,14 @@ class Job:
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
     cache_url: str = ""  # signed: POST of a cache key answers a kept result, or nothing; empty: there is no cache
+    dependencies: Blob | None = None  # a tar of the files of `kiln.lock`, by their paths on the board
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise ContractError(f"not a job id (a-z, 0-9, '-', at most 63): {self.id[:80]!r}")
 
     def to_json(self) -> dict[str, Any]:
+        dependencies = {} if self.dependencies is None else {"dependencies": _plain(self.dependencies)}
         return {
             "id": self.id,
             "board": self.board,
@@ -110,12 +112,17 @@ class Job:
             "options": {**_plain(self.options), "exclude": list(self.options.exclude)},
             "limits": _plain(self.limits),
             "cache_url": self.cache_url,
+            **dependencies,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises: ContractError when a key is missing, unknown or of the wrong kind. Kiln 0.1 knew no cache."""
+        """Raises: ContractError when a key is missing, unknown or of the wrong kind.
+
+        Kiln 0.1 knew neither a cache nor dependencies.
+        """
         try:
+            dependencies = value.get("dependencies")
             options = dict(value["options"])
             options["exclude"] = tuple(options["exclude"])
             return cls(
@@ -124,6 +131,7 @@ class Job:
                     "source": Blob(**value["source"]),
                     "options": Options(**options),
                     "limits": Limits(**value["limits"]),
+                    "dependencies": None if dependencies is None else Blob(**dependencies),
                 }
             )
         except (KeyError, TypeError) as error:

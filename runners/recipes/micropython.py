@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from runners import artifacts
 from runners.contract import paths
+from runners.contract.dependencies import LOCK
 from runners.contract.globs import is_chosen
 from runners.contract.job import FILES_ARTIFACT, MAX_ANNOTATIONS, MAX_MESSAGE_CHARS, Annotation, Job, Size
 from runners.engine import Image
@@ -18,7 +19,8 @@ from runners.recipes.recipe import Made, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
 
 NEVER = ("**/.*", "**/__pycache__")  # what tools leave around
-ROOT_ONLY = ("kiln.toml", "README*", "LICENSE*", "CHANGELOG*", "*.md", "docs", "tests")  # when the source is the root
+# When the source is the root.
+ROOT_ONLY = ("kiln.toml", LOCK, "README*", "LICENSE*", "CHANGELOG*", "*.md", "docs", "tests")
 MAIN = "main.py"
 KEPT = (MAIN, "boot.py")  # what MicroPython looks for by name; everything else may be bytecode
 MAX_BOARD_FILES = 512  # as docs/ota.md
@@ -55,18 +57,21 @@ class MicroPython:
             raise RefusedError(
                 f"this runner cannot compile for MicroPython {job.options.micropython}, only for {', '.join(versions)}"
             )
-        chosen = _choose(job, snapshot)
+        chosen = _with_dependencies(_choose(job, snapshot), snapshot)
         compiled = sorted(path for path in chosen if path.endswith(".py") and path not in KEPT)
         _check(job, chosen, compiled)
-        contents = {path: _content(snapshot, origin) for path, origin in chosen.items()}
+        contents = {path: _content(snapshot, path, origin) for path, origin in chosen.items()}
         return Staged(tree=_tree(job, contents, compiled), origins=chosen)
 
     def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
         found: list[Annotation] = []
-        for path, line, text in _TRACE.findall(log):
-            origin = staged.origins.get(path.removeprefix("./"))
+        for printed, line, text in _TRACE.findall(log):
+            path = printed.removeprefix("./")
+            origin = staged.origins.get(path)
             if origin and len(found) < MAX_ANNOTATIONS:
-                found.append(Annotation(path=origin, line=int(line), text=text[:MAX_MESSAGE_CHARS]))
+                # Of a dependency the repository has no line to point at.
+                at, said = (1, f"{path} line {line}: {text}") if origin == LOCK else (int(line), text)
+                found.append(Annotation(path=origin, line=at, text=said[:MAX_MESSAGE_CHARS]))
         return tuple(found)
 
     def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
@@ -99,10 +104,23 @@ def _choose(job: Job, snapshot: Snapshot) -> dict[str, str]:
     return chosen
 
 
+def _with_dependencies(chosen: dict[str, str], snapshot: Snapshot) -> dict[str, str]:
+    """Laid beside the repository's own files, and never over them: which of two is meant nobody could tell."""
+    own = {path.lower(): origin for path, origin in chosen.items()}
+    for path in snapshot.dependencies:
+        if origin := own.get(path.lower()):
+            said = "remove or exclude the file, or take its package out of [dependencies] and run `kiln lock`"
+            raise RefusedError(f"{origin} and {path} of {LOCK} would be the same file on the board: {said}")
+    return chosen | dict.fromkeys(snapshot.dependencies, LOCK)
+
+
 def _check(job: Job, chosen: Mapping[str, str], compiled: list[str]) -> None:
     for path in compiled:
         if _mpy(path) in chosen:
-            raise RefusedError(f"{chosen[path]} and {chosen[_mpy(path)]} are the same module: remove one")
+            first, second = (
+                f"{each} ({LOCK})" if chosen[each] == LOCK else chosen[each] for each in (path, _mpy(path))
+            )
+            raise RefusedError(f"{first} and {second} are the same module: remove one")
     if len(chosen) > MAX_BOARD_FILES:
         raise RefusedError(f"{len(chosen)} files for {job.board}, a board takes at most {MAX_BOARD_FILES}")
     if said := paths.complaint(sorted(_mpy(path) if path in set(compiled) else path for path in chosen)):
@@ -113,10 +131,10 @@ def _mpy(path: str) -> str:
     return path.removesuffix(".py") + ".mpy"
 
 
-def _content(snapshot: Snapshot, path: str) -> bytes:
-    content = snapshot.files[path]
+def _content(snapshot: Snapshot, path: str, origin: str) -> bytes:
+    content = snapshot.dependencies[path] if origin == LOCK else snapshot.files[origin]
     if content is None:
-        raise RefusedError(f"{path} is a symbolic link, which a board does not have: replace it by the file")
+        raise RefusedError(f"{origin} is a symbolic link, which a board does not have: replace it by the file")
     return content
 
 

@@ -2,7 +2,8 @@
 
 import io
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -17,6 +18,7 @@ class Snapshot:
     """The files of one commit, by path. A symbolic link is None: it is there, and cannot be used."""
 
     files: dict[str, bytes | None]
+    dependencies: Mapping[str, bytes] = field(default_factory=dict)  # files of kiln.lock, by their paths on the board
 
     @classmethod
     def parse(cls, archive: bytes) -> Self:

@@ -263,3 +263,11 @@ tokens = sa.Table(
     sa.Column("used_at", _real),
     sa.Column("revoked_at", _real),
 )
+# What was fetched for a lock, by the digest of what it names: it is fetched once, ever.
+dependencies = sa.Table(
+    "dependencies",
+    metadata,
+    sa.Column("lock_digest", _text, primary_key=True),
+    sa.Column("object_digest", _text, nullable=False),
+    sa.Column("size_bytes", _int, nullable=False),
+)

@@ -1,18 +1,17 @@
 """Plan: event, manifest and catalogue become jobs."""
 
-import io
-import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from runners.contract.board import Catalogue
+from runners.contract.download import Download
 from runners.contract.family import FAMILIES
 from runners.contract.job import Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
-from runners.contract.source import NO_FILES, is_empty
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import MalformedError
 from service.domain.touched import Known, touched
+from service.flows.snapshot import read_file
 from service.ports import Objects
 from service.records import Builds, Repositories
 
@@ -20,6 +19,8 @@ MAX_MANIFEST_BYTES = 64 << 10
 JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
 
 
+# What a build depends on: there, to be fetched first, or nothing.
+Take = Callable[[Build, Manifest], "Blob | Download | None"]
 # What changed between a commit and a build's, by the forge; None when it cannot tell.
 Compare = Callable[[Build, str], "tuple[str, ...] | None"]
 
@@ -52,30 +53,12 @@ def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance:
 
 def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
     """Raises: ManifestError or MalformedError naming what to fix."""
-    snapshot = b"".join(objects.read(build.source_digest))
-    if is_empty(snapshot):
-        raise MalformedError(NO_FILES)
+    content = read_file(build, MANIFEST, max_bytes=MAX_MANIFEST_BYTES, objects=objects)
     try:
-        with tarfile.open(fileobj=io.BytesIO(snapshot), mode="r:") as archive:
-            text = _manifest_in(archive)
-    except tarfile.TarError as error:
-        raise MalformedError(f"the source is not a readable archive: {error}") from error
-    return Manifest.parse(text, default_name=name, catalogue=catalogue)
-
-
-def _manifest_in(archive: tarfile.TarFile) -> str | None:
-    """The manifest's text; None when there is none."""
-    try:
-        member = archive.getmember(MANIFEST)
-    except KeyError:
-        return None
-    content = archive.extractfile(member) if member.isfile() else None
-    if content is None or member.size > MAX_MANIFEST_BYTES:
-        raise MalformedError(f"{MANIFEST} must be a plain file of at most {MAX_MANIFEST_BYTES} bytes")
-    try:
-        return content.read().decode()
+        text = None if content is None else content.decode()
     except UnicodeDecodeError as error:
         raise MalformedError(f"{MANIFEST} is not UTF-8") from error
+    return Manifest.parse(text, default_name=name, catalogue=catalogue)
 
 
 def plan(
@@ -89,15 +72,20 @@ def plan(
     limits: Limits,
     addresses: Addresses,
     compare: Compare,
-) -> list[Job] | None:
+    take: Take,
+) -> list[Job] | Download | None:
     """Write the build's jobs down and answer what the runners are to be given. Safe to repeat.
 
-    None when the push touched nothing that the manifest wants built.
+    None when the push touched nothing that the manifest wants built. What has to be fetched before there can be jobs,
+    when dependencies are not there yet: then nothing is written, and this is to be called again.
     """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
     if manifest.paths and not manifest.wants(_changed(build, builds.earlier(build), compare)):
         return None
+    dependencies = take(build, manifest)
+    if isinstance(dependencies, Download):
+        return dependencies
     jobs = lay_out(build, manifest, catalogue, instance=instance)
     builds.add_jobs(name, jobs)
     source = _source(build, objects)
@@ -113,6 +101,7 @@ def plan(
             options=manifest.options_for(each.board),
             limits=limits,
             cache_url=addresses.cache(each.id),
+            dependencies=dependencies,
         )
         for each in jobs
     ]

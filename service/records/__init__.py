@@ -4,9 +4,10 @@ The adapters write each method in one transaction. Everything that a durable ste
 """
 
 from service.records.builds import Builds
+from service.records.dependencies import Dependencies
 from service.records.fleet import Fleet
 from service.records.marks import Marks, Untold
 from service.records.people import People
 from service.records.repositories import Connections, Noted, Repositories
 
-__all__ = ["Builds", "Connections", "Fleet", "Marks", "Noted", "People", "Repositories", "Untold"]
+__all__ = ["Builds", "Connections", "Dependencies", "Fleet", "Marks", "Noted", "People", "Repositories", "Untold"]

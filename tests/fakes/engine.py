@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
+from runners.contract.download import DOWNLOADER
 from runners.contract.job import Limits
 from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
@@ -146,5 +147,5 @@ class InMemoryEngine:
             del self.containers[job]
 
 
-SOURCE_LABELS = {"kiln.family": "source", "kiln.fetcher": FETCHER}
+SOURCE_LABELS = {"kiln.family": "source", "kiln.fetcher": FETCHER, "kiln.downloader": DOWNLOADER}
 LABELS = {"kiln.micropython": "1.22 1.28 1.29"}

@@ -1,1 +1,1 @@
-"""Fetches one commit by git and packs it. Runs in a container of its own, with Debian's python3-minimal."""
+"""Fetches one commit by git and packs it, or files over HTTP. Runs in a container of its own, with Debian's Python."""

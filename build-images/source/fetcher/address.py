@@ -77,13 +77,19 @@ def pin(url: Url, own: Url, resolve: Resolve, whose: str) -> str:
     git connects to exactly these addresses, so that the name cannot mean something else a moment later.
     Raises: RefusedError when one of them is out of bounds; TroubleError.
     """
-    found = resolve(url.host, url.port)
-    for each in found:
-        if said := complaint(each, is_own=url.host == own.host):
-            raise RefusedError(f"{whose} is at {url.host}, which is {said} ({each}): nothing is fetched from there")
+    found = resolved(url, resolve, whose, is_own=url.host == own.host)
     if _literal(url.host) is not None:
         return ""
     return f"{url.host}:{url.port}:{','.join(f'[{each}]' if ':' in each else each for each in found)}"
+
+
+def resolved(url: Url, resolve: Resolve, whose: str, *, is_own: bool) -> list[str]:
+    """The addresses behind the name, each looked at. Raises: as `pin`."""
+    found = resolve(url.host, url.port)
+    for each in found:
+        if said := complaint(each, is_own=is_own):
+            raise RefusedError(f"{whose} is at {url.host}, which is {said} ({each}): nothing is fetched from there")
+    return found
 
 
 def complaint(address: str, *, is_own: bool) -> str | None:

@@ -2,18 +2,20 @@
 
 Reads `in/orders` (lines of `key=value`; it holds the credential, and is removed at once) and `in/authorities.pem`,
 writes `out/result` (the same kind of lines) and, when all is well, `out/snapshot`: a tar, deflated (RFC 1950),
-its newlines replaced (`fetcher.pack.without_newlines`).
+its newlines replaced (`fetcher.pack.without_newlines`). With `kind=files` among the orders it is `fetcher.files` that
+works, and writes `out/contents`.
 """
 
 import errno
 import pathlib
-import socket
+import shutil
 import time
 from typing import NamedTuple
 
-from fetcher import access, address, tree
+from fetcher import access, address, files, tree
 from fetcher.address import Url
 from fetcher.git import AUTHORITIES, FALLBACK_DEPTH, Git, Own
+from fetcher.names import resolve
 from fetcher.pack import Packer
 from fetcher.words import MovedError, NotServedError, RefusedError, TroubleError
 
@@ -55,7 +57,7 @@ class Fetcher:
         words = ("archive", "--format=tar", *prefix, part.commit)
         with self._git.piped(*words, where=str(part.url), at=bare) as archive:
             self._packer.add(archive)
-        _remove(bare)
+        shutil.rmtree(bare)
         for each in inner:
             self.take(each)
 
@@ -134,25 +136,6 @@ class Fetcher:
         return Part(url, found.commit, "HEAD", prefix, part.level + 1)
 
 
-def _remove(folder: pathlib.Path) -> None:
-    """Without shutil, which python3-minimal lacks."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        else:
-            path.unlink()
-    folder.rmdir()
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Raises: TroubleError."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise TroubleError(f"the name {host} does not resolve: {error.strerror or error}") from error
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
-
-
 def fetch(orders: dict[str, str]) -> dict[str, str]:
     """Raises: RefusedError, TroubleError."""
     limits = tree.Limits(**{name: int(orders[name]) for name in tree.Limits._fields})
@@ -185,7 +168,7 @@ def main() -> int:
     place.unlink()
     orders = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     try:
-        result = fetch(orders)
+        result = files.fetch(orders, IN, OUT) if orders.get("kind") == files.KIND else fetch(orders)
     except RefusedError as error:
         result = {"outcome": "refused", "message": str(error)}
     except TroubleError as error:
@@ -199,7 +182,8 @@ def main() -> int:
     finally:
         access.PLACE.unlink(missing_ok=True)
     if result["outcome"] != "succeeded":
-        (OUT / "snapshot").unlink(missing_ok=True)
+        for made in ("snapshot", files.CONTENTS):
+            (OUT / made).unlink(missing_ok=True)
     lines = (f"{key}={''.join(c if c.isprintable() else ' ' for c in value)}" for key, value in result.items())
     (OUT / "result").write_text("\n".join(lines), "utf-8", "replace")
     return 0

@@ -13,7 +13,8 @@ from runners.contract.job import ContractError, Limits, Outcome
 from runners.contract.source import SOURCE_IMAGE, Credential, Fetch, Fetched, SourceLimits, is_ref
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import RefusedError
-from runners.fetch import Fetcher, container_limits, inflate, orders, with_newlines
+from runners.fetch import Fetcher, container_limits, orders
+from runners.networked import inflate, with_newlines
 from runners.recipes.micropython import MicroPython
 from tests.fakes.engine import InMemoryEngine, Printed, Program, spoken
 from tests.fakes.fetch_service import InMemoryService
@@ -184,7 +185,7 @@ def test_no_other_container_can_have_a_network() -> None:
 
 def test_a_bomb_is_not_inflated() -> None:
     with pytest.raises(RefusedError, match="more than 1 MiB"):
-        inflate(zlib.compress(bytes(64 << 20), 9), 1 << 20)
+        inflate(packed(bytes(64 << 20)), 1 << 20, too_large="more than 1 MiB")
 
 
 @given(st.binary())

@@ -15,6 +15,7 @@ from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.database import open_database
+from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
@@ -49,6 +50,7 @@ class World:
     folder: pathlib.Path
     keys: FileKeys
     sources: FolderSources
+    locks: DatabaseDependencies
     clock: StoppedClock = field(default_factory=lambda: StoppedClock(NOW))
     catalogue: Catalogue = field(default_factory=Catalogue.load)
     compared: tuple[str, ...] | None = None  # what the forge says lies between two commits
@@ -120,6 +122,7 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         folder=folder / "objects",
         keys=keys,
         sources=FolderSources({"kiln.toml": MANIFEST.encode(), "main.py": b"print(1)\n"}),
+        locks=DatabaseDependencies(engine),
     )
     builds.close()
     engine.dispose()

@@ -7,12 +7,14 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
+from runners.contract.download import Download
 from runners.contract.job import Job, Limits
 from service.domain.build import BuildId, JobId
-from service.flows import announce, enrol, plan, publish, source
+from service.flows import announce, dependencies, enrol, plan, publish, source
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
 
+ALLOWED = dependencies.Allowed(hosts=("pi.example.org",))
 FILES = {"main.py": b"print(1)\n", "net.mpy": b"M\x06\x00\x1f"}
 
 
@@ -29,11 +31,11 @@ def snapped(world: World, build: BuildId) -> None:
 def planned(world: World, build: BuildId) -> list[Job]:
     snapped(world, build)
     jobs = looked_over(world, build)
-    assert jobs is not None
+    assert isinstance(jobs, list)
     return jobs
 
 
-def looked_over(world: World, build: BuildId) -> list[Job] | None:
+def looked_over(world: World, build: BuildId) -> list[Job] | Download | None:
     """None when the build is to be skipped."""
     return plan.plan(
         build,
@@ -47,6 +49,14 @@ def looked_over(world: World, build: BuildId) -> list[Job] | None:
             log=lambda job: f"http://kiln/log/{job}", cache=lambda job: f"http://kiln/cache/{job}"
         ),
         compare=world.compare,
+        take=lambda of, manifest: dependencies.take(
+            of,
+            manifest,
+            known=world.locks,
+            objects=world.objects,
+            instance="kabc123",
+            allowed=ALLOWED,
+        ),
     )
 
 

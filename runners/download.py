@@ -1,0 +1,102 @@
+"""The files of one lock, from start to end: fetch them in a container, check each again, upload them as one tar."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from runners import artifacts
+from runners.contract.dependencies import LOCK, LockedFile
+from runners.contract.download import DOWNLOADER, Download
+from runners.contract.job import Limits, Outcome
+from runners.contract.source import Fetched
+from runners.engine import Engine
+from runners.errors import ContainerTimeoutError, RefusedError
+from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Order, inflate, obey
+from runners.recipes.recipe import pack_tree
+from runners.verdict import ended
+
+MEMORY_BYTES = 192 << 20  # Python with TLS, one file at a time, and what it made, which is in memory, too
+
+
+class Service(Protocol):
+    """The service as a download sees it."""
+
+    def upload(self, url: str, content: bytes) -> None:
+        """Safe to repeat. Raises: TransportError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloader:
+    """Fetches dependencies, one lock at a time or several in threads."""
+
+    name: str  # whose containers they are
+    engine: Engine
+    service: Service
+    clock: Callable[[], float]  # monotonic seconds
+    is_cancelled: Callable[[str], bool] = lambda _: False
+
+    def run(self, download: Download) -> Fetched:
+        """What became of it. Never raises for what can go wrong with a download: that is a value too."""
+        return ended(
+            lambda: self._run(download),
+            lambda outcome, message: Fetched(fetch=download.id, outcome=outcome, message=message),
+            clock=self.clock,
+            is_cancelled=lambda: self.is_cancelled(download.id),
+        )
+
+    def _run(self, download: Download) -> Fetched:
+        order = Order(
+            id=download.id,
+            limits=container_limits(download),
+            speaks=("kiln.downloader", DOWNLOADER),
+            feed=lambda: orders(download),
+            broke="fetching the dependencies broke off",
+            too_large="the dependencies are too large to be fetched",
+        )
+        try:
+            files, image = obey(order, self.engine, runner=self.name)
+        except ContainerTimeoutError as error:
+            return Fetched(fetch=download.id, outcome=Outcome.TIMED_OUT, message=f"fetching the dependencies: {error}")
+        too_large = f"the dependencies have more than the {download.size_bytes} bytes of {LOCK}"
+        contents = inflate(files.get("contents", b""), download.size_bytes, too_large=too_large)
+        packed = artifacts.pack(cut(contents, download.files))
+        self.service.upload(download.upload_url, packed)
+        done = Fetched(fetch=download.id, outcome=Outcome.SUCCEEDED, files=len(download.files), size_bytes=len(packed))
+        return replace(done, digest=hashlib.sha256(packed).hexdigest(), image=image)
+
+
+def orders(download: Download) -> bytes:
+    """What goes into the container, by its standard input: build-images/source/fetcher/files.py reads it."""
+    values = {"kind": "files", "time_s": download.time_s, "hosts": ",".join(download.hosts)}
+    lines = (f"{each.size_bytes} {each.sha256} {each.path} {each.url}\n" for each in download.files)
+    files = {
+        "in/orders": "".join(f"{key}={value}\n" for key, value in values.items()).encode(),
+        "in/files": "".join(lines).encode(),
+    }
+    if download.authorities:
+        files["in/authorities.pem"] = download.authorities.encode()
+    return pack_tree(files, ())
+
+
+def container_limits(download: Download) -> Limits:
+    return Limits(
+        memory_bytes=MEMORY_BYTES + 2 * download.size_bytes,
+        disk_bytes=2 * download.size_bytes + SLACK_BYTES,
+        time_s=download.time_s + SLACK_S,
+        log_bytes=LOG_BYTES,
+        output_bytes=2 * download.size_bytes + SLACK_BYTES,
+        output_files=2,
+    )
+
+
+def cut(contents: bytes, files: Iterable[LockedFile]) -> dict[str, bytes]:
+    """By path: what lies one after the other. Raises: RefusedError when one is not what the lock names."""
+    found, at = {}, 0
+    for each in files:
+        content = contents[at : at + each.size_bytes]
+        at += each.size_bytes
+        if len(content) != each.size_bytes or hashlib.sha256(content).hexdigest() != each.sha256:
+            raise RefusedError(f"{each.path} is not the file that {LOCK} names: {each.url}")
+        found[each.path] = content
+    return found

@@ -1,0 +1,89 @@
+"""One order in a container of the source image, from start to end. The only containers with a network are these.
+
+What such a container has read strangers wrote: what it says and makes is looked at like any output.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from runners import artifacts
+from runners.contract.job import Limits, Outcome
+from runners.contract.source import SOURCE_IMAGE
+from runners.engine import Container, ContainerSpec, Engine
+from runners.errors import EngineError, RefusedError
+from runners.verdict import capped, chain, judge, read_report
+
+SLACK_S = 15.0  # for the driver to be told to stop, and to say so, before the container is killed
+LOG_BYTES = 16 << 10  # what went wrong comes in the result; what is here is only of a driver that broke
+SLACK_BYTES = 2 << 20  # deflating what cannot be deflated adds a little; and the result's own file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a container is to do."""
+
+    id: str  # names the container
+    limits: Limits
+    speaks: tuple[str, str]  # label of the image, and the version that it must have
+    feed: Callable[[], bytes]  # the tree; asked for once the container is there, and not when it is resumed
+    broke: str  # the sentence when the driver broke, to which its last words are added
+    too_large: str  # the sentence when memory or disk is full
+
+
+def obey(order: Order, engine: Engine, *, runner: str) -> tuple[dict[str, bytes], str]:
+    """What the driver made, by name, and the digest of the image.
+
+    Raises: RefusedError in the driver's words; ContainerTimeoutError; EngineError, which may pass.
+    """
+    image = engine.image(SOURCE_IMAGE)
+    label, version = order.speaks
+    if image.labels.get(label) != version:
+        raise EngineError(f"build image {image.name} is of another version: make it with build-images/build.py")
+    spec = ContainerSpec(job=order.id, runner=runner, image=image.name, limits=order.limits, has_network=True)
+    with engine.start(spec) as container:
+        if not container.is_resumed:
+            container.feed(order.feed())
+        return _follow(order, container), image.digest
+
+
+def _follow(order: Order, container: Container) -> dict[str, bytes]:
+    chunks = capped(container.log(timeout_s=order.limits.time_s), LOG_BYTES)
+    log = b"".join(chunks).decode("utf-8", "replace")
+    end, output = container.end(), container.output()
+    report, rest = read_report(output)
+    outcome = judge(end, report, log)
+    if outcome in {Outcome.OUT_OF_MEMORY, Outcome.DISK_FULL}:
+        raise RefusedError(order.too_large)
+    if outcome is not Outcome.SUCCEEDED:
+        raise EngineError(f"{order.broke}: {log.strip()[-300:]}")
+    files = artifacts.unpack(chain(rest, output), order.limits)
+    said = _read(files.get("result", b""))
+    if said.get("outcome") != "succeeded":
+        kind = RefusedError if said.get("outcome") == "refused" else EngineError
+        raise kind(said.get("message") or f"{order.broke}: it ended without a result")
+    return files
+
+
+def with_newlines(content: bytes) -> bytes:
+    """The reverse of `without_newlines` in build-images/source/fetcher/pack.py."""
+    return content.replace(b"\1\3", b"\n").replace(b"\1\2", b"\1")
+
+
+def inflate(packed: bytes, limit: int, *, too_large: str) -> bytes:
+    """Raises: RefusedError when it is longer than `limit` bytes, which `too_large` says, cut short, or not deflated."""
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(with_newlines(packed), limit + 1)
+    except zlib.error as error:
+        raise RefusedError(f"what was fetched cannot be read: {error}") from error
+    if len(content) > limit:
+        raise RefusedError(too_large)
+    if not unpacker.eof:
+        raise RefusedError("what was fetched is cut short")
+    return content
+
+
+def _read(result: bytes) -> dict[str, str]:
+    lines: Iterator[str] = iter(result.decode("utf-8", "replace").splitlines())
+    return dict(line.split("=", 1) for line in lines if "=" in line)
