@@ -24,6 +24,7 @@ class Processes:
         self.url = f"http://127.0.0.1:{self.port}"
         self.instance: Instance = load_instance(data)
         self._stack = ExitStack()
+        self.settings: dict[str, str] = {}  # of the service, beside those that all of these have
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def close(self) -> None:
@@ -33,7 +34,7 @@ class Processes:
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         environment = {**clean_environment(), "KILN_DATA": str(self.data), "KILN_MQTT_PORT": str(self.mqtt_port)}
         if name == "service":
-            environment |= {"KILN_PORT": str(self.port)}
+            environment |= {"KILN_PORT": str(self.port), **self.settings}
         if name == "runner":
             environment = {
                 **clean_environment(),
