@@ -118,7 +118,7 @@ def _check(job: Job, chosen: Mapping[str, str], compiled: list[str]) -> None:
     for path in compiled:
         if _mpy(path) in chosen:
             first, second = (
-                f"{each} ({LOCK})" if chosen[each] == LOCK else chosen[each] for each in (path, _mpy(path))
+                f"{each} of {LOCK}" if chosen[each] == LOCK else chosen[each] for each in (path, _mpy(path))
             )
             raise RefusedError(f"{first} and {second} are the same module: remove one")
     if len(chosen) > MAX_BOARD_FILES:
