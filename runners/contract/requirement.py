@@ -45,7 +45,7 @@ class Requirement:
 def complaint(requirement: Requirement) -> str | None:
     """What is wrong with it, or None. What a package asks for (`deps` of its package.json) is judged the same way."""
     name, version = requirement.name, requirement.version
-    shown = f'"{name[:80]}"'
+    shown = ascii(name[:80])
     if len(name) > MAX_NAME_CHARS or len(version) > MAX_VERSION_CHARS:
         limits = f"{MAX_NAME_CHARS} characters, or a version of more than {MAX_VERSION_CHARS}"
         return f"{shown} has a name of more than {limits}"
@@ -55,7 +55,7 @@ def complaint(requirement: Requirement) -> str | None:
             f'{shown} is not the name of a package, nor like "github:owner/repository" or "https://host/package.json"'
         )
     if not _VERSION.fullmatch(version) or (requirement.is_in_index and "/" in version):
-        return f'{shown} has the version "{version[:80]}": write one like "1.4.0", a tag, or "{LATEST}"'
+        return f'{shown} has the version {version[:80]!a}: write one like "1.4.0", a tag, or "{LATEST}"'
     index = requirement.index
     if index and (not requirement.is_in_index or len(index) > MAX_INDEX_CHARS or not _ADDRESS.fullmatch(index)):
         return f'{shown} has an "index" that is not like "https://host/pi/v2", or belongs to no index'
@@ -76,7 +76,7 @@ def _read(name: str, table: Table) -> Requirement:
     if isinstance(table.values[name], dict):
         inner = table.table(name)
         if unknown := sorted(inner.values.keys() - {"version", "index"}):
-            raise table.error(name, f'"{name[:80]}" has "version" and "index", not "{unknown[0][:80]}"')
+            raise table.error(name, f'{name[:80]!a} has "version" and "index", not {unknown[0][:80]!a}')
         version = inner.text("version", default=LATEST, max_chars=MAX_VERSION_CHARS)
         found = Requirement(
             name=name, version=version, index=inner.text("index", default="", max_chars=MAX_INDEX_CHARS)

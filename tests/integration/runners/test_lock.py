@@ -64,7 +64,7 @@ def test_a_lock_is_written_brought_up_to_date_and_removed(index: MipIndex, tmp_p
         ('"moved" = "1"', "redirects to 'http://169.254.169.254/', which is not followed"),
         ('"endless" = "1"', "{index}/package/py/endless/1.json has more than 262144 bytes"),
         ('"away" = "1"', "{index}/package/py/away/1.json answers with status 503"),
-        ('"../x" = "1"', 'kiln.toml line 2: "../x" is not the name of a package'),
+        ('"../x" = "1"', "kiln.toml line 2: '../x' is not the name of a package"),
         ('"http://other.example.org/a.py" = "1"', "KILN_DEPENDENCY_HOSTS names hosts that may do without"),
     ],
 )

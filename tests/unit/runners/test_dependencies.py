@@ -1,10 +1,12 @@
 """`[dependencies]` of kiln.toml, and kiln.lock: read strictly, each error names what to fix."""
 
+import contextlib
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from runners.contract.board import Catalogue
 from runners.contract.dependencies import Lock, LockedFile, LockError, Package, changes, locked
@@ -15,6 +17,7 @@ CATALOGUE = Catalogue.load()
 INDEX = "https://micropython.org/pi/v2"
 SIMPLE = LockedFile(path="lib/umqtt/simple.py", url=f"{INDEX}/file/aa/aaaaaaaa", sha256="aa" * 32, size_bytes=6000)
 ROBUST = LockedFile(path="lib/umqtt/robust.py", url=f"{INDEX}/file/bb/bbbbbbbb", sha256="bb" * 32, size_bytes=900)
+KEYS = ("dependencies", "packages", "name", "version", "index", "url", "files", "path", "sha256", "size_bytes")
 WANTED = (Requirement(name="umqtt.robust", version="1.0.2"),)
 LOCK = Lock(
     requirements=WANTED,
@@ -65,12 +68,12 @@ def test_dependencies_are_read_in_all_forms_that_mip_has() -> None:
         ('"github:acme/../../x" = "1"', "is not the name of a package"),
         ('"https://user:word@host/package.json" = "1"', "is not the name of a package"),
         ('"https://host/a?b" = "1"', "is not the name of a package"),
-        ('"umqtt.simple" = ""', 'has the version "": write one like "1.4.0", a tag, or "latest"'),
-        ('"umqtt.simple" = "../1"', 'has the version "../1"'),
-        ('"umqtt.simple" = "a/b"', 'has the version "a/b"'),
-        ('"github:acme/x" = "a/../b"', 'has the version "a/../b"'),
+        ('"umqtt.simple" = ""', 'has the version \'\': write one like "1.4.0", a tag, or "latest"'),
+        ('"umqtt.simple" = "../1"', "has the version '../1'"),
+        ('"umqtt.simple" = "a/b"', "has the version 'a/b'"),
+        ('"github:acme/x" = "a/../b"', "has the version 'a/../b'"),
         ('"umqtt.simple" = 1.4', '"umqtt.simple" must be text in quotes'),
-        ('"umqtt.simple" = { version = "1", from = "x" }', 'has "version" and "index", not "from"'),
+        ('"umqtt.simple" = { version = "1", from = "x" }', 'has "version" and "index", not \'from\''),
         ('"umqtt.simple" = { index = "file:///x" }', 'has an "index" that is not like'),
         ('"github:acme/x" = { version = "1", index = "https://host/pi" }', "belongs to no index"),
     ],
@@ -81,6 +84,11 @@ def test_a_dependency_that_cannot_be_is_named_with_its_line(line: str, said: str
 
     assert str(caught.value).startswith("kiln.toml line 3: ")
     assert said in str(caught.value)
+
+
+def test_what_a_terminal_would_obey_is_shown_as_what_it_is() -> None:
+    with pytest.raises(ManifestError, match=r"'a\\x1bb' is not the name of a package"):
+        parse('[dependencies]\n"a\\u001bb" = "1"\n')
 
 
 def test_too_many_dependencies_are_too_many() -> None:
@@ -163,6 +171,36 @@ def test_a_lock_that_is_none_is_refused_with_a_sentence(content: bytes, said: st
 
     assert said in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JSON).map(lambda value: {**value, "format": 1}))
+def test_whatever_json_holds_is_a_lock_or_a_sentence(value: dict[str, Any]) -> None:
+    with contextlib.suppress(LockError):
+        assert Lock.parse(json.dumps(value).encode()).to_bytes()
+
+
+@given(st.sampled_from(KEYS), JSON)
+def test_whatever_one_value_of_a_lock_is_replaced_by_is_a_lock_or_a_sentence(key: str, value: Any) -> None:
+    whole = json.loads(LOCK.to_bytes())
+    for place in (whole, whole["dependencies"][0], whole["packages"][0], whole["packages"][0]["files"][0]):
+        if key in place:
+            kept, place[key] = place[key], value
+            with contextlib.suppress(LockError):
+                assert Lock.parse(json.dumps(whole).encode()).digest
+            place[key] = kept
+
+
+@given(st.binary())
+def test_whatever_bytes_are_they_are_no_lock(content: bytes) -> None:
+    with pytest.raises(LockError):
+        Lock.parse(content)
 
 
 def test_a_lock_of_ten_thousand_files_is_refused_before_they_are_looked_at() -> None:
