@@ -13,6 +13,7 @@ from runners.contract.source import Fetched
 from service.domain.build import BuildId, Status
 from service.domain.errors import BadInputError, MalformedError, SourceError
 from service.flows import dependencies
+from service.settings import Settings
 from tests.unit.service.conftest import MANIFEST, World, tar
 from tests.unit.service.steps import looked_over, snapped
 
@@ -175,3 +176,16 @@ def test_what_could_not_be_kept_ends_it_and_trouble_is_trouble() -> None:
             ordered([{"value": {"id": "d"}}], away, {"value": None})
     with pytest.raises(SourceError, match="are not there"):
         ordered([{"value": {"id": "d"}}] * 2, DONE, {"value": None})
+
+
+# -- the operator's word
+
+
+def test_the_hosts_of_the_settings_are_what_a_download_is_told() -> None:
+    settings = Settings.from_environment({"KILN_DEPENDENCY_HOSTS": "pi.lan:8080, 10.0.0.7"})
+
+    assert settings.trusted_hosts == ("pi.lan:8080", "10.0.0.7")
+    assert Settings.from_environment({}).trusted_hosts == ()
+    for wrong in ("http://pi.lan", "pi.lan/x", "a b", "*", ",".join(f"h{number}" for number in range(33))):
+        with pytest.raises(BadInputError, match="KILN_DEPENDENCY_HOSTS: "):
+            Settings.from_environment({"KILN_DEPENDENCY_HOSTS": wrong})
