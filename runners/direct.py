@@ -22,6 +22,7 @@ from runners.errors import RefusedError, TransportError
 SILENCE_S = 20.0  # of a server, after which it is given up
 TIME_S = 60.0  # of one file
 CHUNK_BYTES = 1 << 16
+PORTS = {"http": 80, "https": 443}
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -40,11 +41,7 @@ class Direct:
 
     def get(self, url: str, limit: int) -> bytes:
         """At most `limit` bytes. Raises: RefusedError, which trying again does not help; TransportError."""
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or "@" in parts.netloc or len(url) > MAX_URL_CHARS:
-            raise RefusedError(f"{url[:100]!a} is not fetched: only https://host/path is, without a user")
-        if parts.scheme == "http" and self.hosts.isdisjoint({parts.hostname or "", parts.netloc}):
-            raise RefusedError(f"{url} is not https://: KILN_DEPENDENCY_HOSTS names hosts that may do without")
+        self._check(url)
         try:
             with self._opened(url) as answer:
                 content = self._read(answer, limit)
@@ -54,12 +51,25 @@ class Direct:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
-                said = f"the certificate of {parts.netloc} is not trusted ({reason.verify_message})"
+                said = f"the certificate of {url} is not trusted ({reason.verify_message})"
                 raise RefusedError(said) from error
             raise TransportError(f"{url} cannot be read: {str(reason) or type(reason).__name__}") from error
         if len(content) > limit:
             raise RefusedError(f"{url} has more than {limit} bytes")
         return content
+
+    def _check(self, url: str) -> None:
+        """Raises: RefusedError when nothing is to be fetched from there."""
+        try:
+            parts = urllib.parse.urlsplit(url)
+            port = parts.port or PORTS.get(parts.scheme, 0)
+        except ValueError:
+            parts, port = urllib.parse.urlsplit(""), 0
+        if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or len(url) > MAX_URL_CHARS:
+            raise RefusedError(f"{url[:100]!a} is not fetched: only https://host/path is, without a user")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        if parts.scheme == "http" and self.hosts.isdisjoint({host, f"{host}:{port}"}):
+            raise RefusedError(f"{url} is not https://: KILN_DEPENDENCY_HOSTS names hosts that may do without")
 
     def _opened(self, url: str) -> http.client.HTTPResponse:
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "kiln"})  # noqa: S310  # looked at above

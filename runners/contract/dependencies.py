@@ -183,8 +183,9 @@ def _check_file(file: LockedFile) -> None:
 
 
 def _check_url(url: str, whose: str) -> None:
-    is_plain = _URL.fullmatch(url) and not {".", ".."} & set(unquote(url).split("/"))
-    if len(url) > MAX_URL_CHARS or not is_plain:
+    parts = [unquote(each) for each in url.split("/")[3:]]
+    is_plain = all(each not in {".", ".."} and each.isprintable() and not {"/", "\\"} & set(each) for each in parts)
+    if len(url) > MAX_URL_CHARS or not _URL.fullmatch(url) or not is_plain:
         shown = ascii(url[:100])
         raise _broken(f"{whose[:100]!a} is at {shown}, but only https://host/path is fetched, without user or query")
 

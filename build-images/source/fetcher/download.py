@@ -24,7 +24,8 @@ class Hosts(NamedTuple):
     authorities: pathlib.Path | None  # PEM: what trusted hosts may be vouched for by, too
 
     def trusts(self, url: address.Url) -> bool:
-        return not self.trusted.isdisjoint({url.host, url.authority, f"{url.host}:{url.port}"})
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        return not self.trusted.isdisjoint({host, f"{host}:{url.port}"})
 
 
 class Client:

@@ -122,6 +122,35 @@ def test_a_server_that_is_slow_or_hangs_up_is_given_up(index: MipIndex) -> None:
         Direct(hosts=frozenset({"127.0.0.1"})).get("http://127.0.0.1:9/", 10)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[x/a.py",
+        "https://h:99999/a.py",
+        "https://h:x/a.py",
+        "https:///a.py",
+        "https://me@h/a.py",
+        "file:///etc/passwd",
+        "ftp://h/a.py",
+        "data:,x",
+        "a.py",
+        f"https://h/{'x' * 1000}",
+    ],
+)
+def test_what_is_no_address_of_a_file_is_refused_before_anybody_is_asked(url: str) -> None:
+    with pytest.raises(RefusedError, match="only https://host/path is, without a user"):
+        Direct().get(url, 10)
+
+
+@pytest.mark.parametrize("named", ["[::1]", "[::1]:9", "h.lan", "h.lan:80"])
+def test_a_host_is_named_with_or_without_its_port(named: str) -> None:
+    url = "http://[::1]:9/a.py" if "::1" in named else "http://h.lan/a.py"
+    with pytest.raises(RefusedError, match="KILN_DEPENDENCY_HOSTS"):
+        Direct(hosts=frozenset({"other"})).get(url, 10)
+    with pytest.raises(TransportError, match="cannot be read"):
+        Direct(hosts=frozenset({named})).get(url, 10)
+
+
 def _locked(index: MipIndex) -> tuple[LockedFile, ...]:
     from runners.contract.requirement import Requirement
     from runners.mip import Resolver

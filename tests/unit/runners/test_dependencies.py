@@ -151,6 +151,8 @@ def changed(**values: Any) -> bytes:  # whatever a file may hold
         (changed(url="https://host/x y"), "only https://host/path is fetched"),
         (changed(url="https://host/x?y=z"), "only https://host/path is fetched"),
         (changed(url="https://host/a/%2e%2e/b"), "only https://host/path is fetched"),
+        (changed(url="https://host/a%2fb"), "only https://host/path is fetched"),
+        (changed(url="https://host/a%0ab"), "only https://host/path is fetched"),
         (changed(url="https://host/x\n"), "control character"),
         (changed(path="lib/../main.py"), "is not relative and plain"),
         (changed(path="main.py"), "'main.py' is not below lib/"),
