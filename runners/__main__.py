@@ -18,7 +18,8 @@ from runners import local, locking
 from runners.contract.board import Catalogue, UnknownBoardError
 from runners.contract.download import DEPENDENCIES, complaint_of_hosts, split_hosts
 from runners.contract.job import FILES_ARTIFACT, Blob, Job, Outcome, Result
-from runners.contract.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, ManifestError
+from runners.contract.manifest import ManifestError
+from runners.contract.repository import read as read_repository
 from runners.direct import Cache, Direct
 from runners.docker_engine import DockerEngine
 from runners.download import Downloader
@@ -153,12 +154,9 @@ def build_folder(
     """Raises: RunnerError, ManifestError, UnknownBoardError."""
     source = local.snapshot(folder)
     files = Snapshot.parse(source).files
-    found = files.get(MANIFEST)
-    if found and len(found) > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
-    text = found.decode("utf-8", "replace") if found is not None else None
+    plain = {path: content for path, content in files.items() if content is not None}
     catalogue = Catalogue.load()
-    manifest = Manifest.parse(text, default_name=folder.resolve().name, catalogue=catalogue)
+    manifest = read_repository(plain, default_name=folder.resolve().name, catalogue=catalogue)
     chosen = catalogue.board(board or manifest.boards[0])
     dependencies = locking.packed(manifest, files, Cache(folder=_cache(os.environ), get=_direct(os.environ).get))
     job = Job(

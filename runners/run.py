@@ -89,7 +89,7 @@ class Runner:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(recipe.image)
         staged = recipe.stage(job, self._snapshot(job), image)
-        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
+        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, warnings=staged.warnings)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
         with self.service.log(job.log_url) as sink, self.flights.board(key, job.id) as flight:
             result = self._known(job, key, flight, sink) or self._build(job, recipe, staged, spec, sink)

@@ -77,6 +77,8 @@ class Options:
     arch: str | None = None  # `-march` for native code, None for bytecode only
     flash: str = ""  # size of the board's flash, a name of the catalogue; empty: the usual
     variant: str = ""  # of the base firmware, a name of the catalogue; empty: the usual
+    settings: tuple[str, ...] = ()  # the names that are declared
+    layout: str = "kiln"  # whose rules say what goes to the board: kiln or pepeunit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,11 @@ class Job:
             "source": _plain(self.source),
             "uploads": dict(self.uploads),
             "log_url": self.log_url,
-            "options": {**_plain(self.options), "exclude": list(self.options.exclude)},
+            "options": {
+                **_plain(self.options),
+                "exclude": list(self.options.exclude),
+                "settings": list(self.options.settings),
+            },
             "limits": _plain(self.limits),
             "cache_url": self.cache_url,
             **dependencies,
@@ -125,6 +131,7 @@ class Job:
             dependencies = value.get("dependencies")
             options = dict(value["options"])
             options["exclude"] = tuple(options["exclude"])
+            options["settings"] = tuple(options.get("settings", ()))
             return cls(
                 **{
                     **value,

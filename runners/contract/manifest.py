@@ -70,9 +70,12 @@ class Manifest:
     harness: str | None = None  # a WireViz file
     paths: tuple[str, ...] = ()  # globs; a push that touches none of them is not built. Empty: all are
     dependencies: tuple[Requirement, ...] = ()  # kiln.lock says what they are, file by file
+    layout: str = "kiln"  # whose rules say what goes to the board: `Options.layout`
 
     @classmethod
-    def parse(cls, text: str | None, *, default_name: str, catalogue: Catalogue) -> Self:
+    def parse(
+        cls, text: str | None, *, default_name: str, catalogue: Catalogue, default_boards: tuple[str, ...] = ()
+    ) -> Self:
         """Raises: ManifestError naming the line to fix. `text` is None for a repository without manifest."""
         if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
             raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
@@ -80,7 +83,7 @@ class Manifest:
         root.expect("firmware", "boards", "settings", "channels", "wiring", "build", DEPENDENCIES)
         firmware = root.table("firmware")
         firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
-        boards = _boards(firmware, catalogue)
+        boards = _boards(firmware, catalogue, default_boards or DEFAULT_BOARDS)
         micropython = _micropython(firmware, boards)
         build = root.table("build")
         build.expect("paths")
@@ -116,6 +119,8 @@ class Manifest:
             arch=self.arches.get(board),
             flash=own.flash,
             variant=own.variant,
+            settings=tuple(each.name for each in self.settings),
+            layout=self.layout,
         )
 
     def wants(self, changed: Iterable[str]) -> bool:
@@ -137,7 +142,7 @@ class Manifest:
         return inside.relative_to(self.source).as_posix() if inside.is_relative_to(self.source) else None
 
 
-def _boards(firmware: Table, catalogue: Catalogue) -> list[Board]:
+def _boards(firmware: Table, catalogue: Catalogue, default: tuple[str, ...]) -> list[Board]:
     names = firmware.texts("boards", max_items=MAX_BOARDS, max_chars=MAX_NAME_CHARS)
     if "boards" in firmware.values and not names:
         raise firmware.error("boards", '"boards" is empty: name at least one board, or leave it out')
@@ -145,7 +150,7 @@ def _boards(firmware: Table, catalogue: Catalogue) -> list[Board]:
         if names.count(name) > 1:
             raise firmware.error("boards", f'"boards" names {name} twice', value=name)
     found = []
-    for name in names or DEFAULT_BOARDS:
+    for name in names or default:
         try:
             found.append(catalogue.board(name))
         except UnknownBoardError as error:

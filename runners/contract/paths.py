@@ -35,7 +35,9 @@ def _complaint(path: str) -> str | None:
     if {"", ".", ".."} & set(path.split("/")):
         return f"the path {shown} is not relative and plain"
     if path.lower() in AGENTS_FILES:
-        return f"{path} belongs to Kiln's agent on the board: rename it, or exclude it"
+        is_start = path.lower().startswith("boot.")
+        what = "move what it does to the top of main.py" if is_start else "rename it"
+        return f"{path} belongs to Kiln's agent on the board: {what}, or exclude it"
     if path.split("/", maxsplit=1)[0].lower() == "ota":
         return f"{path} is in ota/, which belongs to Kiln's agent on the board: rename the folder"
     return None

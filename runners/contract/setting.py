@@ -50,6 +50,10 @@ class SettingSpec:
         return None
 
 
+def is_setting_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def read_settings(root: Table) -> tuple[SettingSpec, ...]:
     """Raises: ManifestError."""
     tables = root.tables("settings", max_items=MAX_SETTINGS)
@@ -57,7 +61,7 @@ def read_settings(root: Table) -> tuple[SettingSpec, ...]:
 
 
 def _read_setting(name: str, table: Table) -> SettingSpec:
-    if not _NAME.fullmatch(name):
+    if not is_setting_name(name):
         raise table.error(None, f"a setting's name has letters, digits and '_', at most 64: {name[:80]!r}")
     table.expect("type", "help", "default", "minimum", "maximum", "choices")
     kind = table.text("type", default="string", max_chars=20)

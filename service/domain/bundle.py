@@ -15,6 +15,7 @@ MAX_STATEMENT_BYTES = 1536  # as JWS
 MAX_INDEX_BYTES = 64 << 10
 MAX_FILES = 512
 MAX_COUNTER = 2**31 - 1
+ARM = range(4, 9)  # the numbers of armv6m to armv7emdp in the header of an .mpy file
 
 
 def canonical(value: dict[str, Any]) -> bytes:
@@ -98,7 +99,8 @@ class Statement:
 def native_arch(files: Iterable[File]) -> int:
     """The architecture of the native code in `.mpy` files, 0 when there is only bytecode.
 
-    https://docs.micropython.org/en/latest/reference/mpyfiles.html. Raises: BadInputError when there are two.
+    An ARM processor runs what is made for a smaller one, so of several of these it is the largest.
+    https://docs.micropython.org/en/latest/reference/mpyfiles.html. Raises: BadInputError when no processor runs all.
     """
     found = {
         (each.content[2] >> 2) & 0xF: each.path
@@ -106,9 +108,9 @@ def native_arch(files: Iterable[File]) -> int:
         if each.path.endswith(".mpy") and len(each.content) > 3
     }
     found.pop(0, None)
-    if len(found) > 1:
+    if len(found) > 1 and not all(arch in ARM for arch in found):
         raise BadInputError(f"{' and '.join(sorted(found.values()))} hold native code for different processors")
-    return next(iter(found), 0)
+    return max(found, default=0)
 
 
 def release_digest(statement: str) -> str:

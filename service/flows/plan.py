@@ -8,14 +8,13 @@ from runners.contract.download import Download
 from runners.contract.family import FAMILIES
 from runners.contract.job import Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
+from runners.contract.repository import FILES, MAX_FILE_BYTES, read as read_repository
 from service.domain.build import Build, BuildId, BuildJob, JobId
-from service.domain.errors import MalformedError
 from service.domain.touched import Known, touched
-from service.flows.snapshot import read_file
+from service.flows.snapshot import read_files
 from service.ports import Objects
 from service.records import Builds, Repositories
 
-MAX_MANIFEST_BYTES = 64 << 10
 JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
 
 
@@ -53,12 +52,8 @@ def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance:
 
 def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
     """Raises: ManifestError or MalformedError naming what to fix."""
-    content = read_file(build, MANIFEST, max_bytes=MAX_MANIFEST_BYTES, objects=objects)
-    try:
-        text = None if content is None else content.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"{MANIFEST} is not UTF-8") from error
-    return Manifest.parse(text, default_name=name, catalogue=catalogue)
+    files = read_files(build, FILES, strict=MANIFEST, max_bytes=MAX_FILE_BYTES, objects=objects)
+    return read_repository(files, default_name=name, catalogue=catalogue)
 
 
 def plan(

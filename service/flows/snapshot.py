@@ -2,6 +2,8 @@
 
 import io
 import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from runners.contract.source import NO_FILES, is_empty
 from service.domain.build import Build
@@ -11,14 +13,46 @@ from service.ports import Objects
 
 def read_file(build: Build, path: str, *, max_bytes: int, objects: Objects) -> bytes | None:
     """None when there is none. Raises: MalformedError when it is no plain file, or too large; ObjectsError."""
+    with _opened(build, objects) as archive:
+        return _member(archive, path, max_bytes)
+
+
+def read_files(
+    build: Build, paths: Iterable[str], *, strict: str, max_bytes: int, objects: Objects
+) -> dict[str, bytes]:
+    """Those of `paths` that are plain files, cut behind `max_bytes` and one.
+
+    Only the file `strict` is held to being one, and to its size: who reads the others knows whether they matter.
+    Raises: MalformedError, ObjectsError.
+    """
+    found = {}
+    with _opened(build, objects) as archive:
+        for path in paths:
+            content = _member(archive, path, max_bytes) if path == strict else _begin(archive, path, max_bytes + 1)
+            if content is not None:
+                found[path] = content
+    return found
+
+
+@contextmanager
+def _opened(build: Build, objects: Objects) -> Iterator[tarfile.TarFile]:
     snapshot = b"".join(objects.read(build.source_digest))
     if is_empty(snapshot):
         raise MalformedError(NO_FILES)
     try:
         with tarfile.open(fileobj=io.BytesIO(snapshot), mode="r:") as archive:
-            return _member(archive, path, max_bytes)
+            yield archive
     except tarfile.TarError as error:
         raise MalformedError(f"the source is not a readable archive: {error}") from error
+
+
+def _begin(archive: tarfile.TarFile, path: str, most_bytes: int) -> bytes | None:
+    try:
+        member = archive.getmember(path)
+    except KeyError:
+        return None
+    content = archive.extractfile(member) if member.isfile() else None
+    return None if content is None else content.read(most_bytes)
 
 
 def _member(archive: tarfile.TarFile, path: str, max_bytes: int) -> bytes | None:

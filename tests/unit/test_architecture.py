@@ -22,6 +22,7 @@ DOORS = {
     "botocore": ("service/adapters/objects_s3.py",),
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
+    "detect_secrets": ("runners/recipes/lint/secrets.py",),
     "docker": ("runners/docker_*.py",),
     "esptool": ("runners/flash/esp.py",),
     "github": ("service/adapters/forges/github_*.py",),
@@ -29,6 +30,7 @@ DOORS = {
     "jinja2": ("service/web/pages.py",),
     "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py", "service/adapters/forges/github_*.py"),
     "littlefs": ("runners/flash/littlefs_image.py",),
+    "pathspec": ("runners/recipes/ignore.py",),
     "paho": ("service/adapters/mqtt.py",),
     "requests": (
         "runners/docker_container.py",
@@ -43,6 +45,7 @@ DOORS = {
 INDIRECT = {"httptools": "uvicorn's parser", "uvloop": "uvicorn's loop"}
 IMPORTED_AS = {
     "littlefs-python": "littlefs",
+    "detect-secrets": "detect_secrets",
     "paho-mqtt": "paho",
     "pygithub": "github",
     "pyjwt": "jwt",

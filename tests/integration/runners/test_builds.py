@@ -9,11 +9,13 @@ import pytest
 
 from runners.contract.board import Catalogue
 from runners.contract.job import Limits, Options, Outcome
+from runners.recipes.bytecode import ARCHES, Header, sub_version
 from tests.integration.runners.conftest import PATH, Bench, sha256
 
 pytestmark = pytest.mark.docker
 
 ROOT = pathlib.Path(__file__).parents[3]
+PINS = ROOT / "build-images" / "micropython" / "mpy-cross"
 SAMPLE = ROOT / "tests" / "samples" / "firmware"
 FILES = {"main.py": b"import a\n", "a.py": b"def f(x):\n    return x + 1\n", "lib/b.py": b"B = 1\n", "c.txt": b"c"}
 NATIVE = b"import micropython\n@micropython.native\ndef f(x):\n    return x + 1\n"
@@ -45,19 +47,55 @@ def test_all_compile_errors_name_file_and_line(bench: Bench) -> None:
     assert "SyntaxError" in bench.log(job)
 
 
-@pytest.mark.parametrize("version", ["1.22", "1.23", "1.24", "1.25", "1.26", "1.27", "1.28", "1.29"])
+@pytest.mark.parametrize("version", sorted(path.stem for path in PINS.glob("*.txt")))
 def test_every_version_of_the_image_compiles(bench: Bench, version: str) -> None:
-    job = bench.job(FILES, family="micropython", options=Options(micropython=version))
+    files = {**FILES, "n.py": NATIVE}
+    job = bench.job(files, family="micropython", options=Options(micropython=version, arch="armv6m"))
 
-    assert bench.run(job).outcome is Outcome.SUCCEEDED
+    result = bench.run(job)
+
+    assert (result.outcome, result.message) == (Outcome.SUCCEEDED, "")
     assert bench.files(job)["a.mpy"][:2] == b"M\x06"
+    native = Header.parse(bench.files(job)["n.mpy"])
+    assert native is not None
+    assert (native.sub_version, native.arch) == (sub_version(version), ARCHES["armv6m"])
+
+
+def test_native_code_for_a_board_that_has_none_is_explained(bench: Bench) -> None:
+    result = bench.run(bench.job({**FILES, "n.py": NATIVE}, family="micropython", options=Options(arch=None)))
+
+    assert result.outcome is Outcome.FAILED
+    (told,) = result.annotations
+    assert (told.path, told.text.partition(": this")[0]) == ("n.py", "SyntaxError: invalid arch")
+    assert "has no native code for this board" in result.message
+
+
+def test_native_code_for_another_micropython_is_refused(bench: Bench) -> None:
+    old = bench.job({**FILES, "n.py": NATIVE}, family="micropython", options=Options(micropython="1.21", arch="xtensa"))
+    bench.run(old)
+
+    result = bench.run(
+        bench.job(
+            {**FILES, "n.mpy": bench.files(old)["n.mpy"]},
+            family="micropython",
+            options=Options(micropython="1.28", arch="xtensa"),
+        )
+    )
+
+    assert (result.outcome, result.message) == (
+        Outcome.REFUSED,
+        (
+            "n.mpy holds native code of version 6.1 (MicroPython 1.20 and 1.21), "
+            "MicroPython 1.28 loads 6.3: compile it again"
+        ),
+    )
 
 
 def test_a_version_that_the_image_lacks_is_refused(bench: Bench) -> None:
     result = bench.run(bench.job(FILES, family="micropython", options=Options(micropython="1.99")))
 
     assert result.outcome is Outcome.REFUSED
-    assert result.message.startswith("this runner cannot compile for MicroPython 1.99, only for 1.22, ")
+    assert result.message.startswith("this runner cannot compile for MicroPython 1.99, only for 1.19, ")
 
 
 MICROPYTHON_BOARDS = [each.name for each in Catalogue.load().boards.values() if each.family == "micropython"]

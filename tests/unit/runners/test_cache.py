@@ -85,6 +85,7 @@ BASE = job(InMemoryService(), GOOD)
         key_of(BASE, tree=b"u"),
         key_of(BASE, image="sha256:1"),
         key_of(BASE, origins={"a.py": "lib/a.py"}),
+        key_of(BASE, warnings=[Annotation(path="kiln.toml", line=4, text="X is declared and used nowhere")]),
     ],
 )
 def test_row_8_whatever_decides_the_outcome_is_in_the_key(other: str) -> None:

@@ -126,7 +126,11 @@ def test_excluded_files_stay_out_of_source_and_overlay() -> None:
         ({"main.py": b""}, {"micropython": "1.21"}, "cannot compile for MicroPython 1.21, only for 1.27, 1.28"),
         ({"main.py": b"", "a.py": b"", "a.mpy": b""}, {}, "a.py and a.mpy are the same module"),
         ({"main.py": b"", "l": None}, {}, "l is a symbolic link"),
-        ({"main.py": b"", "boot.py": b""}, {}, "boot.py belongs to Kiln's agent"),
+        (
+            {"main.py": b"", "boot.py": b""},
+            {},
+            "boot.py belongs to Kiln's agent on the board: move what it does to the top of main.py, or exclude it",
+        ),
         ({"main.py": b"", "ota/x.py": b""}, {}, "belongs to Kiln's agent"),
         ({"main.py": b"", "a b.py": b""}, {}, "'a b.mpy' has characters other than"),
         ({"main.py": b"", "$(id).txt": b""}, {}, "has characters other than"),
@@ -179,14 +183,24 @@ def test_every_error_of_the_compiler_becomes_an_annotation() -> None:
 
     assert [(each.path, each.line, each.text) for each in found] == [
         ("src/lib/a.py", 3, "SyntaxError: invalid syntax"),
-        ("boards/x/b.py", 2, "SyntaxError: invalid arch"),
+        (
+            "boards/x/b.py",
+            2,
+            (
+                "SyntaxError: invalid arch: this MicroPython has no native code for this board, "
+                "so @micropython.native, viper and assembler cannot be compiled"
+            ),
+        ),
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"M\x05\x00\x1f", "x.mpy is an .mpy file of version 5, unix loads version 6"),
+        (
+            b"M\x05\x00\x1f",
+            "x.mpy is an .mpy file of version 5 (MicroPython 1.12 to 1.18), unix loads version 6: compile it again",
+        ),
         (b"M\x06\x13\x1f", "x.mpy holds native code for armv6m, which unix cannot run"),
         (b"import x", "x.mpy is not an .mpy file"),
         (b"", "x.mpy is not an .mpy file"),

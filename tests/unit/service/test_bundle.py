@@ -98,3 +98,11 @@ def test_native_code_is_found_by_the_header_of_its_file() -> None:
     assert bundle.native_arch([bytecode, armv6m, bundle.file("c.txt", b"M\x06\x2b\x1f")]) == 4
     with pytest.raises(BadInputError, match=r"b\.mpy and x\.mpy"):
         bundle.native_arch([armv6m, bundle.file("x.mpy", b"M\x06\x2b\x1f")])
+
+
+def test_native_code_for_several_arm_processors_needs_the_largest() -> None:
+    armv6m, armv7emsp = bundle.file("a.mpy", b"M\x06\x13\x1f"), bundle.file("b.mpy", b"M\x06\x1f\x1f")
+
+    assert bundle.native_arch([armv6m, armv7emsp]) == 7
+    with pytest.raises(BadInputError, match="different processors"):
+        bundle.native_arch([armv6m, armv7emsp, bundle.file("c.mpy", b"M\x06\x27\x1f")])
