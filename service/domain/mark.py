@@ -70,6 +70,7 @@ class Mark:
     annotations: tuple[Annotation, ...] = ()
     started_at: datetime.datetime
     finished_at: datetime.datetime | None = None
+    warnings: tuple[Annotation, ...] = ()  # shown beside the annotations, which are errors
 
     @property
     def fingerprint(self) -> str:
@@ -135,6 +136,7 @@ def marks_of(build: Build, jobs: Sequence[BuildJob], *, base_url: str) -> list[M
                 target_url=here,
                 details=summary.of_job(job, here=here) if status.is_final else "",
                 annotations=job.annotations,
+                warnings=job.warnings,
                 started_at=build.created_at,
                 finished_at=build.finished_at if status.is_final else None,
             )

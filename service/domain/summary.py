@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from runners.contract.job import Annotation
 from service.domain.build import Build, BuildJob
 
 MAX_SUMMARY_BYTES = 60_000  # GitHub takes 65,535
@@ -49,15 +50,22 @@ def of_build(build: Build, jobs: Sequence[BuildJob], *, here: str) -> str:
 
 def of_job(job: BuildJob, *, here: str) -> str:
     """What became of one board."""
-    errors = _errors(job)
-    return _joined([*([block(errors)] if errors else []), f"[log]({_log(job, here)})"], here)
+    errors, warnings = _errors(job), _lines(job.warnings)
+    parts = [block(errors)] if errors else []
+    parts += ["Warnings", block(warnings)] if warnings else []
+    sizes = [f"{each.name}: {each.size_bytes} of {each.of_bytes} bytes" for each in job.sizes if each.of_bytes]
+    parts += [block(sizes)] if sizes else []
+    return _joined([*parts, f"[log]({_log(job, here)})"], here)
 
 
 def _errors(job: BuildJob) -> list[str]:
-    told = [f"{each.path}:{each.line}: {each.text}" for each in job.annotations]
+    return [*([job.message] if job.message else []), *_lines(job.annotations)]
+
+
+def _lines(annotations: Sequence[Annotation]) -> list[str]:
+    told = [f"{each.path}:{each.line}: {each.text}" for each in annotations]
     more = len(told) - MAX_ERROR_LINES
-    rest = [f"and {more} more"] if more > 0 else []
-    return [*([job.message] if job.message else []), *told[:MAX_ERROR_LINES], *rest]
+    return [*told[:MAX_ERROR_LINES], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _log(job: BuildJob, here: str) -> str:

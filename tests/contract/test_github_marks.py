@@ -143,6 +143,29 @@ def test_annotations_are_shown_at_file_and_line_in_portions_and_never_twice(
     }
 
 
+def test_warnings_are_shown_after_the_errors_also_of_a_build_that_succeeded(
+    github: Stage, app: SimApp, sha: str
+) -> None:
+    api = github.by_app(app)
+    error = Annotation(path="src/net.py", line=2, text="SyntaxError")
+    warnings = tuple(Annotation(path="src/net.py", line=line, text="a password is written here") for line in (5, 9))
+
+    api.put_mark(mark(sha, MarkState.FAILURE, board="esp32", annotations=(error,), warnings=warnings), "")
+    good = mark(sha, MarkState.SUCCESS, board="unix", warnings=warnings)
+    api.put_mark(good, api.put_mark(good, ""))
+
+    runs = {each["name"]: each for each in github.github.check_runs(PATH, sha)}
+    shown = {
+        name: [(each["start_line"], each["annotation_level"]) for each in run["annotations"]]
+        for name, run in runs.items()
+    }
+    assert shown == {
+        "kiln/esp32": [(2, "failure"), (5, "warning"), (9, "warning")],
+        "kiln/unix": [(5, "warning"), (9, "warning")],
+    }
+    assert runs["kiln/unix"]["conclusion"] == "success"
+
+
 def test_portions_that_were_lost_half_way_are_completed(github: Stage, app: SimApp, sha: str) -> None:
     api = github.by_app(app)
     errors = tuple(Annotation(path="a.c", line=number + 1, text=f"{number}") for number in range(70))

@@ -10,6 +10,7 @@ from github.Commit import Commit
 from github.GithubException import GithubException
 from github.Repository import Repository as Remote
 
+from runners.contract.job import Annotation
 from service.adapters.forges.github_transport import whole_number
 from service.domain.mark import MAX_DESCRIPTION_CHARS, Mark, MarkState
 
@@ -127,21 +128,26 @@ def _output(mark: Mark, batches: list[list[dict[str, Any]]]) -> dict[str, Any]:
 
 
 def _batches(mark: Mark, *, skip: int = 0) -> list[list[dict[str, Any]]]:
+    """Errors, then warnings, always in the same order: how many are there says which."""
     level = "failure" if mark.state is MarkState.FAILURE else "warning"
     all_of_them = [
-        {
-            "path": each.path,
-            "start_line": max(each.line, 1),
-            "end_line": max(each.line, 1),
-            "annotation_level": level,
-            "message": _cut(each.text or "no words", MAX_ANNOTATION_BYTES),
-        }
-        for each in mark.annotations
+        *(_annotation(each, level) for each in mark.annotations),
+        *(_annotation(each, "warning") for each in mark.warnings),
     ][skip:]
     return [
         all_of_them[start : start + ANNOTATIONS_PER_REQUEST]
         for start in range(0, len(all_of_them), ANNOTATIONS_PER_REQUEST)
     ]
+
+
+def _annotation(value: Annotation, level: str) -> dict[str, Any]:
+    return {
+        "path": value.path,
+        "start_line": max(value.line, 1),
+        "end_line": max(value.line, 1),
+        "annotation_level": level,
+        "message": _cut(value.text or "no words", MAX_ANNOTATION_BYTES),
+    }
 
 
 def _cut(text: str, most_bytes: int) -> str:
