@@ -67,7 +67,8 @@ class Field:
 
     def deliver(self, commit: str, branch: str = "main") -> int:
         """A signed delivery; answers the number of its build."""
-        event = {**json.loads(payload(commit)), "before": "0" * 40, "ref": f"refs/heads/{branch}"}
+        before = self._git("rev-parse", f"{commit}^@").strip() or "0" * 40
+        event = {**json.loads(payload(commit)), "before": before, "ref": f"refs/heads/{branch}"}
         return int(json.loads(deliver(self.hook, json.dumps(event).encode()))["id"])
 
     def has_log(self, build: int, board: str) -> bool:
