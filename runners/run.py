@@ -62,6 +62,8 @@ class Runner:
     clock: Callable[[], float]  # monotonic seconds
     is_cancelled: Callable[[str], bool] = lambda _: False
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: RECIPES)  # by family
+    now: Callable[[], float] = lambda: 0.0  # Unix seconds; 0: not known
+    image: str = ""  # a build image in the place of each recipe's own, for who builds again what was built in it
     sources: Sources = field(init=False)
     flights: Flights[Made] = field(default_factory=Flights, init=False)  # by cache key
 
@@ -76,18 +78,20 @@ class Runner:
 
     def run(self, job: Job) -> Result:
         """What became of the job. Never raises for what can go wrong with a job: that is a value too."""
-        return ended(
+        started_at = round(self.now(), 3)
+        result = ended(
             lambda: self._run(job),
             lambda outcome, message: Result(job=job.id, outcome=outcome, message=message),
             clock=self.clock,
             is_cancelled=lambda: self.is_cancelled(job.id),
         )
+        return replace(result, runner=self.name, started_at=started_at, finished_at=round(self.now(), 3))
 
     def _run(self, job: Job) -> Result:
         recipe = self.recipes.get(job.family)
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
-        image = self.engine.image(recipe.image)
+        image = self.engine.image(self.image or recipe.image)
         staged = recipe.stage(job, self._snapshot(job), image)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, warnings=staged.warnings)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)

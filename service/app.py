@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.metadata
 import logging
 from collections.abc import AsyncIterator
 
@@ -11,9 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from service import steps, workflows
+from service.adapters.boms import CycloneDx
 from service.background import Background
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
+from service.domain.provenance import Builder
 from service.flows import dependencies, plan, source, track
 from service.kiln import Kiln, build
 from service.settings import Settings
@@ -48,6 +51,7 @@ def application(kiln: Kiln, *, observe: steps.Observer) -> Starlette:
 
 
 def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
+    version = importlib.metadata.version("kiln")
     parts = steps.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
@@ -68,6 +72,8 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         ),
         locks=kiln.dependencies,
         allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.authorities),
+        boms=CycloneDx(version=version),
+        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
         announced=background.outbox.wake,
     )
     workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)

@@ -13,6 +13,7 @@ from runners.contract.job import Options
 from service.domain.build import JobId
 from service.domain.event import Event
 from service.domain.flash import FlashFile
+from service.domain.materials import Materials
 from service.domain.person import ApiToken, Door, Identity
 from service.domain.repository import Check, Repository
 
@@ -76,8 +77,22 @@ class Keys(Protocol):
         `role` is "release" or "director".
         """
 
+    def attest(self, role: str, payload_type: str, payload: bytes) -> bytes:
+        """A DSSE envelope (https://github.com/secure-systems-lab/dsse) of these bytes, as JSON with one signature.
+
+        The same bytes give the same envelope: RSASSA-PKCS1-v1_5 with SHA-256, `keyid` as in `public`.
+        """
+
     def public(self, role: str) -> dict[str, object]:
         """`{"kid", "n", "e"}` as docs/ota.md has it, n in hex."""
+
+    def public_pem(self, role: str) -> str:
+        """The same key as PEM, SubjectPublicKeyInfo (RFC 5280, 4.1)."""
+
+
+class Boms(Protocol):
+    def write(self, materials: Materials) -> bytes:
+        """A bill of materials, CycloneDX 1.6 as JSON. The same materials give the same bytes."""
 
 
 class Sources(Protocol):

@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.web.actions import Actions
 from service.web.api import Api
 from service.web.attempts import Attempts
+from service.web.attestations import Attestations
 from service.web.auth import Auth
 from service.web.badges import Badges, Wanted
 from service.web.cache import Cache
@@ -115,7 +116,14 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], No
         tokens=kiln.tokens,
         objects=kiln.objects,
     )
-    return [*api.routes(), *_actions(kiln, sight, inbox).routes(), *jobs.routes()]
+    attestations = Attestations(
+        sight=sight,
+        builds=kiln.builds,
+        objects=kiln.objects,
+        trust=lambda: enrol.trust(kiln.keys),
+        release_pem=lambda: kiln.keys.public_pem("release"),
+    )
+    return [*api.routes(), *_actions(kiln, sight, inbox).routes(), *jobs.routes(), *attestations.routes()]
 
 
 def _manifest_of(kiln: Kiln) -> Callable[[Build], Manifest]:

@@ -15,8 +15,9 @@ from runners.contract.manifest import ManifestError
 from runners.contract.source import Fetched
 from service.domain.build import BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
+from service.domain.provenance import Builder
 from service.flows import announce, dependencies, plan, publish, source
-from service.ports import Clock, Keys, Objects, Sources
+from service.ports import Boms, Clock, Keys, Objects, Sources
 from service.records import Builds, Dependencies, Fleet, Repositories
 
 NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
@@ -45,6 +46,8 @@ class Parts:
     fetching: source.Fetching
     locks: Dependencies
     allowed: dependencies.Allowed
+    boms: Boms
+    builder: Builder
     announced: Callable[[], None]  # wakes whoever drains the outbox
 
 
@@ -139,6 +142,9 @@ def release(parts: Parts, build: BuildId) -> None:
         builds=parts.builds,
         objects=parts.objects,
         keys=parts.keys,
+        boms=parts.boms,
+        builder=parts.builder,
+        limits=parts.limits,
         catalogue=parts.catalogue,
         clock=parts.clock,
     )

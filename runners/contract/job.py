@@ -187,6 +187,9 @@ class Result:
     seconds: float = 0.0
     cache_key: str = ""  # runners.contract.cache: what a later job may take this result over by
     cached_from: str = ""  # the job that it was taken over from, without a container
+    runner: str = ""  # whose container it was
+    started_at: float = 0.0  # Unix seconds by the runner's clock, 0 where that is not known
+    finished_at: float = 0.0
 
     def artifact(self, name: str) -> Artifact | None:
         return next((each for each in self.artifacts if each.name == name), None)
@@ -204,11 +207,14 @@ class Result:
             "seconds": self.seconds,
             "cache_key": self.cache_key,
             "cached_from": self.cached_from,
+            "runner": self.runner,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Raises: ContractError when it is not a result. Kiln 0.1 wrote neither warnings nor sizes."""
+        """Raises: ContractError when it is not a result. Kiln 0.1 wrote no warnings, sizes, runner or times."""
         try:
             return cls(
                 **{

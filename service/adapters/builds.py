@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from runners.contract.job import Outcome, Result
 from service.adapters.acceptance import Acceptance, Start, Starter, lock
 from service.adapters.arrivals import cancel, of_the_ref
-from service.adapters.rows import build_of, bundle_of, job_of, release_of
-from service.adapters.schema import approvals, builds, bundles, channels, jobs, releases
+from service.adapters.rows import attestation_of, build_of, bundle_of, job_of, plain, release_of
+from service.adapters.schema import approvals, attestations, builds, bundles, channels, jobs, releases
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, status_of
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.event import EventKind
-from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.release import Attestation, Bundle, Release, ReleaseDigest
 from service.domain.repository import RepositoryId
 
 
@@ -161,7 +161,9 @@ class DatabaseBuilds:
         open_ = builds.c.finished_at.is_(None)
         self._write(builds.update().where(builds.c.id == name, open_).values(**values))
 
-    def add_release(self, release: Release, bundles_: Sequence[Bundle]) -> bool:
+    def add_release(
+        self, release: Release, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation] = ()
+    ) -> bool:
         with self._engine.begin() as connection:
             lock(connection, release.repository)
             build = build_of(connection.execute(sa.select(builds).where(builds.c.id == release.build)).mappings().one())
@@ -171,8 +173,10 @@ class DatabaseBuilds:
                 names = ("build", "repository", "name", "version", "counter", "channel")
                 row = {name: getattr(release, name) for name in names}
                 connection.execute(releases.insert().values(**row, created_at=release.created_at.timestamp()))
-                for each in bundles_:
-                    connection.execute(bundles.insert().values(**{c.name: getattr(each, c.name) for c in bundles.c}))
+                for table, values in ((bundles, bundles_), (attestations, attestations_)):
+                    for each in values:
+                        row = {c.name: plain(getattr(each, c.name)) for c in table.c}
+                        connection.execute(table.insert().values(**row))
             return release.channel is not None and _move_channel(connection, release)
 
     def release(self, build: BuildId) -> Release | None:
@@ -192,6 +196,10 @@ class DatabaseBuilds:
     def bundles(self, build: BuildId) -> list[Bundle]:
         rows = self._all(sa.select(bundles).where(bundles.c.build == build).order_by(bundles.c.board))
         return [bundle_of(row) for row in rows]
+
+    def attestations(self, build: BuildId) -> list[Attestation]:
+        query = sa.select(attestations).where(attestations.c.build == build)
+        return [attestation_of(row) for row in self._all(query.order_by(attestations.c.kind, attestations.c.board))]
 
     def bundle(self, digest: ReleaseDigest) -> Bundle:
         return bundle_of(self._one(sa.select(bundles).where(bundles.c.digest == digest), "no such release"))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from runners.contract.job import Result
 from service.domain.build import Build, BuildJob, Status
 from service.domain.event import EventKind
-from service.domain.release import Bundle, Release
+from service.domain.release import Attestation, AttestationKind, Bundle, Release
 
 
 def plain(value: Any) -> Any:
@@ -42,12 +42,18 @@ def job_of(row: sa.RowMapping) -> BuildJob:
     if row["result"] is None:
         return BuildJob(**base, status=status)
     result = Result.from_json(json.loads(row["result"]))
-    names = ("outcome", "message", "annotations", "warnings", "artifacts", "sizes", "image", "seconds")
-    return BuildJob(**base, status=status, **{name: getattr(result, name) for name in names})
+    told = {
+        name: getattr(result, name) for name in Result.__dataclass_fields__ if name in BuildJob.__dataclass_fields__
+    }
+    return BuildJob(**base, status=status, **told)
 
 
 def release_of(row: sa.RowMapping) -> Release:
     return Release(**{**row, "created_at": moment(row["created_at"])})
+
+
+def attestation_of(row: sa.RowMapping) -> Attestation:
+    return Attestation(**{**row, "kind": AttestationKind(row["kind"]), "created_at": moment(row["created_at"])})
 
 
 def bundle_of(row: sa.RowMapping) -> Bundle:

@@ -179,6 +179,17 @@ bundles = sa.Table(
     sa.Column("size_bytes", _int, nullable=False),
     sa.UniqueConstraint("build", "board"),
 )
+# Refers to no row but its build's number: bundles and artifacts may be deleted, and this stays.
+attestations = sa.Table(
+    "attestations",
+    metadata,
+    sa.Column("build", _int, primary_key=True, autoincrement=False),
+    sa.Column("kind", _text, primary_key=True),
+    sa.Column("board", _text, primary_key=True),  # empty: of all boards
+    sa.Column("digest", _text, nullable=False),
+    sa.Column("size_bytes", _int, nullable=False),
+    sa.Column("created_at", _real, nullable=False),
+)
 channels = sa.Table(
     "channels",
     metadata,

@@ -97,6 +97,10 @@ class BuildJob:
     sizes: tuple[Size, ...] = ()
     image: str = ""
     seconds: float = 0.0
+    runner: str = ""
+    started_at: float = 0.0  # Unix seconds, 0 where not known
+    finished_at: float = 0.0
+    cached_from: str = ""  # the job that made it, when this one was spared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

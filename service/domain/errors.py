@@ -8,6 +8,7 @@ KilnError
 │   ├── ConflictError        it exists already, or its state forbids this
 │   └── ForgeRefusedError    a forge said no for good: rights, a wrong name, a limit
 ├── ForbiddenError           known, and not allowed
+├── AlteredError             stored bytes are not those that were recorded
 ├── NotFoundError            no such thing, or none that the caller may see
 └── OutsideError             another system failed; worth a retry
     ├── ObjectsError         object storage
@@ -47,6 +48,10 @@ class ForgeRefusedError(BadInputError):
 
 class ForbiddenError(KilnError):
     """Known, and not allowed."""
+
+
+class AlteredError(KilnError):
+    """Stored bytes are not those that were recorded: nothing may be made or signed of them."""
 
 
 class NotFoundError(KilnError):

@@ -1,6 +1,7 @@
 """A release: the signed bundles of one build, fed to a channel. It never changes."""
 
 import datetime
+import enum
 import re
 from dataclasses import dataclass
 from typing import NewType
@@ -34,6 +35,23 @@ class Release:
     version: str
     counter: int
     channel: str | None  # None: built and signed, but no channel takes this ref
+    created_at: datetime.datetime
+
+
+class AttestationKind(enum.Enum):
+    PROVENANCE = "provenance"  # of the release: a signed envelope (docs/provenance.md)
+    SBOM = "sbom"  # of one board: a bill of materials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """What is said of a release, and kept for longer than what it is said of."""
+
+    build: BuildId
+    kind: AttestationKind
+    board: str = ""  # empty: of all boards
+    digest: str  # of its bytes, in object storage
+    size_bytes: int
     created_at: datetime.datetime
 
 

@@ -17,7 +17,7 @@ class Right(enum.Enum):
     """Of a repository; `ADMIN` of the whole instance."""
 
     VIEW = "view"  # see it: its builds, logs, artifacts, releases
-    BUILD = "build"  # start, cancel, approve and re-run builds
+    BUILD = "build"  # start, cancel, approve and re-run builds; fetch their source
     DEVICES = "devices"  # see and enrol its devices
     MANAGE = "manage"  # its settings, webhook and secrets, who else may do what, its removal
     ADMIN = "admin"  # follow more repositories, connections to forges, users

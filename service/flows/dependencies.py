@@ -11,6 +11,7 @@ from runners.contract.manifest import Manifest
 from runners.contract.source import Fetched
 from service.domain.build import Build, BuildId
 from service.domain.errors import BadInputError, NotFoundError, SourceError
+from service.domain.materials import Dependency, Part
 from service.flows.plan import JOB_URLS_EXPIRE_S
 from service.flows.snapshot import read_file
 from service.flows.source import Step
@@ -52,6 +53,24 @@ def take(
         )
     except ContractError as error:
         raise BadInputError(f"the dependencies cannot be fetched: {error}") from error
+
+
+def named(build: Build, manifest: Manifest, *, objects: Objects) -> tuple[Dependency, ...]:
+    """What a build was made of beside its source, by the lock in its snapshot. Raises: as `take`; AlteredError."""
+    if not manifest.dependencies:
+        return ()
+    lock = locked(manifest.dependencies, read_file(build, LOCK, max_bytes=MAX_LOCK_BYTES, objects=objects))
+    return tuple(
+        Dependency(
+            name=each.name,
+            version=each.version,
+            url=each.url,
+            parts=tuple(
+                Part(path=one.path, digest=one.sha256, size_bytes=one.size_bytes, url=one.url) for one in each.files
+            ),
+        )
+        for each in (lock.packages if lock else ())
+    )
 
 
 def keep(download: Download, fetched: Fetched, *, known: Dependencies, objects: Objects) -> None:

@@ -51,7 +51,7 @@ def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance:
 
 
 def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
-    """Raises: ManifestError or MalformedError naming what to fix."""
+    """Raises: ManifestError or MalformedError naming what to fix; AlteredError."""
     files = read_files(build, FILES, strict=MANIFEST, max_bytes=MAX_FILE_BYTES, objects=objects)
     return read_repository(files, default_name=name, catalogue=catalogue)
 

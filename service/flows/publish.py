@@ -1,18 +1,22 @@
-"""Publish: the artifacts of a build become signed bundles and one release."""
+"""Publish: the artifacts of a build become signed bundles and one release, with what is said of it."""
 
 import io
 import tarfile
 
 from runners.contract.board import Catalogue
 from runners.contract.family import FAMILIES
-from runners.contract.job import FILES_ARTIFACT, Outcome, Result
+from runners.contract.job import FILES_ARTIFACT, Limits, Outcome, Result
 from runners.contract.manifest import Manifest
 from service.domain import bundle
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import BadInputError, MalformedError, NotFoundError
+from service.domain.provenance import Builder
 from service.domain.release import Bundle, Release, ReleaseDigest, version_of
+from service.flows.attest import Packed, attest
+from service.flows.dependencies import named
 from service.flows.plan import manifest_of, staging_key
-from service.ports import Clock, Keys, Objects
+from service.flows.reading import exactly
+from service.ports import Boms, Clock, Keys, Objects
 from service.records import Builds, Repositories
 
 
@@ -37,22 +41,41 @@ def publish(
     builds: Builds,
     objects: Objects,
     keys: Keys,
+    boms: Boms,
+    builder: Builder,
+    limits: Limits,
     catalogue: Catalogue,
     clock: Clock,
 ) -> bool:
     """Sign and keep the release of a build whose jobs all succeeded. Safe to repeat: same bytes, one release.
 
-    Answers whether a channel points at it now. Raises: BadInputError when a board cannot hold what was built.
+    Answers whether a channel points at it now. Raises: BadInputError when a board cannot hold what was built;
+    AlteredError, and nothing is signed, when storage does not hold what the jobs made.
     """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
-    made = [
-        _bundle(build, job, manifest, catalogue, objects=objects, keys=keys)
-        for job in builds.jobs(name)
-        if FAMILIES[job.family].has_bundles
-    ]
-    release = Release(
-        build=name,
+    packed = [_pack(build, job, manifest, catalogue, objects=objects, keys=keys) for job in builds.jobs(name)]
+    release = _release(build, manifest, clock)
+    said = attest(
+        build,
+        release,
+        packed,
+        repository=repositories.get(build.repository),
+        manifest=manifest,
+        dependencies=named(build, manifest, objects=objects),
+        catalogue=catalogue,
+        objects=objects,
+        keys=keys,
+        boms=boms,
+        builder=builder,
+        limits=limits,
+    )
+    return builds.add_release(release, [each.bundle for each in packed if each.bundle is not None], said)
+
+
+def _release(build: Build, manifest: Manifest, clock: Clock) -> Release:
+    return Release(
+        build=build.id,
         repository=build.repository,
         name=manifest.name,
         version=version_of(build),
@@ -60,16 +83,34 @@ def publish(
         channel=manifest.channel_for(build.ref),
         created_at=clock.now(),
     )
-    return builds.add_release(release, made)
+
+
+def _pack(
+    build: Build, job: BuildJob, manifest: Manifest, catalogue: Catalogue, *, objects: Objects, keys: Keys
+) -> Packed:
+    """What a job made, as it is signed for: every byte is read again, and held against what the job said of it."""
+    if not job.artifacts:
+        raise MalformedError(f"the job for {job.board} made nothing that could be released")
+    content = {each.name: exactly(objects, each.digest) for each in job.artifacts}
+    if not FAMILIES[job.family].has_bundles:
+        return Packed(job=job, bundle=None, files=tuple(bundle.file(*each) for each in content.items()))
+    if FILES_ARTIFACT not in content:
+        raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
+    files = unpack(content[FILES_ARTIFACT])
+    made = _bundle(build, job, files, manifest, catalogue, objects=objects, keys=keys)
+    return Packed(job=job, bundle=made, files=tuple(files))
 
 
 def _bundle(
-    build: Build, job: BuildJob, manifest: Manifest, catalogue: Catalogue, *, objects: Objects, keys: Keys
+    build: Build,
+    job: BuildJob,
+    files: list[bundle.File],
+    manifest: Manifest,
+    catalogue: Catalogue,
+    *,
+    objects: Objects,
+    keys: Keys,
 ) -> Bundle:
-    artifact = next((each for each in job.artifacts if each.name == FILES_ARTIFACT), None)
-    if artifact is None:
-        raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
-    files = unpack(b"".join(objects.read(artifact.digest)))
     try:
         index, arch = bundle.index(files), bundle.native_arch(files)
     except BadInputError as error:

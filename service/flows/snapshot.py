@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from runners.contract.source import NO_FILES, is_empty
 from service.domain.build import Build
 from service.domain.errors import MalformedError
+from service.flows.reading import exactly
 from service.ports import Objects
 
 
 def read_file(build: Build, path: str, *, max_bytes: int, objects: Objects) -> bytes | None:
-    """None when there is none. Raises: MalformedError when it is no plain file, or too large; ObjectsError."""
+    """None when there is none. Raises: MalformedError when it is no plain file, or too large; as `read_files`."""
     with _opened(build, objects) as archive:
         return _member(archive, path, max_bytes)
 
@@ -23,7 +24,7 @@ def read_files(
     """Those of `paths` that are plain files, cut behind `max_bytes` and one.
 
     Only the file `strict` is held to being one, and to its size: who reads the others knows whether they matter.
-    Raises: MalformedError, ObjectsError.
+    Raises: MalformedError, AlteredError, ObjectsError.
     """
     found = {}
     with _opened(build, objects) as archive:
@@ -36,7 +37,7 @@ def read_files(
 
 @contextmanager
 def _opened(build: Build, objects: Objects) -> Iterator[tarfile.TarFile]:
-    snapshot = b"".join(objects.read(build.source_digest))
+    snapshot = exactly(objects, build.source_digest)
     if is_empty(snapshot):
         raise MalformedError(NO_FILES)
     try:

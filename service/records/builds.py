@@ -6,7 +6,7 @@ from typing import Protocol
 
 from runners.contract.job import Result
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken
-from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.release import Attestation, Bundle, Release, ReleaseDigest
 from service.domain.repository import RepositoryId
 
 
@@ -81,8 +81,12 @@ class Builds(Protocol):
     def end_build(self, name: BuildId, status: Status, message: str, *, now: datetime.datetime) -> None:
         """Does nothing when it ended before."""
 
-    def add_release(self, release: Release, bundles: Sequence[Bundle]) -> bool:
+    def add_release(
+        self, release: Release, bundles: Sequence[Bundle], attestations: Sequence[Attestation] = ()
+    ) -> bool:
         """Keep a release once for its build, and move its channel to it unless a newer one is there.
+
+        What is said of it is kept with it, or nothing is.
 
         Answers whether the channel points at it now. Raises: ConflictError, and nothing is kept, when the build was
         cancelled or must not be released.
@@ -97,6 +101,9 @@ class Builds(Protocol):
         """The one with the highest counter, in whatever channel."""
 
     def bundles(self, build: BuildId) -> list[Bundle]: ...
+
+    def attestations(self, build: BuildId) -> list[Attestation]:
+        """In the order of kind and board. None for a release of Kiln 0.1."""
 
     def bundle(self, digest: ReleaseDigest) -> Bundle:
         """Raises: NotFoundError."""

@@ -62,12 +62,13 @@ class Api:
         return JSONResponse(await run_in_threadpool(lambda: self._whole_build(build, is_known=is_known)))
 
     def _whole_build(self, build: Build, *, is_known: bool) -> dict[str, Any]:
-        release, jobs = self.builds.release(build.id), self.builds.jobs(build.id)
+        release, jobs, url = self.builds.release(build.id), self.builds.jobs(build.id), self.base_url
+        bundles, said = self.builds.bundles(build.id), self.builds.attestations(build.id)
         flash = self.flash(build, jobs)
         return {
-            **views.build(build, base_url=self.base_url),
-            "jobs": [views.job(each, base_url=self.base_url, flash=flash[each.board]) for each in jobs],
-            "release": views.release(release, self.builds.bundles(build.id)) if release else None,
+            **views.build(build, base_url=url),
+            "jobs": [views.job(each, base_url=url, flash=flash[each.board]) for each in jobs],
+            "release": views.release(release, bundles, said, base_url=url) if release else None,
             "told": views.told(self.marks.told(build.id), is_known=is_known),
         }
 

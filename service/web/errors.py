@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from service.domain.errors import (
+    AlteredError,
     BadInputError,
     BadSignatureError,
     ConflictError,
@@ -35,6 +36,7 @@ STATUS: Mapping[type[KilnError], int] = {
     BadInputError: 400,
     ForbiddenError: 403,
     NotFoundError: 404,
+    AlteredError: 503,
     OutsideError: 503,
 }
 

@@ -60,6 +60,7 @@ class Pages:
         told = await run_in_threadpool(self.marks.told, build.id)
         flash = await run_in_threadpool(self.flash, build, jobs)
         shown = {"build": build, "jobs": jobs, "release": release, "bundles": bundles, "told": told, "flash": flash}
+        shown["attestations"] = await run_in_threadpool(self.builds.attestations, build.id)
         return self.page("build.html", request, may_build=self.auth.may(request, Right.BUILD, repository), **shown)
 
     async def list_devices(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from service.domain.connection import Connection
 from service.domain.device import Device, Report
 from service.domain.hook import Hook
 from service.domain.mark import Told
-from service.domain.release import Bundle, Release
+from service.domain.release import Attestation, AttestationKind, Bundle, Release
 from service.domain.repository import Repository
 
 
@@ -124,13 +124,26 @@ def told(value: dict[str, Told], *, is_known: bool) -> list[dict[str, Any]]:
     ]
 
 
-def release(value: Release, bundles: list[Bundle]) -> dict[str, Any]:
+def release(value: Release, bundles: list[Bundle], attestations: list[Attestation], *, base_url: str) -> dict[str, Any]:
+    here = f"{base_url}/builds/{value.build}"
+    boards = {each.board for each in attestations if each.kind is AttestationKind.SBOM}
+    has_provenance = any(each.kind is AttestationKind.PROVENANCE for each in attestations)
     return {
         "name": value.name,
         "version": value.version,
         "counter": value.counter,
         "channel": value.channel,
-        "bundles": [{"board": each.board, "digest": each.digest, "size_bytes": each.size_bytes} for each in bundles],
+        "provenance_url": f"{here}/provenance.json" if has_provenance else None,
+        "bundles": [
+            {
+                "board": each.board,
+                "digest": each.digest,
+                "size_bytes": each.size_bytes,
+                "url": f"{here}/{each.board}/bundle.kiln",
+                "sbom_url": f"{here}/{each.board}/sbom.json" if each.board in boards else None,
+            }
+            for each in bundles
+        ],
     }
 
 

@@ -20,6 +20,7 @@ DOORS = {
     "authlib": ("service/adapters/oauth.py",),
     "boto3": ("service/adapters/objects_s3.py",),
     "botocore": ("service/adapters/objects_s3.py",),
+    "cyclonedx": ("service/adapters/cyclonedx_bom.py",),
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "detect_secrets": ("runners/recipes/lint/secrets.py",),
@@ -28,14 +29,20 @@ DOORS = {
     "github": ("service/adapters/forges/github_*.py",),
     "gitlab": ("service/adapters/forges/gitlab_*.py",),
     "jinja2": ("service/web/pages.py",),
-    "jwt": ("service/adapters/keys.py", "service/adapters/tokens.py", "service/adapters/forges/github_*.py"),
     "littlefs": ("runners/flash/littlefs_image.py",),
     "pathspec": ("runners/recipes/ignore.py",),
+    "jwt": (
+        "service/adapters/keys.py",
+        "service/adapters/tokens.py",
+        "service/adapters/forges/github_*.py",
+    ),
+    "packageurl": ("service/adapters/cyclonedx_bom.py",),  # comes with CycloneDX's library, which takes its values
     "paho": ("service/adapters/mqtt.py",),
     "requests": (
         "runners/docker_container.py",
         "service/adapters/forges/*_*.py",
     ),  # its errors shine through their SDKs
+    "securesystemslib": ("service/adapters/keys.py"),
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
     "starlette": ("service/web/*.py", "service/site.py", "service/app.py"),
@@ -46,6 +53,7 @@ INDIRECT = {"httptools": "uvicorn's parser", "uvloop": "uvicorn's loop"}
 IMPORTED_AS = {
     "littlefs-python": "littlefs",
     "detect-secrets": "detect_secrets",
+    "cyclonedx-python-lib": "cyclonedx",
     "paho-mqtt": "paho",
     "pygithub": "github",
     "pyjwt": "jwt",

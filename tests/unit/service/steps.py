@@ -9,12 +9,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from runners.contract.download import Download
 from runners.contract.job import Job, Limits
+from service.adapters.boms import CycloneDx
 from service.domain.build import BuildId, JobId
+from service.domain.provenance import Builder
 from service.flows import announce, dependencies, enrol, plan, publish, source
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
 
 ALLOWED = dependencies.Allowed(hosts=("pi.example.org",))
+BUILDER = Builder(id="http://kiln#kabc123", version="0.2")
 FILES = {"main.py": b"print(1)\n", "net.mpy": b"M\x06\x00\x1f"}
 
 
@@ -75,6 +78,9 @@ def publish_again(world: World, build: BuildId) -> bool:
         builds=world.builds,
         objects=world.objects,
         keys=world.keys,
+        boms=CycloneDx(version="0.2"),
+        builder=BUILDER,
+        limits=Limits(),
         catalogue=world.catalogue,
         clock=world.clock,
     )

@@ -1,6 +1,7 @@
 """Dependencies of a build: asked of a runner once for each lock, kept, and handed to every job."""
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from runners.contract.download import DOWNLOAD_WORKFLOW, Download
 from runners.contract.job import Job, Outcome
 from runners.contract.requirement import Requirement
 from runners.contract.source import Fetched
-from service.domain.build import BuildId, Status
+from service.domain.build import BuildId, JobId, Status
 from service.domain.errors import BadInputError, MalformedError, SourceError
-from service.flows import dependencies
+from service.domain.release import AttestationKind
+from service.flows import dependencies, publish
 from service.settings import Settings
+from tests.fakes.statements import statement_in
 from tests.unit.service.conftest import MANIFEST, World, tar
-from tests.unit.service.steps import looked_over, snapped
+from tests.unit.service.steps import FILES, looked_over, publish_again, snapped
 
 FILE = LockedFile(path="lib/a.py", url="https://pi.example.org/a.py", sha256="aa" * 32, size_bytes=6)
 LOCK = Lock(
@@ -189,3 +192,24 @@ def test_the_hosts_of_the_settings_are_what_a_download_is_told() -> None:
     for wrong in ("http://pi.lan", "pi.lan/x", "a b", "*", ",".join(f"h{number}" for number in range(33))):
         with pytest.raises(BadInputError, match="KILN_DEPENDENCY_HOSTS: "):
             Settings.from_environment({"KILN_DEPENDENCY_HOSTS": wrong})
+
+
+def test_a_release_names_what_its_lock_names(world: World) -> None:
+    build = depending(world, "one")
+    download = looked_over(world, build)
+    assert isinstance(download, Download)
+    fetched = uploaded(world, download, tar({"lib/a.py": b"a = 1\n"}))
+    dependencies.keep(download, fetched, known=world.locks, objects=world.objects)
+    jobs = looked_over(world, build)
+    assert isinstance(jobs, list)
+    for job in jobs:
+        publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
+
+    publish_again(world, build)
+
+    said = {each.kind: b"".join(world.objects.read(each.digest)) for each in world.builds.attestations(build)}
+    statement = statement_in(said[AttestationKind.PROVENANCE])
+    named = statement["predicate"]["buildDefinition"]["resolvedDependencies"][-1]
+    assert named == {"name": "a 1: lib/a.py", "uri": FILE.url, "digest": {"sha256": FILE.sha256}}
+    libraries = [each for each in json.loads(said[AttestationKind.SBOM])["components"] if each["type"] == "library"]
+    assert [(each["name"], each["version"]) for each in libraries if each.get("scope") != "excluded"] == [("a", "1")]

@@ -51,7 +51,16 @@ def test_builds_of_others_do_not_crowd_out_ones_own(site: Site) -> None:
     assert len(site.browser().get("/api/v1/builds").fields) == 1
 
 
-ADDRESSES = ["/builds/{}", "/api/v1/builds/{}", "/builds/{}/unix/log", "/builds/{}/unix/files/files.tar"]
+ADDRESSES = [
+    "/builds/{}",
+    "/api/v1/builds/{}",
+    "/builds/{}/unix/log",
+    "/builds/{}/unix/files/files.tar",
+    "/builds/{}/unix/sbom.json",
+    "/builds/{}/unix/bundle.kiln",
+    "/builds/{}/provenance.json",
+    "/builds/{}/snapshot.tar",
+]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
