@@ -1,8 +1,7 @@
-"""`python -m runners serve | build PATH --board NAME | lock PATH`: the composition root of the runners."""
+"""`python -m runners serve | build PATH | lock PATH`: the composition root of the runners."""
 
 import argparse
 import datetime
-import hashlib
 import json
 import logging
 import os
@@ -11,15 +10,14 @@ import signal
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from runners import local, locking
+from runners import locking
+from runners.cli import command
+from runners.cli.answer import BUILT, TROUBLE
 from runners.contract.board import Catalogue, UnknownBoardError
-from runners.contract.download import DEPENDENCIES, complaint_of_hosts, split_hosts
-from runners.contract.job import FILES_ARTIFACT, Blob, Job, Outcome, Result
-from runners.contract.manifest import ManifestError
-from runners.contract.repository import read as read_repository
+from runners.contract.download import complaint_of_hosts, split_hosts
+from runners.contract.manifest import Manifest, ManifestError
 from runners.direct import Cache, Direct
 from runners.docker_engine import DockerEngine
 from runners.download import Downloader
@@ -28,12 +26,10 @@ from runners.fetch import Fetcher
 from runners.flash.fetch import FETCHED, THERE, download, fetch
 from runners.flash.firmware import FirmwareFolder
 from runners.mip import INDEX
-from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from runners.transport import HttpService
 from runners.verdict import sentence
 
-SUCCESS, BUILD_FAILED, TROUBLE = 0, 1, 2  # exit codes
 PARENT_LOOK_S = 0.2
 RESERVED = frozenset(vars(logging.makeLogRecord({})))
 
@@ -53,15 +49,11 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m runners", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="take jobs from the durable queue (settings: runners/README.md)")
-    build = commands.add_parser("build", help="build a folder for one board, without any service")
-    build.add_argument("path", type=pathlib.Path, help="a repository, or any folder with a main.py")
-    build.add_argument("--board", help="default: the first board of the manifest")
-    build.add_argument("--output", type=pathlib.Path, help="folder for what was made")
-    build.add_argument("--flash", action="store_true", help="make a flash image, too: one file for a flasher")
+    build = command.add_command(commands)
     firmware = commands.add_parser("firmware", help="base firmware for flash images: what firmware.toml lists")
     firmware.add_argument("what", choices=("list", "fetch"), help="say what is there; fetch what is not")
-    for command in (build, firmware):
-        command.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
+    for each in (build, firmware):
+        each.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
     lock = commands.add_parser("lock", help="write kiln.lock: what [dependencies] of kiln.toml are, file by file")
     lock.add_argument("path", type=pathlib.Path, nargs="?", default=pathlib.Path(), help="a repository; default: here")
     lock.add_argument("--index", help=f"of packages; default: KILN_DEPENDENCY_INDEX, else {INDEX}")
@@ -73,11 +65,19 @@ def main(words: list[str] | None = None) -> int:
             return serve(os.environ)
         if options.command == "lock":
             return lock_folder(options.path, index=options.index or os.environ.get("KILN_DEPENDENCY_INDEX") or INDEX)
-        folder = FirmwareFolder(options.firmware, Catalogue.load())
+        catalogue = Catalogue.load()
+        folder = FirmwareFolder(options.firmware, catalogue)
         if options.command == "firmware":
             return fetch_firmware(folder, download if options.what == "fetch" else None)
-        flash = folder if options.flash else None
-        return build_folder(options.path, board=options.board, output=options.output, flash=flash)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: containers go with us
+        return command.build(
+            options,
+            catalogue=catalogue,
+            firmware=folder,
+            packed=_packed,
+            connect=_connect,
+            clock=time.monotonic,
+        )
     except (RunnerError, ManifestError, UnknownBoardError) as error:
         sys.stderr.write(f"kiln: {error}\n")
         return TROUBLE
@@ -100,17 +100,21 @@ def serve(environment: "os._Environ[str]") -> int:
         return TROUBLE
     settings = WorkerSettings(database_url=url, name=environment.get("KILN_RUNNER_NAME", "runner-1"), jobs=int(jobs))
     running = Running()
-    engine = DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=int(warm))
+    engine = _connect(warm=int(warm))
     service = HttpService(clock=time.monotonic, sleep=time.sleep)
-    label, clock, is_cancelled = settings.label, time.monotonic, running.is_cancelled
-    runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
+    label, clock, now, is_cancelled = settings.label, time.monotonic, time.time, running.is_cancelled
+    runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled, now=now)
     fetcher = Fetcher(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     downloader = Downloader(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled)
     stopping = _stop_on_signals(parent=environment.get("KILN_PARENT", ""))
     work(settings, runner, fetcher, downloader, running=running, stop=stopping.wait)
     engine.close()
     sys.stdout.flush()
-    os._exit(SUCCESS)  # jobs that did not end in time hold threads that nobody can stop
+    os._exit(BUILT)  # jobs that did not end in time hold threads that nobody can stop
+
+
+def _connect(*, warm: int = 0) -> DockerEngine:
+    return DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=warm)
 
 
 def _stop_on_signals(*, parent: str) -> threading.Event:
@@ -141,55 +145,23 @@ def _firmware_folder(environment: "os._Environ[str]") -> pathlib.Path:
 
 def fetch_firmware(folder: FirmwareFolder, get: Callable[[str], bytes] | None) -> int:
     """Raises: FlashError."""
-    code = SUCCESS
+    code = BUILT
     for each, became in fetch(folder, get):
         print(f"{each.name}: {became}")
         code = code if became in (THERE, FETCHED) else TROUBLE
     return code
 
 
-def build_folder(
-    folder: pathlib.Path, *, board: str | None, output: pathlib.Path | None, flash: FirmwareFolder | None = None
-) -> int:
-    """Raises: RunnerError, ManifestError, UnknownBoardError."""
-    source = local.snapshot(folder)
-    files = Snapshot.parse(source).files
-    plain = {path: content for path, content in files.items() if content is not None}
-    catalogue = Catalogue.load()
-    manifest = read_repository(plain, default_name=folder.resolve().name, catalogue=catalogue)
-    chosen = catalogue.board(board or manifest.boards[0])
-    dependencies = locking.packed(manifest, files, Cache(folder=_cache(os.environ), get=_direct(os.environ).get))
-    job = Job(
-        id=f"local-{uuid.uuid4().hex}",
-        board=chosen.name,
-        family=chosen.family,
-        commit="",
-        source=_blob("", source),
-        uploads={FILES_ARTIFACT: FILES_ARTIFACT},
-        log_url="",
-        options=manifest.options_for(chosen.name),
-        dependencies=None if dependencies is None else _blob(DEPENDENCIES, dependencies),
-    )
-    runner = Runner(
-        name="local",
-        engine=DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC)),
-        service=local.LocalService(source=source, output=output, dependencies=dependencies or b""),
-        clock=time.monotonic,
-    )
-    result = runner.run(job)
-    _show(result, job.board, output)
-    if flash and output and result.outcome is Outcome.SUCCEEDED:
-        print(f"  {local.write_flash_image(output, chosen, job, flash)}")
-    if result.outcome is Outcome.ERROR:
-        return TROUBLE
-    return SUCCESS if result.outcome is Outcome.SUCCEEDED else BUILD_FAILED
-
-
 def lock_folder(folder: pathlib.Path, *, index: str) -> int:
     """Raises: RunnerError, ManifestError."""
     for line in locking.lock_folder(folder, get=_direct(os.environ).get, index=index, catalogue=Catalogue.load()):
         print(sentence(line))
-    return SUCCESS
+    return BUILT
+
+
+def _packed(manifest: Manifest, files: Mapping[str, bytes | None]) -> bytes | None:
+    """What a build depends on, by its lock. Raises: RunnerError, ManifestError."""
+    return locking.packed(manifest, files, Cache(folder=_cache(os.environ), get=_direct(os.environ).get))
 
 
 def _direct(environment: "os._Environ[str]") -> Direct:
@@ -203,20 +175,6 @@ def _direct(environment: "os._Environ[str]") -> Direct:
 def _cache(environment: "os._Environ[str]") -> pathlib.Path:
     """XDG Base Directory Specification."""
     return pathlib.Path(environment.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kiln" / "files"
-
-
-def _blob(url: str, content: bytes) -> Blob:
-    return Blob(url=url, digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-
-
-def _show(result: Result, board: str, output: pathlib.Path | None) -> None:
-    said = f": {result.message}" if result.message else ""
-    print(f"{board} {result.outcome.value} in {result.seconds:.2f} s{said}")
-    for each in result.annotations:
-        print(sentence(f"  {each.path}:{each.line}: {each.text}"))
-    for made in result.artifacts:
-        where = output / made.name if output else made.name
-        print(f"  {where} {made.size_bytes} bytes sha256:{made.digest}")
 
 
 if __name__ == "__main__":

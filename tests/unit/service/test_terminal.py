@@ -1,13 +1,17 @@
 """What strangers wrote does nothing to the terminal of whoever reads it."""
 
 import argparse
+import io
 import logging
+import pathlib
 
 import pytest
+from rich.console import Console
 
-from runners.__main__ import _show
-from runners.contract.job import Annotation, Outcome, Result
-from runners.local import ScreenLog
+from runners.cli.build import Built
+from runners.cli.screen import Screen
+from runners.contract.job import Annotation, Artifact, Outcome, Result, Size
+from runners.local import ShownLog
 from service import cli
 from service.adapters.logging_json import PlainFormatter
 from service.cli.client import CommandError
@@ -48,22 +52,26 @@ def test_an_error_of_a_command_is_a_plain_sentence(capsys: pytest.CaptureFixture
     assert is_harmless(capsys.readouterr().err)
 
 
-def test_a_build_without_a_service_prints_its_log_and_annotations_as_text(capfd: pytest.CaptureFixture[str]) -> None:
-    with ScreenLog() as screen:
-        screen.write("Zeile \t eins ü\n".encode())
-        screen.write(EVIL.encode("latin-1", "ignore"))
-    _show(
-        Result(
-            job="j",
-            outcome=Outcome.FAILED,
-            message="no",
-            annotations=(Annotation(path="main.py", line=1, text=EVIL),),
-        ),
-        "unix",
-        None,
+def test_a_build_without_a_service_prints_all_that_it_says_as_text() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    mark = Annotation(path=f"{EVIL}.py", line=1, text=EVIL)
+    result = Result(
+        job="j",
+        outcome=Outcome.FAILED,
+        message=EVIL,
+        annotations=(mark,),
+        warnings=(mark,),
+        artifacts=(Artifact(name=EVIL, digest="0" * 64, size_bytes=1),),
+        sizes=(Size(name=EVIL, size_bytes=1, of_bytes=2),),
     )
 
-    said = capfd.readouterr()
-    assert said.err.startswith("Zeile \t eins ü\nred[31m]52;")
-    assert not {"\x1b", "\x07", "\r", "\x00"} & set(said.err)
-    assert is_harmless(said.out)
+    with Screen(Console(file=out), Console(file=err), boards=["unix"], is_verbose=False) as screen:
+        with ShownLog(lambda line: screen.line("unix", line)) as log:
+            log.write("[bold]Zeile[/] \t eins ü\n".encode())
+            log.write(EVIL.encode())
+        screen.ended(Built(board="unix", result=result, folder=pathlib.Path(EVIL)))
+
+    assert err.getvalue().startswith("unix | [bold]Zeile[/]   eins ü\nunix | red [31m ]52;")
+    assert is_harmless(err.getvalue())
+    assert is_harmless(out.getvalue())
+    assert out.getvalue().count("\n") == 5

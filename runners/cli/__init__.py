@@ -1,0 +1,1 @@
+"""`kiln build`, as people and programs see it."""

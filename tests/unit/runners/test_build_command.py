@@ -1,0 +1,242 @@
+"""`kiln build` with an engine in memory: which boards, where the files go, what is said, and how it ends."""
+
+import argparse
+import hashlib
+import io
+import json
+import pathlib
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from runners.cli.answer import code_of
+from runners.cli.build import Builds, Built, Wanted, read
+from runners.cli.command import add_command, build
+from runners.cli.screen import Screen
+from runners.contract.board import Catalogue
+from runners.contract.job import Annotation, Outcome, Result, Size
+from runners.contract.manifest import ManifestError
+from runners.flash.firmware import FirmwareFolder
+from tests.fakes.engine import InMemoryEngine, Printed, Program, compile_tree
+from tests.simulators.git import git
+
+CATALOGUE = Catalogue.load()
+MANIFEST = '[firmware]\nname = "blink"\nboards = ["unix", "rpi-pico-w", "esp32-generic"]\n'
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    made = tmp_path / "blink"
+    made.mkdir()
+    (made / "main.py").write_text("import a\n")
+    (made / "a.py").write_text("x = 1\n")
+    (made / "kiln.toml").write_text(MANIFEST)
+    return made
+
+
+def run(*words: str, program: Program = compile_tree) -> int:
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers())
+    ticks = iter(range(1000))
+    engine = InMemoryEngine(program)
+    given = parser.parse_args(["build", *words])
+    return build(
+        given,
+        catalogue=CATALOGUE,
+        firmware=FirmwareFolder(pathlib.Path("absent"), CATALOGUE),
+        packed=lambda _manifest, _files: None,
+        connect=lambda: engine,
+        clock=lambda: float(next(ticks)),
+    )
+
+
+def answered(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_every_board_of_the_manifest_is_built_into_a_folder_of_its_own(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(folder), "--output", str(tmp_path / "out"), "--json") == 0
+
+    answer = answered(capsys)
+    assert [each["board"] for each in answer["boards"]] == ["esp32-generic", "rpi-pico-w", "unix"]
+    for each in answer["boards"]:
+        (made,) = each["artifacts"]
+        assert made["path"] == str(tmp_path / "out" / each["board"] / "files.tar")
+        assert hashlib.sha256(pathlib.Path(made["path"]).read_bytes()).hexdigest() == made["digest"]
+    assert (answer["name"], answer["commit"], answer["changed"]) == ("blink", None, [])
+
+
+def test_one_board_alone_goes_into_the_folder_itself(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(folder), "--board", "unix", "--output", str(tmp_path / "out")) == 0
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["files.tar"]
+    said = capsys.readouterr()
+    assert said.out.startswith("unix succeeded in ")
+    assert "boards:" not in said.out
+    assert said.err.startswith("unix | mpy-cross-1.28 ")
+    assert "\x1b" not in said.out + said.err
+
+
+def test_a_mistake_is_shown_with_file_and_line_for_each_board(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.py").write_text("x = 1\ny = (\n")
+
+    assert run(str(folder)) == 1
+
+    said = capsys.readouterr().out
+    assert said.count("  a.py:2: SyntaxError: wrong\n") == 3
+    assert said.endswith("3 boards: 3 failed\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[firmware]\nbords = []\n", "line 2"), ("x" * (65 << 10), "larger than"), (b"\xff", "not UTF-8")],
+    ids=["unknown key", "too long", "not UTF-8"],
+)
+def test_a_broken_manifest_is_named_before_anything_is_built(
+    folder: pathlib.Path, text: str | bytes, said: str
+) -> None:
+    (folder / "kiln.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    with pytest.raises(ManifestError, match=said):
+        read(Wanted(path=folder), CATALOGUE, lambda _manifest, _files: None)
+
+
+def test_an_output_that_cannot_be_written_is_our_trouble(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder.parent / "out").write_text("a file")
+
+    assert run(str(folder), "--output", str(folder.parent / "out"), "--board", "unix", "--json") == 2
+    assert "cannot be written" in answered(capsys)["boards"][0]["message"]
+
+
+def test_changes_in_a_work_tree_are_warned_about(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "first")
+    commit = git(folder, "rev-parse", "HEAD")
+
+    assert run(str(folder), "--board", "unix") == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"commit {commit}"
+    (folder / "a.py").write_text("x = 2\n")
+    (folder / "new.py").write_text("")
+    assert run(str(folder), "--board", "unix") == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == "warning: this is the build of no commit: a.py, new.py are not as committed"
+
+
+def test_a_flash_image_that_cannot_be_made_is_our_trouble(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(folder), "--output", str(tmp_path / "out"), "--flash", "--json") == 2
+
+    boards = {each["board"]: each for each in answered(capsys)["boards"]}
+    assert {each["outcome"] for each in boards.values()} == {"succeeded"}
+    assert boards["esp32-generic"]["flash_error"].startswith("no base firmware for esp32-generic")
+    assert "flash_error" not in boards["unix"]  # there is none for it, and others were asked for
+
+
+def test_another_build_image_is_taken_when_it_is_named(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(folder), "--board", "unix", "--image", "sha256:f", "--json") == 2
+
+    assert answered(capsys)["boards"][0]["message"].startswith("build image sha256:f is missing on the runner")
+
+
+class Hanging(InMemoryEngine):
+    """The first container ends at once, the others when they are removed."""
+
+    def __init__(self) -> None:
+        super().__init__(self._run)
+        self._begun = 0
+        self._are_removed = threading.Event()
+
+    def _run(self, tree: dict[str, bytes]) -> Printed:
+        self._begun += 1
+        if self._begun > 1:
+            self._are_removed.wait(10)
+        return compile_tree(tree)
+
+    def remove(self, job: str) -> None:
+        self._are_removed.set()
+        super().remove(job)
+
+
+def test_who_stops_it_leaves_no_container(folder: pathlib.Path) -> None:
+    engine, wanted = Hanging(), Wanted(path=folder)
+    builds = Builds(engine=engine, clock=lambda: 0.0, show=lambda _board, _line: None)
+    running = builds.run(wanted, read(wanted, CATALOGUE, lambda _manifest, _files: None))
+
+    first = next(running)
+    running.close()  # as an interrupt does
+
+    assert first.result.outcome is Outcome.SUCCEEDED
+    assert engine.jobs("local") == set()
+    assert builds.is_stopped.is_set()
+
+
+def shown(result: Result, *, terminal: bool = False, width: int = 100) -> str:
+    out = io.StringIO()
+    consoles = Console(file=out, force_terminal=terminal, width=width), Console(file=io.StringIO())
+    with Screen(*consoles, boards=["unix"], is_verbose=False) as screen:
+        screen.line("unix", "the last word")
+        screen.ended(Built(board="unix", result=result, folder=None))
+    return out.getvalue()
+
+
+RESULT = Result(job="j", outcome=Outcome.SUCCEEDED, seconds=1.5)
+
+
+def test_warnings_and_sizes_are_shown() -> None:
+    warnings = (Annotation(path="src/a.py", line=3, text="unused"), Annotation(path="", line=0, text="a secret"))
+    sizes = (
+        Size(name="main.py", size_bytes=10),
+        Size(name="a.mpy", size_bytes=20),
+        Size(name="flash", size_bytes=900, of_bytes=1000),
+    )
+
+    said = shown(replace(RESULT, warnings=warnings, sizes=sizes))
+
+    assert said.splitlines() == [
+        "unix succeeded in 1.50 s",
+        "  src/a.py:3: unused",
+        "  a secret",
+        "  2 files, 30 bytes",
+        "  flash 900 of 1000 bytes (90%)",
+    ]
+
+
+def test_a_terminal_gets_colours_and_the_end_of_a_log_that_tells_why() -> None:
+    failed = replace(RESULT, outcome=Outcome.FAILED, message="exit code 1")
+
+    assert "\x1b[1;32m succeeded" in shown(RESULT, terminal=True)
+    assert "| the last word" in shown(failed, terminal=True)
+    assert "\x1b" not in shown(failed)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([Outcome.SUCCEEDED, Outcome.SUCCEEDED], 0),
+        ([Outcome.SUCCEEDED, Outcome.FAILED], 1),
+        ([Outcome.REFUSED], 1),
+        ([Outcome.FAILED, Outcome.ERROR], 2),
+        ([Outcome.CANCELLED], 2),
+    ],
+)
+def test_the_worst_board_decides_the_exit_code(outcomes: list[Outcome], code: int) -> None:
+    built = [
+        Built(board=str(at), result=replace(RESULT, outcome=each), folder=None) for at, each in enumerate(outcomes)
+    ]
+
+    assert code_of(built) == code
