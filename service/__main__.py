@@ -3,9 +3,11 @@
 import argparse
 import ctypes
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from service import cli, supervisor
 from service.adapters.instance import load_instance
@@ -28,12 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("serve", help="run all of Kiln: service, runners, broker").set_defaults(act=_serve)
     commands.add_parser("service", help="run the service process alone").set_defaults(act=_service)
     commands.add_parser("broker", help="run the embedded MQTT broker alone").set_defaults(act=_broker)
-    commands.add_parser("build", help="build PATH --board NAME, without any service")
+    commands.add_parser("build", help="build PATH for every board of its manifest, without any service")
     commands.add_parser("firmware", help="base firmware for flash images: list, fetch")
     commands.add_parser("lock", help="lock PATH: write kiln.lock, which says what [dependencies] are")
+    _add_verify(commands)
     cli.add_commands(commands)
     given = parser.parse_args(given_arguments)
     try:
+        if given.act is _verify:
+            return int(_verify(given))
         if given.act in (_serve, _service, _broker):
             return int(given.act())
         return cli.run(_client(), given)
@@ -80,17 +85,46 @@ def _broker() -> int:
     return 0
 
 
+def _add_verify(commands: Any) -> None:  # argparse's subparsers have no public type
+    verify = commands.add_parser("verify", help="is this bundle what it says it is? 0: yes, 1: no, 2: cannot be told")
+    verify.add_argument("bundle", type=pathlib.Path, help="bundle.kiln, or an artifact of a release")
+    verify.add_argument("--build", type=int, default=0, help="the build that an artifact is of")
+    verify.add_argument("--board", default="", help="the board that an artifact is for, where several have the same")
+    verify.add_argument("--service", default="", help="address of a Kiln to ask; default KILN_URL")
+    verify.add_argument("--key", type=pathlib.Path, help="the release key: trust.json, keys.json or PEM")
+    verify.add_argument("--provenance", type=pathlib.Path, help="provenance.json, instead of asking the service")
+    verify.add_argument("--sbom", type=pathlib.Path, help="sbom.json, instead of asking the service")
+    verify.add_argument("--source", type=pathlib.Path, help="a git repository with the commit, or its snapshot.tar")
+    verify.add_argument(
+        "--rebuild",
+        action=argparse.BooleanOptionalAction,
+        help="build it again and compare the bytes; unless said otherwise, when that is possible",
+    )
+    verify.add_argument("--json", action="store_true", help="answer as JSON")
+    verify.set_defaults(act=_verify)
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from service.cli.verify import verify  # noqa: PLC0415  # signatures and colours, for this command alone
+
+    is_offline = given.key and given.provenance and not given.service
+    return verify(given, None if is_offline else _client(given.service))
+
+
 def _settings() -> Settings:
     return Settings.from_environment({name: os.environ[name] for name in os.environ if name not in OTHERS})
 
 
-def _client() -> cli.Client:
-    url = os.environ.get("KILN_URL", "http://127.0.0.1:8080")
+def _client(url: str = "") -> cli.Client:
+    """Of this service, or of our own. Tokens are for our own alone."""
+    ours = os.environ.get("KILN_URL", "http://127.0.0.1:8080")
+    if url.rstrip("/") not in ("", ours.rstrip("/")):
+        return cli.Client(url=url, token="")
     token = os.environ.get("KILN_TOKEN", "")
     if not token:
         kept = _settings().data / "admin.token"
         token = kept.read_text().strip() if kept.exists() else ""
-    return cli.Client(url=url, token=token)
+    return cli.Client(url=ours, token=token)
 
 
 def _die_with_parent() -> None:

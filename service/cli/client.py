@@ -1,19 +1,26 @@
 """HTTP to a running Kiln."""
 
+import contextlib
+import http.client
 import json
 import pathlib
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 TIMEOUT_S = 60  # a forge may be asked meanwhile
 MAX_SECRET_CHARS = 16 << 10
 
 
 class CommandError(Exception):
-    """What went wrong, for the person at the keyboard."""
+    """What went wrong, for the person at the keyboard. `status` is what the service answered, if it did."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +30,32 @@ class Client:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Raises: CommandError with the service's own sentence."""
+        with self._ask(method, path, body) as answer:
+            return json.load(answer)
+
+    def fetch(self, path: str, *, max_bytes: int) -> bytes:
+        """What is served there, as it is. Raises: CommandError."""
+        with self._ask("GET", path, None) as answer:
+            content = bytes(answer.read(max_bytes + 1))
+        if len(content) > max_bytes:
+            raise CommandError(f"{path} of {self.url} is larger than {max_bytes} bytes")
+        return content
+
+    @contextlib.contextmanager
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[IO[bytes]]:
+        leave = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(  # noqa: S310  # the operator's own address
             self.url.rstrip("/") + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self.token}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
+            headers={**leave, "Content-Type": "application/json", "Accept": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                return json.load(answer)
+                yield answer
         except urllib.error.HTTPError as error:
-            raise CommandError(_sentence(error)) from error
-        except (urllib.error.URLError, TimeoutError) as error:
+            raise CommandError(_sentence(error), status=error.code) from error
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise CommandError(f"no Kiln answers at {self.url}: start it with `kiln serve`, or set KILN_URL") from error
 
 

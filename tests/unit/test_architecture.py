@@ -21,7 +21,7 @@ DOORS = {
     "boto3": ("service/adapters/objects_s3.py",),
     "botocore": ("service/adapters/objects_s3.py",),
     "cyclonedx": ("service/adapters/cyclonedx_bom.py",),
-    "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py"),
+    "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py", "service/verify/*.py"),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "detect_secrets": ("runners/recipes/lint/secrets.py",),
     "docker": ("runners/docker_*.py",),
@@ -35,6 +35,7 @@ DOORS = {
         "service/adapters/keys.py",
         "service/adapters/tokens.py",
         "service/adapters/forges/github_*.py",
+        "service/verify/opened.py",
     ),
     "packageurl": ("service/adapters/cyclonedx_bom.py",),  # comes with CycloneDX's library, which takes its values
     "paho": ("service/adapters/mqtt.py",),
@@ -42,8 +43,8 @@ DOORS = {
         "runners/docker_container.py",
         "service/adapters/forges/*_*.py",
     ),  # its errors shine through their SDKs
-    "securesystemslib": ("service/adapters/keys.py"),
-    "rich": ("runners/cli/*.py",),
+    "securesystemslib": ("service/adapters/keys.py", "service/verify/*.py"),
+    "rich": ("service/cli/verify.py", "runners/cli/*.py"),
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
     "starlette": ("service/web/*.py", "service/site.py", "service/app.py"),
