@@ -74,7 +74,7 @@ class Screen:
         head = Text(board, "bold") + Text(f" {result.outcome.value}", style)
         self._say(head + Text(sentence(f" in {result.seconds:.2f} s{said}")))
         self._marks(result.annotations, "red")
-        self._marks(result.warnings, "yellow")
+        self._marks(result.warnings, "yellow", "warning: ")
         if result.outcome is Outcome.FAILED and self._is_live and not result.annotations:
             for line in self._lines[board][-LAST_LINES:]:
                 self._say(Text(f"  | {line}", "dim"))
@@ -92,18 +92,23 @@ class Screen:
             said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
             self._say(Text(f"{len(built)} boards: {said}", "bold"))
 
-    def _marks(self, marks: Iterable[Annotation], style: str) -> None:
+    def _marks(self, marks: Iterable[Annotation], style: str, kind: str = "") -> None:
+        """With file and line, as editors and compilers have them."""
         for each in marks:
             at = f"{each.path}:{each.line}: " if each.line else f"{each.path}: " if each.path else ""
-            self._say(Text(sentence(f"  {at}{each.text}"), style))
+            self._say(Text(sentence(f"  {at}{kind}{each.text}"), style))
 
     def _sizes(self, sizes: Sequence[Size]) -> None:
         """What fills something that has an end, as shares of it; of mere files their sum."""
-        of_files = [each.size_bytes for each in sizes if not each.of_bytes]
+        filled = [each for each in sizes if each.of_bytes or " " in each.name]  # no path of a board has a space
+        of_files = [each.size_bytes for each in sizes if each not in filled]
         if of_files:
-            self._say(Text(f"  {len(of_files)} files, {sum(of_files)} bytes"))
-        for each in sizes:
-            if each.of_bytes:
+            count = "1 file" if len(of_files) == 1 else f"{len(of_files)} files"
+            self._say(Text(f"  {count}, {sum(of_files)} bytes"))
+        for each in filled:
+            if not each.of_bytes:
+                self._say(Text(sentence(f"  {each.name} {each.size_bytes} bytes")))
+            else:
                 share = each.size_bytes / each.of_bytes
                 style = "red" if share > 0.95 else "yellow" if share > 0.8 else ""
                 text = f"  {each.name} {each.size_bytes} of {each.of_bytes} bytes ({share:.0%})"

@@ -203,16 +203,18 @@ def test_warnings_and_sizes_are_shown() -> None:
         Size(name="main.py", size_bytes=10),
         Size(name="a.mpy", size_bytes=20),
         Size(name="flash", size_bytes=900, of_bytes=1000),
+        Size(name="file system", size_bytes=4096),  # of a board whose flash is not known
     )
 
     said = shown(replace(RESULT, warnings=warnings, sizes=sizes))
 
     assert said.splitlines() == [
         "unix succeeded in 1.50 s",
-        "  src/a.py:3: unused",
-        "  a secret",
+        "  src/a.py:3: warning: unused",
+        "  warning: a secret",
         "  2 files, 30 bytes",
         "  flash 900 of 1000 bytes (90%)",
+        "  file system 4096 bytes",
     ]
 
 
