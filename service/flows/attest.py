@@ -86,7 +86,8 @@ def _kept(release: Release, kind: AttestationKind, stored: Stored, board: str = 
 def _materials(
     build: Build, release: Release, packed: Packed, *, repository: Repository, manifest: Manifest, catalogue: Catalogue
 ) -> Materials:
-    job, board = packed.job, catalogue.board(packed.job.board)
+    job = packed.job
+    mpy = catalogue.board(job.board).mpy if packed.bundle else 0  # boards without bundles may be none of the catalogue
     ended = datetime.datetime.fromtimestamp(job.finished_at, datetime.UTC) if job.finished_at else build.created_at
     return Materials(
         name=release.name,
@@ -102,8 +103,8 @@ def _materials(
         digest=packed.bundle.object_digest if packed.bundle else job.artifacts[0].digest,
         release=packed.bundle.digest if packed.bundle else "",
         parts=tuple(Part(path=one.path, digest=one.digest, size_bytes=len(one.content)) for one in packed.files),
-        micropython=manifest.options_for(job.board).micropython if board.mpy else "",
-        mpy=board.mpy,
+        micropython=manifest.options_for(job.board).micropython if mpy else "",
+        mpy=mpy,
         image=job.image,
         at=ended,
     )
