@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from service.adapters.access import Leave
 from service.adapters.authorities import with_the_systems
@@ -22,6 +22,7 @@ MAX_HEADS_BYTES = 16 << 20  # of a listing: 200,000 refs
 TIMEOUT_S = 60  # of one question: others wait for their turn meanwhile
 CHUNK_BYTES = 1 << 20
 TRANSPORTS = ("file", "http", "https")
+_GONE = ("not our ref", "couldn't find remote ref", "could not get object info")
 # What trying again does not mend, in the words of git (LC_ALL=C).
 _LASTING = (
     "could not read Username",
@@ -46,6 +47,8 @@ _SETTINGS = """\
 [credential]
 \thelper =
 """
+_OF_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+_OF_SHA256 = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n"
 # It answers `get` alone, and only where the section that names it fits: the repository's own host.
 _HELPER = '[credential "{origin}"]\n\thelper = "!f() { test \\"$1\\" != get || cat access; }; f"\n'
 
@@ -72,19 +75,16 @@ class GitSources:
             raise BadInputError(f"{repository.id} is fetched by a runner: it is not of this machine")
         with self._place(repository, None) as folder:
             bare = str(folder / "bare")
-            self._git(folder, repository, "init", "--quiet", "--bare", bare)
-            fetch = (
-                "fetch",
-                "--quiet",
-                "--depth=1",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--no-write-fetch-head",
-            )
-            self._git(folder, repository, "-C", bare, *fetch, "--", repository.url, commit)
+            if not _borrow(repository, folder / "bare", commit):
+                self._copy(folder, repository, bare, commit)
             if self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
                 raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
             yield from self._archive(folder, repository, bare, commit)
+
+    def _copy(self, folder: pathlib.Path, repository: Repository, bare: str, commit: str) -> None:
+        self._git(folder, repository, "init", "--quiet", "--bare", bare)
+        words = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        self._git(folder, repository, "-C", bare, "fetch", *words, "--", repository.url, commit)
 
     def heads(self, repository: Repository) -> dict[str, str]:
         url = source.address_of(repository)
@@ -153,12 +153,30 @@ class GitSources:
                 raise SourceError(f"{repository.id} did not answer within {TIMEOUT_S} s") from error
         if process.returncode != 0:
             word = complaint.replace(source.address_of(repository), repository.id).strip()[-300:]
-            if "not our ref" in word or "couldn't find remote ref" in word:
+            if any(each in word for each in _GONE):
                 raise NotFoundError(f"the commit is not in {repository.id} any more")
             if any(each in word for each in _LASTING):
                 raise BadInputError(f"{repository.id} cannot be read: check its address and credentials ({word})")
             raise SourceError(f"git could not read {repository.id}: {word}")
         return said
+
+
+def _borrow(repository: Repository, bare: pathlib.Path, commit: str) -> bool:
+    """A repository of our own that reads the other's objects where they are, gitrepository-layout(5), alternates.
+
+    It takes no process and copies nothing, and nothing of the other but its objects takes part. False where they are
+    not where they usually are.
+    """
+    there = pathlib.Path(unquote(urlsplit(repository.url).path))
+    objects = next((each for each in (there / "objects", there / ".git" / "objects") if each.is_dir()), None)
+    if objects is None or not str(objects).isprintable() or str(objects).startswith(('"', "#")):
+        return False
+    (bare / "refs").mkdir(parents=True)
+    (bare / "objects" / "info").mkdir(parents=True)
+    (bare / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", "utf-8")
+    (bare / "HEAD").write_text("ref: refs/heads/none\n", "utf-8")
+    (bare / "config").write_text(_OF_SHA256 if len(commit) == 64 else _OF_SHA1, "utf-8")
+    return True
 
 
 def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]:
