@@ -12,6 +12,7 @@ from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, 
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, TransportError
 from runners.flight import Flight, Flights
+from runners.lookout import Lookout
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Made, Recipe, Staged
 from runners.recipes.snapshot import Snapshot
@@ -66,6 +67,7 @@ class Runner:
     image: str = ""  # a build image in the place of each recipe's own, for who builds again what was built in it
     sources: Sources = field(init=False)
     flights: Flights[Made] = field(default_factory=Flights, init=False)  # by cache key
+    lookout: Lookout = field(default_factory=Lookout, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", Sources(self.service.fetch))
@@ -93,7 +95,8 @@ class Runner:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(self.image or recipe.image)
         staged = recipe.stage(job, self._snapshot(job), image)
-        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, warnings=staged.warnings)
+        looked = self.lookout.begin(staged.look)
+        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
         with self.service.log(job.log_url) as sink, self.flights.board(key, job.id) as flight:
             result = self._known(job, key, flight, sink) or self._build(job, recipe, staged, spec, sink)
@@ -101,8 +104,9 @@ class Runner:
                 sink.end()
                 flight.made = result
                 result = self._keep(job, result)
-        warnings = tuple(dict.fromkeys(staged.warnings + result.warnings))[:MAX_WARNINGS]
-        return replace(result, warnings=warnings, image=image.digest, cache_key=key)
+        said = tuple(dict.fromkeys(staged.warnings + looked.result()))[:MAX_WARNINGS]
+        warnings = (said + result.warnings)[:MAX_WARNINGS]
+        return replace(result, warnings=warnings, source_warnings=len(said), image=image.digest, cache_key=key)
 
     def _known(self, job: Job, key: str, flight: Flight[Made], sink: Log) -> Result | None:
         """What another job made of the same request: just now beside us, or some time ago."""

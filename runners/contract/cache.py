@@ -8,10 +8,10 @@ named here. Pure, standard library only.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from runners.contract.job import Annotation, ContractError, Job, Result
+from runners.contract.job import ContractError, Job, Result
 
 VERSION = 1  # raise it when recipes judge or pack outputs in another way
 # Options whose whole effect is in the staged tree and its warnings: naming them would only tell apart what is the same.
@@ -20,12 +20,11 @@ STAGED = frozenset({"source", "overlay", "exclude", "settings", "layout"})
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-def key(job: Job, *, tree: bytes, origins: Mapping[str, str], image: str, warnings: Iterable[Annotation] = ()) -> str:
+def key(job: Job, *, tree: bytes, origins: Mapping[str, str], image: str) -> str:
     """SHA-256, hex, of everything that decides the outcome, down to the paths that warnings name.
 
     `tree` is what the container is given, `origins` names each file of it as the repository does, `image` is the
-    build image's digest. `warnings` are those that were there before the build: some are about files that are not in
-    the tree, and a kept result must not tell them again when they are not true any more.
+    build image's digest.
     """
     options = {name: value for name, value in job.to_json()["options"].items() if name not in STAGED}
     return digest(
@@ -37,7 +36,6 @@ def key(job: Job, *, tree: bytes, origins: Mapping[str, str], image: str, warnin
             "tree": hashlib.sha256(tree).hexdigest(),
             "origins": dict(origins),
             "options": options,
-            "warnings": [[each.path, each.line, each.text] for each in warnings],
         }
     )
 
@@ -53,9 +51,13 @@ def is_key(text: str) -> bool:
 
 
 def to_keep(result: Result) -> dict[str, Any]:
-    """What a later job takes over: what was made, and what was said about it."""
+    """What a later job takes over: what was made, and what was said about that.
+
+    Not what was said about the source: some of it is about files that are not in the tree, and may be true no more.
+    """
     kept = result.to_json()
-    return {name: kept[name] for name in ("job", "warnings", "artifacts", "sizes")}
+    own = {name: kept[name] for name in ("job", "artifacts", "sizes")}
+    return {**own, "warnings": kept["warnings"][result.source_warnings :]}
 
 
 def taken(kept: Mapping[str, Any], *, job: str) -> Result:

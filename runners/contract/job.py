@@ -190,6 +190,7 @@ class Result:
     runner: str = ""  # whose container it was
     started_at: float = 0.0  # Unix seconds by the runner's clock, 0 where that is not known
     finished_at: float = 0.0
+    source_warnings: int = 0  # so many of the warnings, the first, are about the source and not what was made of it
 
     def artifact(self, name: str) -> Artifact | None:
         return next((each for each in self.artifacts if each.name == name), None)
@@ -207,6 +208,7 @@ class Result:
             "seconds": self.seconds,
             "cache_key": self.cache_key,
             "cached_from": self.cached_from,
+            "source_warnings": self.source_warnings,
             "runner": self.runner,
             "started_at": self.started_at,
             "finished_at": self.finished_at,

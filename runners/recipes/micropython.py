@@ -18,7 +18,7 @@ from runners.recipes import bytecode, filesystem
 from runners.recipes.chosen import MAIN, Chosen
 from runners.recipes.layout import choose
 from runners.recipes.lint.look import look
-from runners.recipes.recipe import Made, Staged, pack_tree
+from runners.recipes.recipe import Look, Made, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
 
 MADE = "(made by Kiln)"  # in place of a path in the repository
@@ -53,8 +53,12 @@ class MicroPython:
         for path, content in contents.items():
             if path.endswith(".mpy"):
                 bytecode.check(chosen[path] if chosen[path].endswith(".mpy") else path, content, job)
-        warnings = found.warnings + _warnings(job, found, snapshot)
-        return Staged(tree=_tree(job, contents | found.made, compiled), origins=chosen, warnings=warnings)
+        return Staged(
+            tree=_tree(job, contents | found.made, compiled),
+            origins=chosen,
+            warnings=found.warnings,
+            look=_look(job, found, snapshot),
+        )
 
     def annotations(self, log: str, staged: Staged) -> tuple[Annotation, ...]:
         found: list[Annotation] = []
@@ -90,12 +94,13 @@ def _with_dependencies(chosen: dict[str, str], snapshot: Snapshot) -> dict[str, 
     return chosen | dict.fromkeys(snapshot.dependencies, LOCK)
 
 
-def _warnings(job: Job, found: Chosen, snapshot: Snapshot) -> tuple[Annotation, ...]:
-    """Of the repository's own files; dependencies are somebody else's."""
+def _look(job: Job, found: Chosen, snapshot: Snapshot) -> Look:
+    """For warnings about the repository's own files; dependencies are somebody else's."""
     own = {origin: text for origin in found.origins.values() if (text := snapshot.files.get(origin)) is not None}
     # What Kiln puts there starts a main.py as MicroPython does; the agent imports it.
     main = "" if MAIN in found.made else found.origins[MAIN]
-    return look(own, {**snapshot.dependencies, **snapshot.files}, job.options, main=main)
+    key = (snapshot.digest, tuple(sorted(own)), main, job.options.settings, job.options.layout)
+    return Look(key, lambda: look(own, {**snapshot.dependencies, **snapshot.files}, job.options, main=main))
 
 
 def _check(job: Job, chosen: Mapping[str, str], compiled: list[str]) -> None:

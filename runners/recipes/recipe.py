@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,13 +11,22 @@ from runners.engine import Image
 from runners.recipes.snapshot import Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look for warnings that takes time: it goes on while the build does, once for all jobs with an equal `key`."""
+
+    key: Hashable
+    work: Callable[[], tuple[Annotation, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """What goes into the container."""
 
     tree: bytes  # a tar: see build-images/entry
     origins: Mapping[str, str]  # path as the build sees it -> path in the repository
-    warnings: tuple[Annotation, ...] = ()  # what can be said before anything is built
+    warnings: tuple[Annotation, ...] = ()  # what is known before anything is built
+    look: Look | None = None  # for more of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

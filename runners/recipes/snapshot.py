@@ -1,5 +1,6 @@
 """A snapshot of a repository, read from its tar."""
 
+import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ class Snapshot:
 
     files: dict[str, bytes | None]
     dependencies: Mapping[str, bytes] = field(default_factory=dict)  # files of kiln.lock, by their paths on the board
+    digest: str = ""  # SHA-256, hex, of paths and contents: equal for commits with equal files
 
     @classmethod
     def parse(cls, archive: bytes) -> Self:
@@ -43,7 +45,7 @@ class Snapshot:
                         files[name] = content.read() if content else b""
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
             raise RefusedError(f"the source is not a readable archive: {error}") from error
-        return cls(files)
+        return cls(files, digest=_digest(files))
 
     def under(self, folder: str) -> dict[str, str]:
         """The files below `folder`: path relative to it -> path in the repository."""
@@ -52,3 +54,12 @@ class Snapshot:
             return {path: path for path in self.files}
         prefix = f"{root.as_posix()}/"
         return {path.removeprefix(prefix): path for path in self.files if path.startswith(prefix)}
+
+
+def _digest(files: Mapping[str, bytes | None]) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        content = files[path]
+        what = b"link" if content is None else hashlib.sha256(content).hexdigest().encode()
+        whole.update(what + b" " + path.encode("utf-8", "surrogateescape") + b"\0")
+    return whole.hexdigest()

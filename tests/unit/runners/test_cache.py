@@ -36,7 +36,8 @@ REQUESTS = st.dictionaries(st.text(max_size=4), JSON, max_size=4)
 RESULT = Result(
     job="k1-1-unix",
     outcome=Outcome.SUCCEEDED,
-    warnings=(Annotation(path="a.py", line=1, text="doubtful"),),
+    warnings=(Annotation(path="kiln.toml", line=4, text="unused"), Annotation(path="a.py", line=1, text="doubtful")),
+    source_warnings=1,
     artifacts=(Artifact(name=FILES_ARTIFACT, digest="1" * 64, size_bytes=3),),
     sizes=(Size(name="a.py", size_bytes=3),),
     cache_key="2" * 64,
@@ -85,7 +86,6 @@ BASE = job(InMemoryService(), GOOD)
         key_of(BASE, tree=b"u"),
         key_of(BASE, image="sha256:1"),
         key_of(BASE, origins={"a.py": "lib/a.py"}),
-        key_of(BASE, warnings=[Annotation(path="kiln.toml", line=4, text="X is declared and used nowhere")]),
     ],
 )
 def test_row_8_whatever_decides_the_outcome_is_in_the_key(other: str) -> None:
@@ -109,7 +109,8 @@ def test_what_does_not_decide_the_outcome_is_not_in_the_key() -> None:
 def test_a_kept_result_is_taken_over() -> None:
     taken = cache.taken(json.loads(json.dumps(cache.to_keep(RESULT))), job="k1-2-unix")
 
-    assert taken == replace(RESULT, job="k1-2-unix", cached_from="k1-1-unix", cache_key="")
+    new = replace(RESULT, job="k1-2-unix", cached_from="k1-1-unix", cache_key="")
+    assert taken == replace(new, warnings=RESULT.warnings[1:], source_warnings=0)  # the source is looked at again
     with pytest.raises(ContractError):
         cache.taken({"job": "x"}, job="y")
 

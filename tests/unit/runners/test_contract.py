@@ -44,6 +44,7 @@ RESULT = Result(
     seconds=0.5,
     cache_key="3" * 64,
     cached_from="k1-6-unix",
+    source_warnings=1,
 )
 
 
@@ -56,7 +57,7 @@ def test_a_result_survives_the_queue() -> None:
 
 
 def test_a_result_of_an_older_kiln_is_read() -> None:
-    new = {"warnings", "sizes", "runner", "started_at", "finished_at", "cache_key", "cached_from"}
+    new = {"warnings", "sizes", "runner", "started_at", "finished_at", "cache_key", "cached_from", "source_warnings"}
     old = Result.from_json({name: value for name, value in RESULT.to_json().items() if name not in new})
 
     assert (old.warnings, old.sizes) == ((), ())

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from runners.contract.board import Catalogue
+from runners.contract.job import Annotation
 from runners.contract.repository import read
+from runners.recipes.recipe import Staged
 from runners.recipes.snapshot import Snapshot
 from tests.unit.runners.test_micropython import IMAGE, RECIPE, job, refusal, stage
 
@@ -20,7 +22,13 @@ def on_board(files: dict[str, bytes | None], **options: Any) -> set[str]:
 
 def warnings(files: dict[str, bytes | None], **options: Any) -> list[str]:
     staged = RECIPE.stage(job(**options), Snapshot(files), IMAGE)
-    return [f"{each.path}:{each.line} {each.text}" for each in staged.warnings]
+    return [f"{each.path}:{each.line} {each.text}" for each in said(staged)]
+
+
+def said(staged: Staged) -> tuple[Annotation, ...]:
+    """What is known at once, and what a look finds."""
+    assert staged.look is not None
+    return staged.warnings + staged.look.work()
 
 
 SOURCE: dict[str, bytes | None] = {"src/main.py": b"", "src/a.txt": b"", "src/lib/a.txt": b"", "src/lib/b.txt": b""}
@@ -153,7 +161,7 @@ def test_our_own_firmware_is_built_without_a_warning(folder: str) -> None:
     for board in manifest.boards:
         options = manifest.options_for(board)
         staged = RECIPE.stage(dataclasses.replace(job(), options=options), Snapshot(dict(files)), IMAGE)
-        assert staged.warnings == ()
+        assert said(staged) == ()
 
 
 def test_what_the_lint_says_comes_with_the_build() -> None:
