@@ -18,7 +18,12 @@ def lock_folder(folder: pathlib.Path, *, get: Get, index: str, catalogue: Catalo
 
     Raises: ManifestError, RefusedError, TransportError. The lock is then as it was.
     """
-    manifest = Manifest.parse(_manifest(folder), default_name=folder.resolve().name, catalogue=catalogue)
+    manifest = Manifest.parse(
+        _manifest(folder),
+        default_name=folder.resolve().name,
+        catalogue=catalogue,
+        read=lambda path: _other(folder / path),
+    )
     place = folder / LOCK
     before = place.read_bytes() if place.is_file() else b""
     lock = Resolver(get, index).resolve(manifest.dependencies)
@@ -52,6 +57,14 @@ def _manifest(folder: pathlib.Path) -> str:
         return place.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{place} cannot be read: {error}") from error
+
+
+def _other(place: pathlib.Path) -> str | None:
+    """A file that the manifest refers to; None when it is not there, or no text of a size that is read."""
+    try:
+        return place.read_text("utf-8") if place.stat().st_size <= MAX_MANIFEST_BYTES else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _packages(before: bytes) -> tuple[Package, ...]:

@@ -8,20 +8,29 @@ from typing import Protocol, Self
 
 from runners import artifacts
 from runners.contract import cache
+from runners.contract.family import OWN, PLATFORMIO
 from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, TransportError
 from runners.flight import Flight, Flights
 from runners.lookout import Lookout
+from runners.recipes.arduino import Arduino
 from runners.recipes.micropython import MicroPython
-from runners.recipes.recipe import Made, Recipe, Staged
+from runners.recipes.own_image import Own
+from runners.recipes.platformio import PlatformIO
+from runners.recipes.recipe import Made, Recipe, Staged, image_of
 from runners.recipes.snapshot import Snapshot
 from runners.sources import Sources
 from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence
 
 logger = logging.getLogger("kiln.runner")
 
-RECIPES: dict[str, Recipe] = {"micropython": MicroPython()}
+RECIPES: dict[str, Recipe] = {
+    "micropython": MicroPython(),
+    "arduino-avr": Arduino(),
+    PLATFORMIO: PlatformIO(),
+    OWN: Own(),
+}
 
 
 class Log(Protocol):
@@ -93,7 +102,7 @@ class Runner:
         recipe = self.recipes.get(job.family)
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
-        image = self.engine.image(self.image or recipe.image)
+        image = self.engine.image(self.image or image_of(recipe, job))
         staged = recipe.stage(job, self._snapshot(job), image)
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)

@@ -63,7 +63,9 @@ def read(wanted: Wanted, catalogue: Catalogue, packed: Packed) -> Source:
     files = Snapshot.parse(taken.snapshot).files
     plain = {path: content for path, content in files.items() if content is not None}
     manifest = read_repository(plain, default_name=wanted.name or taken.name, catalogue=catalogue)
-    boards = tuple(catalogue.board(each) for each in dict.fromkeys(wanted.boards or manifest.boards))
+    # A board of the catalogue may be tried before the manifest names it.
+    names = dict.fromkeys(wanted.boards or manifest.boards)
+    boards = tuple(manifest.kinds.get(each) or catalogue.board(each) for each in names)
     return Source(taken=taken, manifest=manifest, boards=boards, dependencies=packed(manifest, files))
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from runners.contract.job import FILES_ARTIFACT
 
+PLATFORMIO, OWN = "platformio", "own"  # families that name their own boards (runners.contract.named_board)
+OUTPUTS_ARTIFACT = "outputs.tar"  # what an image of the operator's made
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
@@ -14,4 +17,16 @@ class Family:
     has_bundles: bool  # FILES_ARTIFACT becomes a signed bundle, which boards fetch by themselves
 
 
-FAMILIES = {each.name: each for each in (Family(name="micropython", artifacts=(FILES_ARTIFACT,), has_bundles=True),)}
+FAMILIES = {
+    each.name: each
+    for each in (
+        Family(name="micropython", artifacts=(FILES_ARTIFACT,), has_bundles=True),
+        Family(name="arduino-avr", artifacts=("firmware.elf", "firmware.hex"), has_bundles=False),
+        Family(
+            name=PLATFORMIO,
+            artifacts=("firmware.bin", "firmware.elf", "firmware.hex", "firmware.uf2"),
+            has_bundles=False,
+        ),
+        Family(name=OWN, artifacts=(OUTPUTS_ARTIFACT,), has_bundles=False),
+    )
+}

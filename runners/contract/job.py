@@ -79,6 +79,10 @@ class Options:
     variant: str = ""  # of the base firmware, a name of the catalogue; empty: the usual
     settings: tuple[str, ...] = ()  # the names that are declared
     layout: str = "kiln"  # whose rules say what goes to the board: kiln or pepeunit
+    libraries: tuple[str, ...] = ()  # folders of Arduino libraries
+    image: str = ""  # an image of the operator's own, for family `own` alone
+    command: tuple[str, ...] = ()  # what runs in it
+    outputs: tuple[str, ...] = ()  # globs of what is kept of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +115,7 @@ class Job:
             "source": _plain(self.source),
             "uploads": dict(self.uploads),
             "log_url": self.log_url,
-            "options": {
-                **_plain(self.options),
-                "exclude": list(self.options.exclude),
-                "settings": list(self.options.settings),
-            },
+            "options": {key: list(it) if isinstance(it, tuple) else it for key, it in _plain(self.options).items()},
             "limits": _plain(self.limits),
             "cache_url": self.cache_url,
             **dependencies,
@@ -129,9 +129,8 @@ class Job:
         """
         try:
             dependencies = value.get("dependencies")
-            options = dict(value["options"])
-            options["exclude"] = tuple(options["exclude"])
-            options["settings"] = tuple(options.get("settings", ()))
+            told = dict(value["options"])
+            options: dict[str, Any] = {key: tuple(it) if isinstance(it, list) else it for key, it in told.items()}
             return cls(
                 **{
                     **value,
@@ -141,7 +140,7 @@ class Job:
                     "dependencies": None if dependencies is None else Blob(**dependencies),
                 }
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"not a job: {error}") from error
 
 

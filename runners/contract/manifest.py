@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Self
 
+from runners.contract.arduino import read_libraries
 from runners.contract.board import Board, Catalogue, UnknownBoardError, suggestion
 from runners.contract.dependencies import LOCK
+from runners.contract.family import FAMILIES
 from runners.contract.globs import is_chosen
 from runners.contract.hardware import KEYS, check_family, check_micropython, read_hardware
 from runners.contract.job import Options
+from runners.contract.named_board import ReadFile, named_boards, nothing_else
+from runners.contract.own_image import KEYS as OWN_KEYS, OwnImage, read_own_image
 from runners.contract.requirement import TABLE as DEPENDENCIES, Requirement, read_requirements
 from runners.contract.setting import SettingSpec, read_settings
 from runners.contract.table import ManifestError, Source, Table
@@ -71,10 +75,19 @@ class Manifest:
     paths: tuple[str, ...] = ()  # globs; a push that touches none of them is not built. Empty: all are
     dependencies: tuple[Requirement, ...] = ()  # kiln.lock says what they are, file by file
     layout: str = "kiln"  # whose rules say what goes to the board: `Options.layout`
+    libraries: tuple[str, ...] = ()  # folders of Arduino libraries; empty: the usual one, if it is there
+    own_image: OwnImage | None = None
+    kinds: Mapping[str, Board] = field(default_factory=dict)  # each of `boards`, of the catalogue or not
 
     @classmethod
     def parse(
-        cls, text: str | None, *, default_name: str, catalogue: Catalogue, default_boards: tuple[str, ...] = ()
+        cls,
+        text: str | None,
+        *,
+        default_name: str,
+        catalogue: Catalogue,
+        default_boards: tuple[str, ...] = (),
+        read: ReadFile = nothing_else,
     ) -> Self:
         """Raises: ManifestError naming the line to fix. `text` is None for a repository without manifest."""
         if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
@@ -82,11 +95,14 @@ class Manifest:
         root = Source(MANIFEST, text or "").tables()
         root.expect("firmware", "boards", "settings", "channels", "wiring", "build", DEPENDENCIES)
         firmware = root.table("firmware")
-        firmware.expect("name", "family", "source", "boards", "micropython", "exclude")
-        boards = _boards(firmware, catalogue, default_boards or DEFAULT_BOARDS)
-        micropython = _micropython(firmware, boards)
+        firmware.expect("name", "family", "source", "boards", "micropython", "exclude", "libraries")
         build = root.table("build")
-        build.expect("paths")
+        build.expect("paths", *OWN_KEYS)
+        own = read_own_image(build)
+        source = _path(firmware, "source") or "."
+        named = named_boards(firmware, source=source, has_own_image=own is not None, read=read)
+        boards = _boards(firmware, catalogue, default_boards or DEFAULT_BOARDS) if named is None else named
+        micropython = _micropython(firmware, boards)
         wiring = root.table("wiring")
         wiring.expect("harness")
         family = _family(firmware, boards)
@@ -94,7 +110,7 @@ class Manifest:
             name=_name(firmware, default_name),
             family=family,
             boards=tuple(each.name for each in boards),
-            source=_path(firmware, "source") or ".",
+            source=source,
             micropython=micropython,
             exclude=_exclude(firmware),
             options=_options(root, boards),
@@ -104,7 +120,14 @@ class Manifest:
             harness=_path(wiring, "harness"),
             paths=build.texts("paths", max_items=MAX_PATHS, max_chars=MAX_PATH_CHARS),
             dependencies=read_requirements(root, family),
+            libraries=read_libraries(firmware),
+            own_image=own,
+            kinds={each.name: each for each in boards},
         )
+
+    def board(self, name: str) -> Board:
+        """One of `boards`. Raises: KeyError."""
+        return self.kinds[name]
 
     def options_for(self, board: str) -> Options:
         """What a job for `board` is told. An overlay of another board is not part of its source."""
@@ -121,6 +144,10 @@ class Manifest:
             variant=own.variant,
             settings=tuple(each.name for each in self.settings),
             layout=self.layout,
+            libraries=self.libraries,
+            image=self.own_image.name if self.own_image else "",
+            command=self.own_image.command if self.own_image else (),
+            outputs=self.own_image.outputs if self.own_image else (),
         )
 
     def wants(self, changed: Iterable[str]) -> bool:
@@ -160,7 +187,11 @@ def _boards(firmware: Table, catalogue: Catalogue, default: tuple[str, ...]) -> 
 
 def _family(firmware: Table, boards: list[Board]) -> str:
     family = firmware.text("family", default=boards[0].family, max_chars=MAX_NAME_CHARS)
+    if "family" in firmware.values and family not in FAMILIES:
+        raise firmware.error("family", f'unknown family "{family}"{suggestion(family, tuple(FAMILIES))}')
     for board in boards:
+        if board.family != family and "boards" not in firmware.values:
+            raise firmware.error("family", f'family "{family}" needs "boards": name at least one board of it')
         if board.family != family:
             message = f'{board.name} is a board of family "{board.family}", not "{family}"'
             raise firmware.error("family" if "family" in firmware.values else "boards", message)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runners.contract.job import Annotation, Job, Size
+from runners.contract.own_image import adopted
 from runners.engine import Image
 from runners.recipes.snapshot import Snapshot
 
@@ -41,7 +42,7 @@ class Made:
 class Recipe(Protocol):
     @property
     def image(self) -> str:
-        """The name of the build image."""
+        """The name of the build image; empty where the job names it."""
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         """Raises: RefusedError when the snapshot cannot be built for this board, naming the file."""
@@ -51,6 +52,11 @@ class Recipe(Protocol):
 
     def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
         """The container's outputs as artifacts. Raises: RefusedError when one is not for this board."""
+
+
+def image_of(recipe: Recipe, job: Job) -> str:
+    """The name of the image that the job's container is made of."""
+    return recipe.image or adopted(job.options.image)
 
 
 def pack_tree(files: Mapping[str, bytes], folders: Iterable[str]) -> bytes:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Self
 
+from runners.contract.job import MAX_WARNINGS, Annotation
 from runners.errors import RefusedError
 
 MAX_SOURCE_BYTES = 128 << 20  # of all files
 MAX_SOURCE_FILES = 20_000
+LEFT_OUT = "a symbolic link, which is left out of the build: replace it by the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Snapshot:
             return {path: path for path in self.files}
         prefix = f"{root.as_posix()}/"
         return {path.removeprefix(prefix): path for path in self.files if path.startswith(prefix)}
+
+    def plain(self, chosen: Mapping[str, str]) -> tuple[dict[str, bytes], tuple[Annotation, ...]]:
+        """The contents of `chosen` (any path -> path in the repository), and a warning for each link left out."""
+        contents = {path: content for path, origin in chosen.items() if (content := self.files[origin]) is not None}
+        links = sorted(origin for path, origin in chosen.items() if path not in contents)
+        return contents, tuple(Annotation(path=each, line=1, text=LEFT_OUT) for each in links[:MAX_WARNINGS])
 
 
 def _digest(files: Mapping[str, bytes | None]) -> str:

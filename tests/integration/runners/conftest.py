@@ -17,7 +17,7 @@ from runners.engine import Image
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import Made, Recipe, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
-from runners.run import Runner
+from runners.run import RECIPES, Runner
 from service.adapters.clock import SystemClock
 from tests.fakes.runner_service import InMemoryService
 
@@ -68,7 +68,7 @@ class Bench:
         )
 
     def runner(self) -> Runner:
-        recipes: dict[str, Recipe] = {"shell": Shell(), "micropython": MicroPython()}
+        recipes: dict[str, Recipe] = {**RECIPES, "shell": Shell()}
         return Runner(name=self.name, engine=self.engine, service=self.service, clock=time.monotonic, recipes=recipes)
 
     def run(self, job: Job) -> Result:

@@ -126,7 +126,11 @@ def test_a_ref_feeds_a_channel(text: str, ref: str, channel: str | None) -> None
         ('[firmware]\nsource = "a/../../b"', 'line 2: "source" must be a path inside the repository'),
         ('[firmware]\nsource = "a\\u0007b"', 'line 2: "source" holds a control character'),
         ('[firmware]\nname = "../x"', 'line 2: "name" has letters'),
-        ('[firmware]\nfamily = "arduino"', 'line 2: esp32-generic is a board of family "micropython"'),
+        ('[firmware]\nfamily = "arduino"', 'line 2: unknown family "arduino"; did you mean "arduino-avr"?'),
+        (
+            '[firmware]\nfamily = "arduino-avr"\nboards = ["esp32-generic"]',
+            'line 2: esp32-generic is a board of family "micropython"',
+        ),
         ('[boards.unix]\noverlay = "x"', 'line 1: [boards.unix] is not in "boards" of [firmware]'),
         ('[firmware]\nboards=["unix"]\n[boards.unix]\noverlay="../x"', 'line 4: "overlay" must be a path'),
         ('\n[settings.A]\ntype = "int"', 'line 3: "int" is not a type of setting'),
