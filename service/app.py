@@ -61,6 +61,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         keys=kiln.keys,
         clock=kiln.clock,
         catalogue=kiln.catalogue,
+        own_images=kiln.own_images,
         limits=kiln.settings.limits,
         instance=kiln.instance.id,
         addresses=plan.Addresses(

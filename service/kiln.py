@@ -27,10 +27,12 @@ from service.adapters.marks import DatabaseMarks
 from service.adapters.mqtt import MqttBroker
 from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
+from service.adapters.own_images import read_own_images
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
 from service.adapters.tokens import JwtApiTokens, JwtTokens
+from service.domain.own_images import OwnImages
 from service.domain.person import Door
 from service.domain.repository import Forge
 from service.forge import Forges
@@ -69,6 +71,7 @@ class Kiln:
     accounts: BrokerAccounts
     catalogue: Catalogue
     flash: FlashMaker
+    own_images: OwnImages
 
 
 def build(settings: Settings) -> Kiln:
@@ -108,6 +111,7 @@ def build(settings: Settings) -> Kiln:
         accounts=_accounts(settings, instance),
         catalogue=catalogue,
         flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
+        own_images=read_own_images(settings.own_images),
     )
 
 

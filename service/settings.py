@@ -54,6 +54,7 @@ class Settings:
     gitlab_oauth_id: str = ""  # of an OAuth application: people sign in with GitLab
     gitlab_oauth_secret: str = field(default="", repr=False)
     gitlab_url: str = "https://gitlab.com"
+    own_images: str = ""  # a TOML file: who may build in which image of the operator's own
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

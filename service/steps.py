@@ -15,6 +15,7 @@ from runners.contract.manifest import ManifestError
 from runners.contract.source import Fetched
 from service.domain.build import BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
+from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
 from service.flows import announce, dependencies, plan, publish, source
 from service.ports import Boms, Clock, Keys, Objects, Sources
@@ -39,6 +40,7 @@ class Parts:
     keys: Keys
     clock: Clock
     catalogue: Catalogue
+    own_images: OwnImages
     limits: Limits
     instance: str
     addresses: plan.Addresses
@@ -104,6 +106,7 @@ def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | dict[str, An
         builds=parts.builds,
         objects=parts.objects,
         catalogue=parts.catalogue,
+        own_images=parts.own_images,
         instance=parts.instance,
         limits=parts.limits,
         addresses=parts.addresses,

@@ -1,5 +1,7 @@
 """Plan: event, manifest and catalogue become jobs."""
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,14 +12,20 @@ from runners.contract.job import Blob, Job, Limits
 from runners.contract.manifest import MANIFEST, Manifest
 from runners.contract.repository import FILES, MAX_FILE_BYTES, read as read_repository
 from service.domain.build import Build, BuildId, BuildJob, JobId
+from service.domain.errors import MalformedError
+from service.domain.own_images import OwnImages
 from service.domain.touched import Known, touched
-from service.flows.snapshot import read_files
+from service.flows.snapshot import read_file, read_files
 from service.ports import Objects
 from service.records import Builds, Repositories
 
 JOB_URLS_EXPIRE_S = 24 * 3600  # a runner may be away for a night
+MAX_JOB_ID_CHARS = 63
+
+_PLAIN_BOARD = re.compile(r"(?=.{1,24}$)[a-z0-9]+(-[a-z0-9]+)*")  # never with "--", which the others have
 
 
+NOBODY = OwnImages()  # may build in an image of the operator's own
 # What a build depends on: there, to be fetched first, or nothing.
 Take = Callable[[Build, Manifest], "Blob | Download | None"]
 # What changed between a commit and a build's, by the forge; None when it cannot tell.
@@ -33,18 +41,26 @@ class Addresses:
 
 
 def job_id(instance: str, build: BuildId, board: str) -> JobId:
-    """Unique among all instances of one machine, because it names the container. At most 63 characters."""
-    return JobId(f"{instance}-{build}-{board}"[:63])
+    """Unique among all instances of one machine, because it names the container. At most 63 characters.
+
+    A board of the catalogue has a name that fits; what a repository calls its own may need a digest to be told apart.
+    """
+    if _PLAIN_BOARD.fullmatch(board):
+        return JobId(f"{instance}-{build}-{board}"[:MAX_JOB_ID_CHARS])
+    digest = hashlib.sha256(board.encode()).hexdigest()[:12]
+    plain = re.sub(r"[^a-z0-9]+", "-", board.lower())
+    room = max(0, MAX_JOB_ID_CHARS - len(f"{instance}-{build}---{digest}"))
+    return JobId(f"{instance}-{build}-{plain[:room].strip('-')}--{digest}"[:MAX_JOB_ID_CHARS])
 
 
-def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance: str) -> list[BuildJob]:
+def lay_out(build: Build, manifest: Manifest, *, instance: str) -> list[BuildJob]:
     """One job for each board of the manifest."""
     return [
         BuildJob(
             id=job_id(instance, build.id, board),
             build=build.id,
             board=board,
-            family=catalogue.board(board).family,
+            family=manifest.board(board).family,
         )
         for board in manifest.boards
     ]
@@ -53,7 +69,15 @@ def lay_out(build: Build, manifest: Manifest, catalogue: Catalogue, *, instance:
 def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name: str) -> Manifest:
     """Raises: ManifestError or MalformedError naming what to fix; AlteredError."""
     files = read_files(build, FILES, strict=MANIFEST, max_bytes=MAX_FILE_BYTES, objects=objects)
-    return read_repository(files, default_name=name, catalogue=catalogue)
+
+    def other(path: str) -> str | None:
+        content = read_file(build, path, max_bytes=MAX_FILE_BYTES, objects=objects)
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"{path} is not UTF-8") from error
+
+    return read_repository(files, default_name=name, catalogue=catalogue, other=other)
 
 
 def plan(
@@ -68,20 +92,24 @@ def plan(
     addresses: Addresses,
     compare: Compare,
     take: Take,
+    own_images: OwnImages = NOBODY,
 ) -> list[Job] | Download | None:
     """Write the build's jobs down and answer what the runners are to be given. Safe to repeat.
 
     None when the push touched nothing that the manifest wants built. What has to be fetched before there can be jobs,
-    when dependencies are not there yet: then nothing is written, and this is to be called again.
+    when dependencies are not there yet: then nothing is written, and this is to be called again. Raises: BadInputError,
+    ManifestError naming what to fix.
     """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
     if manifest.paths and not manifest.wants(_changed(build, builds.earlier(build), compare)):
         return None
+    if manifest.own_image:
+        own_images.check(manifest.own_image.name, build.repository)
     dependencies = take(build, manifest)
     if isinstance(dependencies, Download):
         return dependencies
-    jobs = lay_out(build, manifest, catalogue, instance=instance)
+    jobs = lay_out(build, manifest, instance=instance)
     builds.add_jobs(name, jobs)
     source = _source(build, objects)
     return [

@@ -54,7 +54,7 @@ def publish(
     """
     build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
-    packed = [_pack(build, job, manifest, catalogue, objects=objects, keys=keys) for job in builds.jobs(name)]
+    packed = [_pack(build, job, manifest, objects=objects, keys=keys) for job in builds.jobs(name)]
     release = _release(build, manifest, clock)
     said = attest(
         build,
@@ -85,9 +85,7 @@ def _release(build: Build, manifest: Manifest, clock: Clock) -> Release:
     )
 
 
-def _pack(
-    build: Build, job: BuildJob, manifest: Manifest, catalogue: Catalogue, *, objects: Objects, keys: Keys
-) -> Packed:
+def _pack(build: Build, job: BuildJob, manifest: Manifest, *, objects: Objects, keys: Keys) -> Packed:
     """What a job made, as it is signed for: every byte is read again, and held against what the job said of it."""
     if not job.artifacts:
         raise MalformedError(f"the job for {job.board} made nothing that could be released")
@@ -97,7 +95,7 @@ def _pack(
     if FILES_ARTIFACT not in content:
         raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
     files = unpack(content[FILES_ARTIFACT])
-    made = _bundle(build, job, files, manifest, catalogue, objects=objects, keys=keys)
+    made = _bundle(build, job, files, manifest, objects=objects, keys=keys)
     return Packed(job=job, bundle=made, files=tuple(files))
 
 
@@ -106,7 +104,6 @@ def _bundle(
     job: BuildJob,
     files: list[bundle.File],
     manifest: Manifest,
-    catalogue: Catalogue,
     *,
     objects: Objects,
     keys: Keys,
@@ -124,7 +121,7 @@ def _bundle(
             version=version_of(build),
             counter=build.number,
             board=job.board,
-            mpy=catalogue.board(job.board).mpy,
+            mpy=manifest.board(job.board).mpy,
             arch=arch,
             index=index,
         ).payload(),

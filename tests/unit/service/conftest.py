@@ -22,6 +22,7 @@ from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
 from service.domain.build import Build, BuildId, Delivery, JobId
 from service.domain.event import Event, EventKind
+from service.domain.own_images import OwnImages
 from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows import plan
 from tests.fakes.clock import StoppedClock
@@ -53,6 +54,7 @@ class World:
     locks: DatabaseDependencies
     clock: StoppedClock = field(default_factory=lambda: StoppedClock(NOW))
     catalogue: Catalogue = field(default_factory=Catalogue.load)
+    own_images: OwnImages = field(default_factory=OwnImages)
     compared: tuple[str, ...] | None = None  # what the forge says lies between two commits
     asked: list[tuple[str, str]] = field(default_factory=list)
 

@@ -60,6 +60,7 @@ def looked_over(world: World, build: BuildId) -> list[Job] | Download | None:
             instance="kabc123",
             allowed=ALLOWED,
         ),
+        own_images=world.own_images,
     )
 
 
