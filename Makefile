@@ -56,7 +56,7 @@ setup: ## install what `make demo` and `make serve` need
 setup-test: ## install what `make test` needs
 	@deploy/host/setup --test
 
-images: setup ## build images
+images: setup ## the build images of all families
 	@$(PYTHON) build-images/build.py
 
 firmware: setup ## base firmware for flash images, as your list of it says (docs/boards.md)

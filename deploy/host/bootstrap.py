@@ -28,7 +28,10 @@ STATE = ROOT / ".kiln"
 VENV = ROOT / ".venv"
 SOCKET = "/var/run/docker.sock"
 BASE = "kiln/base:bookworm"
-IMAGE, SOURCE_IMAGE = "kiln/micropython:current", "kiln/source:current"  # that builds, that fetches
+# Images that are made of the distribution's packages alone, and those for which pip fetches something.
+PLAIN_IMAGES, PIP_IMAGES = ("source",), ("micropython",)
+PLAIN_IMAGES_OF_TESTS, PIP_IMAGES_OF_TESTS = ("arduino-avr",), ("platformio",)
+BOARDS = ROOT / "runners" / "contract" / "boards.toml"  # an image has the Arduino boards of it
 OLDEST_PYTHON = (3, 11)
 COMMAND_TIMEOUT_S = 900
 PID_FILES = (
@@ -42,6 +45,7 @@ WHY = {
     "debootstrap": "debootstrap, which makes a base image where no registry answers",
     "python3-venv": "python3-venv, for the virtual environment",
     "mosquitto": "Mosquitto, the MQTT broker that tests compare with",
+    "simavr": "simavr, which runs what was built for Arduino",
     "nodejs": "Node.js, which runs what GitHub and others publish for tests",
     "npm": "npm, which fetches it",
 }
@@ -107,8 +111,17 @@ def engine_answers() -> bool:
     return engine_says("/_ping") == 200
 
 
-def images_are_there() -> bool:
-    return all(engine_says(f"/images/{each}/json") == 200 for each in (IMAGE, SOURCE_IMAGE))
+def plain_images(*, test: bool) -> tuple[str, ...]:
+    return PLAIN_IMAGES + (PLAIN_IMAGES_OF_TESTS if test else ())
+
+
+def pip_images(*, test: bool) -> tuple[str, ...]:
+    return PIP_IMAGES + (PIP_IMAGES_OF_TESTS if test else ())
+
+
+def images_are_there(*, test: bool) -> bool:
+    names = (*plain_images(test=test), *pip_images(test=test))
+    return all(engine_says(f"/images/kiln/{each}:current/json") == 200 for each in names)
 
 
 def base_is_there() -> bool:
@@ -126,7 +139,8 @@ def missing_packages(*, test: bool) -> list[str]:
     if test and not shutil.which("mosquitto") and not pathlib.Path("/usr/sbin/mosquitto").exists():
         needed.append("mosquitto")
     if test:
-        needed += [package for command, package in (("node", "nodejs"), ("npm", "npm")) if not shutil.which(command)]
+        commands = (("node", "nodejs"), ("npm", "npm"), ("simavr", "simavr"))
+        needed += [package for command, package in commands if not shutil.which(command)]
     return needed
 
 
@@ -209,7 +223,7 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
             say("getting a base image for builds (half a minute where no registry answers)")
             run(ROOT / "build-images" / "base" / "make", BASE, doing="making the base image")
         build = ROOT / "build-images" / "build.py"
-        run(sys.executable, build, "source", doing="making the image that fetches sources")
+        run(sys.executable, build, *plain_images(test=test), doing="making images of Debian's packages")
 
     def environment() -> None:
         has_venv.wait()
@@ -220,10 +234,10 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
             task.result()
     if test:
         outside.install(VENV / "bin" / "python", run=run, say=say)
-    if not images_are_there():
-        say("making the build image")
-    python = VENV / "bin" / "python"
-    run(sys.executable, ROOT / "build-images" / "build.py", "--python", python, doing="making the build image")
+    if not images_are_there(test=test):
+        say("making the build images")
+    command = (sys.executable, ROOT / "build-images" / "build.py", "--python", VENV / "bin" / "python")
+    run(*command, *pip_images(test=test), doing="making the build images")
 
 
 def inputs(lock: pathlib.Path, *, test: bool) -> str:
@@ -231,7 +245,7 @@ def inputs(lock: pathlib.Path, *, test: bool) -> str:
     digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
     found = (ROOT / "build-images").rglob("*")
     images = (each for each in found if each.is_file() and "__pycache__" not in each.parts)
-    data = outside.pins() if test else []
+    data = [*outside.pins(), BOARDS] if test else []
     for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images, *data]):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
@@ -257,14 +271,14 @@ def set_up(*, test: bool) -> None:
     lock = ROOT / ("requirements-dev.lock" if test else "requirements.lock")
     stamp = STATE / ("setup-test" if test else "setup")
     wanted = inputs(lock, test=test)
-    if is_done(stamp, wanted, test=test) and images_are_there():
+    if is_done(stamp, wanted, test=test) and images_are_there(test=test):
         return
     with (STATE / "setup.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # two calls at once: the second finds everything done
         began = time.monotonic()
         if is_done(stamp, wanted, test=test):
             start_engine()  # a restart of the machine takes nothing else away
-        if not is_done(stamp, wanted, test=test) or not images_are_there():
+        if not is_done(stamp, wanted, test=test) or not images_are_there(test=test):
             make_ready(lock, test=test)
             stamp.write_text(wanted)
             say(f"ready after {time.monotonic() - began:.0f} s")
