@@ -101,6 +101,7 @@ def serve(environment: "os._Environ[str]") -> int:
     settings = WorkerSettings(database_url=url, name=environment.get("KILN_RUNNER_NAME", "runner-1"), jobs=int(jobs))
     running = Running()
     engine = _connect(warm=int(warm))
+    engine.look()
     service = HttpService(clock=time.monotonic, sleep=time.sleep)
     label, clock, now, is_cancelled = settings.label, time.monotonic, time.time, running.is_cancelled
     runner = Runner(name=label, engine=engine, service=service, clock=clock, is_cancelled=is_cancelled, now=now)
@@ -114,7 +115,8 @@ def serve(environment: "os._Environ[str]") -> int:
 
 
 def _connect(*, warm: int = 0) -> DockerEngine:
-    return DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=warm)
+    runtime = os.environ.get("KILN_RUNTIME", "")
+    return DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=warm, runtime=runtime)
 
 
 def _stop_on_signals(*, parent: str) -> threading.Event:

@@ -19,6 +19,7 @@ import requests
 from docker.types import LogConfig
 
 from runners.contract.job import Limits
+from runners.docker_runtime import ENGINES_OWN, Runtime
 from runners.engine import End
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError
 
@@ -59,18 +60,22 @@ class Kind:
     runner: str
     limits: Limits
     has_network: bool
+    runtime: Runtime
 
     @classmethod
-    def of(cls, *, image: str, runner: str, limits: Limits, has_network: bool = False) -> Self:
+    def of(
+        cls, *, image: str, runner: str, limits: Limits, has_network: bool = False, runtime: Runtime = ENGINES_OWN
+    ) -> Self:
         """The time limit is kept from outside: jobs that differ in it can use the same container."""
-        return cls(image=image, runner=runner, limits=replace(limits, time_s=0.0), has_network=has_network)
+        untimed = replace(limits, time_s=0.0)
+        return cls(image=image, runner=runner, limits=untimed, has_network=has_network, runtime=runtime)
 
 
 class TakenError(EngineError):
     """There is a container of this name."""
 
 
-def start(api: Api, kind: Kind, name: str, *, patience_s: int = PATIENCE_S) -> "DockerContainer":
+def start(api: Api, kind: Kind, name: str, *, patience_s: int = PATIENCE_S, network: str = "none") -> "DockerContainer":
     """A new container that waits for its tree. Raises: TakenError, ImageMissingError, EngineError."""
     limits = kind.limits
     try:
@@ -86,7 +91,7 @@ def start(api: Api, kind: Kind, name: str, *, patience_s: int = PATIENCE_S) -> "
                     "KILN_PATIENCE_S": str(patience_s),
                 },
                 labels={"kiln.runner": kind.runner},
-                host_config=api.create_host_config(**hardening(limits, has_network=kind.has_network)),
+                host_config=api.create_host_config(**hardening(limits, kind.runtime, network=network)),
             )
     except EngineError as error:
         if isinstance(error.__cause__, docker.errors.APIError) and error.__cause__.status_code == HTTPStatus.CONFLICT:
@@ -259,21 +264,23 @@ def tar_bytes(limits: Limits) -> int:
     return limits.output_bytes + limits.output_files * TAR_BYTES_A_FILE + (64 << 10)
 
 
-def hardening(limits: Limits, *, has_network: bool) -> dict[str, Any]:
+def hardening(limits: Limits, runtime: Runtime, *, network: str) -> dict[str, Any]:
     """What every container gets, whoever asks: docs/decisions/0003-work-area.md has the reasons."""
     area = f"size={limits.disk_bytes},nr_inodes={WORK_INODES},uid=65534,gid=65534,mode=0700,nosuid,nodev"
     return {
-        "network_mode": "bridge" if has_network else "none",
+        "network_mode": network,
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,
         "ipc_mode": "none",
-        "pids_limit": limits.pids,
+        "pids_limit": runtime.pids(limits),
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,  # the same number: no swap
         "nano_cpus": int(limits.cpus * 1e9),
-        "tmpfs": {"/work": area},
+        # Where nothing is mounted at /tmp, gVisor mounts something to write to.
+        "tmpfs": {"/work": area, "/tmp": "ro,size=4k"},  # noqa: S108  # read-only
+        **runtime.options,
         "log_config": LogConfig(
             type="local", config={"max-size": str(LOG_FILE_BYTES), "max-file": str(LOG_FILES), "compress": "false"}
         ),

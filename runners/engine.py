@@ -101,4 +101,4 @@ class Engine(Protocol):
         """Kill and remove the job's container, if there is one. Safe to call from another thread. Never raises."""
 
     def remove_waiting(self, runner: str) -> None:
-        """Remove what a dead predecessor of this name started ahead. Raises: EngineError."""
+        """Remove what a dead predecessor of this name made ahead. Raises: EngineError."""

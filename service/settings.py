@@ -45,6 +45,7 @@ class Settings:
     runners: int = 1  # runner processes that `kiln serve` starts; 0 when they run elsewhere
     runner_jobs: int = 4  # containers at once in each of them
     runner_warm: int = 4  # containers of each build image that each of them starts ahead
+    runtime: str = ""  # that containers are started by, runsc for one; default: the engine's own
     job_memory_mb: int = 512
     job_time_s: int = 300
     reconcile_s: int = 900  # between two looks at the heads of a repository

@@ -55,6 +55,7 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
             "KILN_RUNNER_NAME": f"{instance.id}-runner-{number}",
             "KILN_RUNNER_JOBS": str(settings.runner_jobs),
             "KILN_RUNNER_WARM": str(settings.runner_warm),
+            "KILN_RUNTIME": settings.runtime,
         }
         found.append(
             Child(name=f"runner-{number}", command=(*python, "runners", "serve"), environment={**plain, **runner})

@@ -21,9 +21,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import firewall
+import gvisor
 import outside
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 STATE = ROOT / ".kiln"
 VENV = ROOT / ".venv"
 SOCKET = "/var/run/docker.sock"
@@ -48,6 +51,7 @@ WHY = {
     "simavr": "simavr, which runs what was built for Arduino",
     "nodejs": "Node.js, which runs what GitHub and others publish for tests",
     "npm": "npm, which fetches it",
+    "runsc": "gVisor, the other runtime that tests run containers with",
 }
 
 
@@ -141,6 +145,8 @@ def missing_packages(*, test: bool) -> list[str]:
     if test:
         commands = (("node", "nodejs"), ("npm", "npm"), ("simavr", "simavr"))
         needed += [package for command, package in commands if not shutil.which(command)]
+    if test and not shutil.which("runsc") and gvisor.is_wanted():
+        needed.append(gvisor.PACKAGE)
     return needed
 
 
@@ -219,6 +225,8 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
         finally:
             has_venv.set()
         start_engine()
+        if test:
+            gvisor.register(say)
         if not base_is_there():
             say("getting a base image for builds (half a minute where no registry answers)")
             run(ROOT / "build-images" / "base" / "make", BASE, doing="making the base image")
@@ -246,7 +254,7 @@ def inputs(lock: pathlib.Path, *, test: bool) -> str:
     found = (ROOT / "build-images").rglob("*")
     images = (each for each in found if each.is_file() and "__pycache__" not in each.parts)
     data = [*outside.pins(), BOARDS] if test else []
-    for path in sorted([lock, ROOT / "pyproject.toml", pathlib.Path(__file__), *images, *data]):
+    for path in sorted([lock, ROOT / "pyproject.toml", *HERE.glob("*.py"), *images, *data]):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -257,7 +265,7 @@ def main() -> int:
     parser.add_argument("--test", action="store_true", help="also what `make test` needs")
     try:
         set_up(test=parser.parse_args().test)
-    except SetupError as error:
+    except (SetupError, gvisor.RuntimeMissingError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
@@ -271,6 +279,7 @@ def set_up(*, test: bool) -> None:
     lock = ROOT / ("requirements-dev.lock" if test else "requirements.lock")
     stamp = STATE / ("setup-test" if test else "setup")
     wanted = inputs(lock, test=test)
+    firewall.hold(say)
     if is_done(stamp, wanted, test=test) and images_are_there(test=test):
         return
     with (STATE / "setup.lock").open("a") as turn:
@@ -280,6 +289,7 @@ def set_up(*, test: bool) -> None:
             start_engine()  # a restart of the machine takes nothing else away
         if not is_done(stamp, wanted, test=test) or not images_are_there(test=test):
             make_ready(lock, test=test)
+            firewall.hold(say)  # iptables may have come with Docker Engine just now
             stamp.write_text(wanted)
             say(f"ready after {time.monotonic() - began:.0f} s")
 

@@ -21,12 +21,15 @@ from runners.run import RECIPES, Runner
 from service.adapters.clock import SystemClock
 from tests.fakes.runner_service import InMemoryService
 
-SHELL_IMAGE = "kiln/test-shell:current"
-DOCKERFILE = f"""FROM {MicroPython.image}
+ENTRY = (pathlib.Path(__file__).parents[3] / "build-images" / "entry").read_bytes()
+SHELL = f"""FROM {MicroPython.image}
 USER 0
+COPY entry /opt/kiln/
 RUN printf '#!/bin/sh\\nexec sh ./build.sh\\n' > /opt/kiln/recipe
 USER 65534:65534
 """
+# Named by what goes into it, so that two checkouts on one machine do not take each other's.
+SHELL_IMAGE = f"kiln/test-shell:{hashlib.sha256(ENTRY + SHELL.encode()).hexdigest()[:12]}"
 
 
 class Shell:
@@ -88,8 +91,9 @@ Script = Callable[..., tuple[Result, str]]
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench(DockerEngine.connect(now=SystemClock().now))
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    chosen = request.getfixturevalue("runtime") if "runtime" in request.fixturenames else ""
+    made = Bench(DockerEngine.connect(now=SystemClock().now, runtime=chosen))
     yield made
     for job in made.engine.jobs(made.name):
         made.engine.remove(job)
@@ -99,7 +103,9 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def shell_image(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("shell-image")
-    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "Dockerfile").write_text(SHELL)
+    (folder / "entry").write_bytes(ENTRY)
+    (folder / "entry").chmod(0o755)
     build(folder, SHELL_IMAGE)
 
 
