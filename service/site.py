@@ -16,7 +16,7 @@ from service.adapters.objects_local import LocalObjects
 from service.domain.build import Build, BuildId
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
-from service.flows import connect, enrol, follow, plan
+from service.flows import connect, enrol, follow, plan, receive
 from service.kiln import Kiln
 from service.settings import Settings
 from service.web.actions import Actions
@@ -91,7 +91,9 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
     cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
     found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *cache.routes(), *ota.routes(), *badges.routes()]
-    return found + (object_routes(kiln.objects) if isinstance(kiln.objects, LocalObjects) else [])
+    if isinstance(kiln.objects, LocalObjects):
+        found += object_routes(kiln.objects, lambda key: receive.check_open(key.partition("/")[0], builds=kiln.builds))
+    return found
 
 
 def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None], flash: Flash) -> list[Route]:

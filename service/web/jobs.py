@@ -13,6 +13,7 @@ from service.domain.build import BuildJob, JobId
 from service.domain.errors import BadSignatureError, MalformedError, NotFoundError
 from service.domain.repository import Repository, RepositoryId
 from service.domain.rights import Right
+from service.flows import receive
 from service.ports import Logs, Objects, Tokens
 from service.records import Builds, Repositories
 from service.web.auth import Auth
@@ -51,6 +52,7 @@ class Jobs:
         offset = request.query_params.get("offset", "0")
         if not offset.isascii() or not offset.isdigit() or len(offset) > 12:
             raise MalformedError("offset is a number of bytes")
+        await run_in_threadpool(receive.check_open, job, builds=self.builds)
         content = await read(request, MAX_CHUNK_BYTES)
         if offset == "0":
             await run_in_threadpool(self.builds.start_job, job)

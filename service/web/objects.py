@@ -1,7 +1,7 @@
 """The routes behind the signed addresses of the local object folder. A signature is all the leave that one needs."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
@@ -10,11 +10,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from service.domain.errors import BadInputError, BadSignatureError, NotFoundError, OutsideError, TooLargeError
+from service.domain.errors import (
+    BadInputError,
+    BadSignatureError,
+    ConflictError,
+    NotFoundError,
+    OutsideError,
+    TooLargeError,
+)
 from service.ports import Objects
 from service.web.ranges import ranged_response
 
-_STATUS = ((BadSignatureError, 403), (TooLargeError, 413), (BadInputError, 400), (NotFoundError, 404))
+_STATUS = (
+    (BadSignatureError, 403),
+    (TooLargeError, 413),
+    (ConflictError, 409),
+    (BadInputError, 400),
+    (NotFoundError, 404),
+)
 
 
 class Incoming(Protocol):
@@ -38,8 +51,11 @@ class SignedFolder(Objects, Protocol):
         """Nothing is left of an upload that is not kept. Raises: ObjectsError."""
 
 
-def object_routes(folder: SignedFolder) -> list[Route]:
-    """`GET|HEAD /objects/{digest}` and `PUT /staging/{key}`."""
+def object_routes(folder: SignedFolder, check_open: Callable[[str], None]) -> list[Route]:
+    """`GET|HEAD /objects/{digest}` and `PUT /staging/{key}`.
+
+    `check_open` is asked about the key of an upload whose signature is right, and raises ConflictError to refuse it.
+    """
 
     async def fetch(request: Request) -> Response:
         digest = request.path_params["digest"]
@@ -61,6 +77,7 @@ def object_routes(folder: SignedFolder) -> list[Route]:
         key = request.path_params["key"]
         try:
             max_bytes = folder.check_upload(key, request.query_params.multi_items())
+            await run_in_threadpool(check_open, key)
             await _receive(folder, key, request, max_bytes)
         except (BadInputError, NotFoundError, OutsideError) as error:
             return _refusal(error)

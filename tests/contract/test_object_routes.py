@@ -25,7 +25,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalObjects]:
     port = free_port()
     folder = tmp_path_factory.mktemp("objects")
     made = LocalObjects(folder, base_url=f"http://127.0.0.1:{port}/", key=KEY, clock=SystemClock())
-    with http_server(Starlette(routes=object_routes(made)), port):
+    with http_server(Starlette(routes=object_routes(made, lambda _key: None)), port):
         yield made
 
 
