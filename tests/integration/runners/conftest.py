@@ -21,6 +21,9 @@ from runners.run import RECIPES, Runner
 from service.adapters.clock import SystemClock
 from tests.fakes.runner_service import InMemoryService
 
+COMPILER = f"""FROM {MicroPython.image}
+COPY entry /opt/kiln/
+"""
 ENTRY = (pathlib.Path(__file__).parents[3] / "build-images" / "entry").read_bytes()
 SHELL = f"""FROM {MicroPython.image}
 USER 0
@@ -30,6 +33,32 @@ USER 65534:65534
 """
 # Named by what goes into it, so that two checkouts on one machine do not take each other's.
 SHELL_IMAGE = f"kiln/test-shell:{hashlib.sha256(ENTRY + SHELL.encode()).hexdigest()[:12]}"
+# In which a repository has taken over even the first process.
+FORGER = f"""FROM {MicroPython.image}
+USER 0
+RUN printf '#!/bin/sh\\ntar -C /work -x -o -f - && . /work/in/first.sh\\n' > /opt/kiln/entry
+USER 65534:65534
+"""
+FORGER_IMAGE = f"kiln/test-forger:{hashlib.sha256(FORGER.encode()).hexdigest()[:12]}"
+COMPILER_IMAGE = f"kiln/test-micropython:{hashlib.sha256(ENTRY).hexdigest()[:12]}"
+
+
+class Compiler(MicroPython):
+    """The recipe of MicroPython, with the first process of this checkout."""
+
+    image = COMPILER_IMAGE
+
+
+class Forger(MicroPython):
+    """A recipe in whose container `first.sh` speaks for the first process."""
+
+    image = FORGER_IMAGE
+
+    def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
+        return Shell().stage(job, snapshot, image)
+
+    def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
+        return Shell().made(job, files)
 
 
 class Shell:
@@ -71,7 +100,7 @@ class Bench:
         )
 
     def runner(self) -> Runner:
-        recipes: dict[str, Recipe] = {**RECIPES, "shell": Shell()}
+        recipes: dict[str, Recipe] = {**RECIPES, "shell": Shell(), "compiler": Compiler(), "forger": Forger()}
         return Runner(name=self.name, engine=self.engine, service=self.service, clock=time.monotonic, recipes=recipes)
 
     def run(self, job: Job) -> Result:
@@ -102,14 +131,23 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def shell_image(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("shell-image")
-    (folder / "Dockerfile").write_text(SHELL)
+    build(tmp_path_factory.mktemp("shell-image"), SHELL, SHELL_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def compiler_image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    build(tmp_path_factory.mktemp("compiler-image"), COMPILER, COMPILER_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def forger_image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    build(tmp_path_factory.mktemp("forger-image"), FORGER, FORGER_IMAGE)
+
+
+def build(folder: pathlib.Path, dockerfile: str, tag: str) -> None:
+    (folder / "Dockerfile").write_text(dockerfile)
     (folder / "entry").write_bytes(ENTRY)
     (folder / "entry").chmod(0o755)
-    build(folder, SHELL_IMAGE)
-
-
-def build(folder: pathlib.Path, tag: str) -> None:
     command = ["docker", "build", "-q", "--network", "none", "-t", tag, str(folder)]
     subprocess.run(command, check=True, capture_output=True, timeout=60, env={"DOCKER_BUILDKIT": "0", "PATH": PATH})
 

@@ -261,3 +261,21 @@ def test_missing_settings_are_named(environment: dict[str, str]) -> None:
 
     assert done.returncode == 2
     assert "set KILN_DATABASE_URL, and KILN_RUNNER_JOBS to a number" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["serve"], ["build", "examples/blink"]])
+def test_a_runtime_that_the_engine_lacks_is_named_at_the_start(tmp_path: pathlib.Path, command: list[str]) -> None:
+    environment = {"PATH": PATH, "KILN_DATABASE_URL": f"sqlite:///{tmp_path}/kiln.db", "KILN_RUNTIME": "nothing"}
+    done = subprocess.run(
+        [sys.executable, "-m", "runners", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "kiln: KILN_RUNTIME is 'nothing', but the engine has " in done.stderr
+    assert "runc" in done.stderr

@@ -123,3 +123,23 @@ def test_a_failed_jobs_result_is_kept(world: World) -> None:
 
     kept = world.builds.job(JobId(job.id))
     assert (kept.status, kept.outcome, kept.message) == (Status.FAILED, Outcome.OUT_OF_MEMORY, "over 512 MiB")
+
+
+def test_row_18_files_named_like_statements_and_signatures_change_nothing(world: World) -> None:
+    """What is signed and what it is called comes from our records and our manifest, never from a build's files."""
+    forged = {"repo": "local/acme/other", "version": "99.0.0", "counter": 99, "board": "esp32-generic"}
+    names = ("statement", "statement.json", "release.json", "index", "files.tar", "bundle.sig", "KILN1", "kiln.toml")
+    evil = {name: json.dumps(forged).encode() for name in names}
+    build = world.push("one")
+    for job in planned(world, build):
+        result = world.upload(job.id, {**FILES, **evil})
+        publish.collect(JobId(job.id), result, builds=world.builds, objects=world.objects)
+    assert publish_again(world, build)
+
+    made = world.builds.bundles(build)
+    assert {each.board for each in made} == {"unix", "esp32-generic"}
+    for each in made:
+        statement = verified(world, "release", each.statement)
+        assert (statement["repo"], statement["board"], statement["counter"]) == ("local/acme/blink", each.board, 1)
+        assert (statement["name"], statement["files"]) == ("blink", len(FILES) + len(evil))
+        assert "99.0.0" not in statement["version"]
