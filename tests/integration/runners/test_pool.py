@@ -1,4 +1,7 @@
-"""Containers that are started ahead, on real Docker: one job each, never of another kind, never left behind."""
+"""Containers that are started ahead, on real Docker: one job each, never of another kind, never left behind.
+
+With the engine's own runtime and with gVisor.
+"""
 
 import subprocess
 import sys
@@ -37,7 +40,7 @@ class Stage:
 
     def prepare(self) -> None:
         self.engine.prepare(image=self.engine.image(MicroPython.image).digest, runner=self.runner, limits=LIMITS)
-        until(lambda: len(self.waiting()) == SIZE)
+        until(lambda: len(self.waiting(running=True)) == SIZE)
 
     def ids(self, *, running: bool = False) -> dict[str, str]:
         """Name -> id of all containers of this runner."""
@@ -60,8 +63,8 @@ def until(true: Callable[[], object], within_s: float = 30.0) -> None:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    made = Stage(DockerEngine.connect(now=SystemClock().now, warm=SIZE))
+def stage(runtime: str) -> Iterator[Stage]:
+    made = Stage(DockerEngine.connect(now=SystemClock().now, warm=SIZE, runtime=runtime))
     yield made
     made.engine.close()
     assert made.ids() == {}, "a container was left behind"
@@ -132,15 +135,15 @@ def test_a_job_that_was_fed_in_a_waiting_container_is_resumed(stage: Stage) -> N
     first.remove()
 
 
-def test_what_a_dead_runner_started_ahead_ends_by_itself_and_is_swept(stage: Stage) -> None:
+def test_what_a_dead_runner_started_ahead_ends_by_itself_and_is_swept(stage: Stage, runtime: str) -> None:
     code = (
         "import sys, time; from runners.docker_engine import DockerEngine; from runners.contract.job import Limits\n"
-        "engine = DockerEngine.connect(now=None, warm=2)\n"
+        "engine = DockerEngine.connect(now=None, warm=2, runtime=sys.argv[3])\n"
         "engine.prepare(image=sys.argv[1], runner=sys.argv[2], limits=Limits())\n"
         "time.sleep(60)"
     )
     image = stage.engine.image(MicroPython.image).digest
-    dead = subprocess.Popen([sys.executable, "-c", code, image, stage.runner])
+    dead = subprocess.Popen([sys.executable, "-c", code, image, stage.runner, runtime])
     until(lambda: len(stage.waiting(running=True)) == SIZE)
 
     dead.kill()
