@@ -266,8 +266,11 @@ SEARCH = """
 cd /
 area=/work
 printf 'the-other-%s' secret > $area/tmp/control
-grep -rsal 'the-other-secre[t]' /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/[0-9]*/root$area /dev/shm /sys/fs/cgroup
-grep -sa 'the-other-secre[t]' /proc/net/unix /proc/self/mountinfo
+for each in /proc/[0-9]*/cmdline /proc/[0-9]*/environ $area/tmp /proc/[0-9]*/root$area /dev/shm /sys/fs/cgroup \\
+  /proc/net/unix /proc/self/mountinfo
+do
+  grep -rsal -D skip 'the-other-secre[t]' "$each"
+done
 set -- /proc/[0-9]*
 echo $#
 exit 5
