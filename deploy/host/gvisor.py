@@ -44,11 +44,7 @@ def register(say: Say) -> None:
     if os.geteuid() or os.environ.get("DOCKER_HOST") or not shutil.which(PACKAGE) or is_known():
         return
     say("making gVisor known to Docker Engine")
-    config = json.loads(CONFIG.read_text()) if CONFIG.exists() else {}
-    config.setdefault("runtimes", {}).setdefault("runsc", RUNTIME)
-    CONFIG.parent.mkdir(parents=True, exist_ok=True)
-    CONFIG.write_text(json.dumps(config, indent=2) + "\n")
-    os.kill(int(PID.read_text()), signal.SIGHUP)
+    tell(CONFIG, PID)
     deadline = time.monotonic() + PATIENCE_S
     while not is_known():
         if time.monotonic() > deadline:
@@ -59,3 +55,15 @@ def register(say: Say) -> None:
 def is_known() -> bool:
     question = ["docker", "info", "--format", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]
     return "runsc" in subprocess.run(question, check=False, capture_output=True, text=True).stdout.split()
+
+
+def tell(config: pathlib.Path, pid: pathlib.Path) -> None:
+    """Name the runtime in Docker's configuration, and have it read. Raises: RuntimeMissingError."""
+    try:
+        known = json.loads(config.read_text()) if config.exists() else {}
+        known.setdefault("runtimes", {}).setdefault("runsc", RUNTIME)
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(json.dumps(known, indent=2) + "\n")
+        os.kill(int(pid.read_text()), signal.SIGHUP)
+    except (OSError, ValueError, AttributeError) as error:
+        raise RuntimeMissingError(f"gVisor cannot be made known to Docker by {config} and {pid}: {error}") from error

@@ -1,0 +1,89 @@
+"""What the set-up of a machine does is what the texts and the other side of it say."""
+
+import importlib.util
+import ipaddress
+import json
+import pathlib
+import re
+from types import ModuleType
+
+import pytest
+
+from fetcher.address import METADATA
+from service.adapters.instance import load_instance
+from service.settings import Settings
+from service.supervisor import children
+
+ROOT = pathlib.Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
+
+
+def load(name: str) -> ModuleType:
+    """A module of the set-up, which is no package: it runs before anything is installed."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "deploy" / "host" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_firewall_closes_every_metadata_address_that_the_fetcher_refuses() -> None:
+    closed = [ipaddress.ip_network(each) for each in load("firewall").ADDRESSES]
+    refused = [ipaddress.ip_address(each) for each in (*METADATA, "169.254.169.254")]
+
+    for each in refused:
+        # The networks of fetches have no IPv6 (tests/integration/source/test_network.py).
+        assert each.version == 6 or any(each in network for network in closed), each
+
+
+def test_the_text_gives_the_same_rules() -> None:
+    firewall = load("firewall")
+    loop = re.search(r"for address in ([^;]+); do\n +iptables (.+)\n", OPERATIONS)
+    assert loop is not None
+
+    assert loop[1].split() == [each.removesuffix("/32") for each in firewall.ADDRESSES]
+    assert loop[2].split() == ["-t", "raw", "-A", "PREROUTING", "-d", "$address", *firewall.WHAT, "-j", "DROP"]
+
+
+def test_the_text_registers_gvisor_as_the_setup_does() -> None:
+    said = re.search(r"```json\n(\{\"runtimes\".+)\n```", OPERATIONS)
+    assert said is not None
+
+    assert json.loads(said[1]) == {"runtimes": {"runsc": load("gvisor").RUNTIME}}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"runtimes": []}'])
+def test_a_broken_configuration_of_docker_is_a_sentence_and_stays_as_it_is(
+    tmp_path: pathlib.Path, content: str
+) -> None:
+    gvisor, config = load("gvisor"), tmp_path / "daemon.json"
+    config.write_text(content)
+
+    with pytest.raises(gvisor.RuntimeMissingError, match=r"cannot be made known to Docker by .*daemon\.json"):
+        gvisor.tell(config, tmp_path / "docker.pid")
+    assert config.read_text() == content
+
+
+def test_what_docker_was_told_before_stays(tmp_path: pathlib.Path) -> None:
+    """There is no process to tell: its number is one that no process has."""
+    gvisor, config, pid = load("gvisor"), tmp_path / "daemon.json", tmp_path / "docker.pid"
+    config.write_text('{"log-level": "warn", "runtimes": {"kata": {"path": "/usr/bin/kata"}}}')
+    pid.write_text("4194305")
+
+    with pytest.raises(gvisor.RuntimeMissingError, match="No such process"):
+        gvisor.tell(config, pid)
+
+    known = json.loads(config.read_text())
+    assert known == {
+        "log-level": "warn",
+        "runtimes": {"kata": {"path": "/usr/bin/kata"}, "runsc": gvisor.RUNTIME},
+    }
+
+
+def test_the_operators_runtime_reaches_each_runner_and_nobody_else(tmp_path: pathlib.Path) -> None:
+    settings = Settings.from_environment({"KILN_DATA": str(tmp_path), "KILN_RUNTIME": "runsc", "KILN_RUNNERS": "2"})
+
+    found = {each.name: each.environment for each in children(settings, load_instance(tmp_path), {"PATH": "/bin"})}
+
+    assert {name for name, each in found.items() if each.get("KILN_RUNTIME") == "runsc"} == {"runner-1", "runner-2"}
