@@ -21,7 +21,7 @@ from runners.recipes.platformio import PlatformIO
 from runners.recipes.recipe import Made, Recipe, Staged, image_of
 from runners.recipes.snapshot import Snapshot
 from runners.sources import Sources
-from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence
+from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence, with_cause
 
 logger = logging.getLogger("kiln.runner")
 
@@ -159,7 +159,8 @@ class Runner:
                 kept += chunk
                 sink.write(chunk)
         except ContainerTimeoutError as error:
-            return Result(job=job.id, outcome=Outcome.TIMED_OUT, message=str(error))
+            said = with_cause(str(error), kept.decode("utf-8", "replace"), job.limits)
+            return Result(job=job.id, outcome=Outcome.TIMED_OUT, message=said)
         end, output = container.end(), container.output()
         report, rest = read_report(output)
         log = kept.decode("utf-8", "replace")
@@ -189,4 +190,4 @@ def _message(outcome: Outcome, job: Job, log: str, found: tuple[Annotation, ...]
         return sentence(f"{first.path} line {first.line}: {first.text}{rest}")
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
     code = f"the build ended with exit code {report.exit_code}" if report else "the build broke off"
-    return sentence(f"{code}: {last}" if last else code)
+    return with_cause(sentence(f"{code}: {last}" if last else code), log, job.limits)

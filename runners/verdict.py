@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from runners.contract.job import MAX_MESSAGE_CHARS, Outcome, Result
+from runners.contract.job import MAX_MESSAGE_CHARS, Limits, Outcome, Result
 from runners.contract.source import Fetched
 from runners.engine import End
 from runners.errors import EngineError, RefusedError, TransportError
 
 DISK_IS_FULL = "No space left on device"  # strerror(ENOSPC), in the locale that build-images/entry sets
 MAX_REPORT_BYTES = 200  # the two lines before the outputs
+# As dash, and as bash, make and compilers say it: strerror(EAGAIN).
+_NO_PROCESS = re.compile(r"\bCannot fork\b|\bv?fork: [^\n]{0,200}Resource temporarily unavailable")
 _REPORT = re.compile(rb"started\nexit=(\d{1,3}) oom=(\d{1,9}) blocks=(\d{1,12}) inodes=(\d{1,12})\n")
 
 Ended = TypeVar("Ended", Result, Fetched)
@@ -91,6 +93,13 @@ def capped(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
             left = -1
         else:
             left -= len(chunk)
+
+
+def with_cause(message: str, log: str, limits: Limits) -> str:
+    """`message`, and what the log says of a limit that ends nothing by itself."""
+    if _NO_PROCESS.search(log):
+        return sentence(f"{message[: MAX_MESSAGE_CHARS - 100]} (no more than {limits.pids} processes may run at once)")
+    return message
 
 
 def sentence(text: str) -> str:

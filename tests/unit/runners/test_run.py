@@ -102,6 +102,16 @@ def test_a_compile_error_names_file_and_line() -> None:
             Outcome.FAILED,
             "the build ended with exit code 7: last  [31mwords",
         ),
+        (
+            Printed(output=spoken({}, exit_code=2), log=b"./build.sh: 3: Cannot fork\n"),
+            Outcome.FAILED,
+            "the build ended with exit code 2: ./build.sh: 3: Cannot fork (no more than 128 processes may run at once)",
+        ),
+        (
+            Printed(output=spoken({}, exit_code=2), log=b"make: vfork: retry: Resource temporarily unavailable\n\n"),
+            Outcome.FAILED,
+            "the build ended with exit code 2: make: vfork: retry: Resource temporarily unavailable (no more than 128",
+        ),
         (Printed(end=End(exit_code=75, is_out_of_memory=False)), Outcome.FAILED, "the build broke off"),
         (
             Printed(output=b"started\nexit=0 oom=0 blocks=1 inodes=1\nrubbish"),
