@@ -34,7 +34,7 @@ class DockerEngine:
         self._api = api
         self._now = now
         self._runtime = runtime
-        self._networks = Networks(api)
+        self._networks = Networks(api, TROUBLE)
         self._pool = Pool(api, size=warm, clock=time.monotonic)
         self._removers = ThreadPoolExecutor(REMOVERS, thread_name_prefix="kiln-remover")
         self._leaving: dict[str, Future[None]] = {}  # by container id
@@ -63,7 +63,7 @@ class DockerEngine:
         """Close all connections. Containers of jobs that run stay; those that only wait are removed."""
         self._pool.close()
         self._removers.shutdown(wait=True)
-        self._networks.close(TROUBLE)
+        self._networks.close()
         self._api.close()
 
     def image(self, name: str) -> Image:

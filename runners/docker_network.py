@@ -19,8 +19,9 @@ OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
 class Networks:
     """Those of one engine. Its callers translate what the SDK raises."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, trouble: tuple[type[Exception], ...]) -> None:
         self._api = api
+        self._trouble = trouble  # what the SDK raises
         self._lock = threading.Lock()
         self._free: list[str] = []
         self._held: set[str] = set()
@@ -39,7 +40,7 @@ class Networks:
             name = f"{PREFIX}{uuid.uuid4().hex[:NAME_HEX]}"
             self._held.add(name)
         try:
-            self._make(name, runner)
+            self._make_with_room(name, runner)
         except BaseException:
             with self._lock:
                 self._held.discard(name)
@@ -74,13 +75,13 @@ class Networks:
                 self._held.discard(each)
                 self._api.remove_network(each)
 
-    def close(self, quietly: tuple[type[Exception], ...]) -> None:
-        """Remove what is free; errors of these types leave it to a later sweep."""
+    def close(self) -> None:
+        """Remove what is free. What cannot be removed is left to a later sweep."""
         with self._lock:
             while self._free:
                 name = self._free.pop()
                 self._held.discard(name)
-                with contextlib.suppress(*quietly):
+                with contextlib.suppress(*self._trouble):
                     self._api.remove_network(name)
 
     def _abandoned(self, runner: str) -> list[str]:
@@ -89,6 +90,32 @@ class Networks:
         left = [name for name in found if name not in self._held and not self._api.inspect_network(name)["Containers"]]
         self._held.update(left)
         return left
+
+    def _make_with_room(self, name: str, runner: str) -> None:
+        try:
+            self._make(name, runner)
+        except self._trouble:
+            with self._lock:
+                has_room = self._make_room()
+            if not has_room:
+                raise
+            self._make(name, runner)
+
+    def _make_room(self) -> bool:
+        """Whether there was something to remove. Docker has addresses for some thirty networks, all runners' together.
+
+        Another runner's free one may be among them: it makes a new one then.
+        """
+        found = [each["Name"] for each in self._api.networks(filters={"label": "kiln.runner"})]
+        unused = [each for each in found if each in self._free or each not in self._held]
+        removed = 0
+        for name in unused:
+            with contextlib.suppress(*self._trouble):
+                self._api.remove_network(name)  # refused while a container is on it
+                removed += 1
+                self._held.discard(name)
+        self._free.clear()
+        return removed > 0
 
     def _make(self, name: str, runner: str) -> None:
         self._api.create_network(

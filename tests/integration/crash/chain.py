@@ -105,6 +105,9 @@ def _no_containers(chain: Chain) -> None:
         left = client.containers.list(all=True, ignore_removed=True, filters={"name": f"kiln-{chain.kiln.instance.id}"})
         for each in left:
             each.remove(force=True)
+        for network in client.networks.list(filters={"label": "kiln.runner"}):  # of runners that were killed
+            if network.attrs["Labels"]["kiln.runner"].startswith(chain.kiln.instance.id):
+                network.remove()
         assert left == []
     finally:
         client.close()

@@ -128,6 +128,7 @@ def farm(tmp_path: pathlib.Path) -> Iterator[Farm]:
             made.client.destroy()
     for job in engine.jobs(made.settings.label):
         engine.remove(job)
+    engine.remove_waiting(made.settings.label)
     engine.close()
 
 
