@@ -35,8 +35,7 @@ def adopt(image: str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("tools")
-    (folder / "Dockerfile").write_text(DOCKERFILE)
-    build(folder, TOOLS)
+    build(folder, DOCKERFILE, TOOLS)
     assert adopt(TOOLS).returncode == 0
 
 
@@ -148,8 +147,7 @@ def test_adopting_again_does_nothing_and_an_image_that_is_not_here_is_said(tools
     ids=["volumes", "a tool is missing", "no shell"],
 )
 def test_an_image_that_cannot_build_is_not_adopted(tmp_path: pathlib.Path, dockerfile: str, said: str) -> None:
-    (tmp_path / "Dockerfile").write_text(dockerfile)
-    build(tmp_path, "kiln-test/unfit:1")
+    build(tmp_path, dockerfile, "kiln-test/unfit:1")
 
     done = adopt("kiln-test/unfit:1")
 

@@ -31,7 +31,6 @@ WISHES = [
     "PATH",
     "cap_add",
     "security_opt",
-    "image",
     "entrypoint",
     "limits",
     "memory_bytes",
@@ -64,6 +63,13 @@ def test_row_14_a_table_of_wishes_is_refused(wish: str) -> None:
             parse(f'{table}\nvalue = "x"\n')
 
 
+@pytest.mark.parametrize("table", [each for each in TABLES if each != "[build]\n"])
+def test_row_14_an_image_is_named_in_one_place_where_the_operator_decides(table: str) -> None:
+    """[build] image, for the family whose images KILN_OWN_IMAGES names (test_own_image)."""
+    with pytest.raises(ManifestError, match='unknown key "image"'):
+        parse(f'{table}image = "evil"\n')
+
+
 @pytest.mark.parametrize("wish", ["LD_PRELOAD", "DOCKER_HOST", "GIT_SSH_COMMAND", "PATH"])
 def test_row_14_a_setting_of_that_name_is_the_devices_and_only_its_name_reaches_a_job(
     wish: str,
@@ -81,7 +87,7 @@ def test_row_14_a_setting_of_that_name_is_the_devices_and_only_its_name_reaches_
 def test_row_14_no_field_of_a_job_or_a_container_is_such_a_wish() -> None:
     for kind in (Options, ContainerSpec):
         names = {each.name for each in dataclasses.fields(kind)}
-        assert names & {each.lower() for each in WISHES} <= ({"image", "limits"} if kind is ContainerSpec else set())
+        assert names & {each.lower() for each in WISHES} <= ({"limits"} if kind is ContainerSpec else set())
     assert {each.name for each in dataclasses.fields(ContainerSpec)} == {
         "job",
         "runner",
