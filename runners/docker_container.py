@@ -7,36 +7,25 @@ the runner, or of the engine.
 
 import contextlib
 import datetime
-import re
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Self
 
 import docker
 import requests
-from docker.types import LogConfig
 
-from runners.contract.job import Limits
-from runners.docker_runtime import ENGINES_OWN, Runtime
+from runners import docker_wire
+from runners.docker_spec import Kind, hardening, tar_bytes
 from runners.engine import End
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError
 
 Api = Any  # docker.APIClient, whose low-level calls have no types
 
 NOBODY = "65534:65534"
-WORK_INODES = 65_536
 API_TIMEOUT_S = 60.0  # of one call that is no stream
 STARTED = b"started\n"  # the first words of a container that has its whole tree
-LOG_FILES, LOG_FILE_BYTES = 4, 32 << 20  # what the engine keeps of both streams; our own limits are lower
-TAR_BYTES_A_FILE = 1536  # header, padding, and a long name's share
 PATIENCE_S = 600  # that a container waits for its tree
-READ_BYTES = 64 << 10
-
-_FRAME_BYTES, _STDOUT, _STDERR = 8, 1, 2  # of an attached stream: Docker Engine API, ContainerAttach
-_DONE = re.compile(rb"started\nexit=0 [^\n]{1,100}\n")
-_TAR_END = bytes(1024)  # two zero blocks: POSIX.1-2017, pax, ustar Interchange Format
 
 # What the SDK raises when the engine is in trouble; requests' errors shine through it.
 TROUBLE = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
@@ -50,25 +39,6 @@ def translated(doing: str) -> Iterator[None]:
         raise ImageMissingError(doing) from error
     except TROUBLE as error:
         raise EngineError(f"Docker, {doing}: {error}"[:500]) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What is fixed when a container is made: all but the job."""
-
-    image: str  # name or digest
-    runner: str
-    limits: Limits
-    has_network: bool
-    runtime: Runtime
-
-    @classmethod
-    def of(
-        cls, *, image: str, runner: str, limits: Limits, has_network: bool = False, runtime: Runtime = ENGINES_OWN
-    ) -> Self:
-        """The time limit is kept from outside: jobs that differ in it can use the same container."""
-        untimed = replace(limits, time_s=0.0)
-        return cls(image=image, runner=runner, limits=untimed, has_network=has_network, runtime=runtime)
 
 
 class TakenError(EngineError):
@@ -104,7 +74,7 @@ def start(api: Api, kind: Kind, name: str, *, patience_s: int = PATIENCE_S, netw
     except EngineError:
         remove(api, identity)
         raise
-    container = DockerContainer(api, identity, wire=wire, keep_bytes=tar_bytes(limits) + len(_TAR_END))
+    container = DockerContainer(api, identity, wire=wire, keep_bytes=tar_bytes(limits))
     try:
         with translated(kind.image):
             api.start(identity)
@@ -143,6 +113,7 @@ class DockerContainer:
         self._keep_bytes = keep_bytes
         self._age_s = age_s  # when we met it
         self._output = bytearray()
+        self._is_done = False  # all of a successful build's outputs are here: there is nothing more to ask about it
         self._is_resumed = wire is None
         self._remove: Callable[[str], object] = lambda identity: remove(api, identity)
 
@@ -204,12 +175,13 @@ class DockerContainer:
         for chunk in self._live():
             seen += len(chunk)
             yield chunk
-        if self._is_done():
+        if self._is_done:
             return
         # A followed log lacks what came after its last newline, so it is read again behind what was seen.
         try:
             self._api.wait(self._id, timeout=API_TIMEOUT_S)
-            for chunk in _stream(self._api, self._id, stdout=False, stderr=True, follow=False):
+            again = _stream(self._api, self._id, stdout=False, stderr=True, follow=False)
+            for chunk in docker_wire.without_end(again):
                 yield chunk[seen:]
                 seen = max(0, seen - len(chunk))
         except docker.errors.APIError as error:
@@ -218,22 +190,31 @@ class DockerContainer:
                 raise
 
     def _live(self) -> Iterator[bytes]:
-        """Its standard error as it comes; what it gives on standard output meanwhile is kept."""
-        if self._wire is None:
-            yield from _stream(self._api, self._id, stdout=False, stderr=True, follow=True)
-            return
-        for kind, content in _frames(self._wire._sock):  # noqa: SLF001
-            if kind == _STDERR:
-                yield content
-            elif kind == _STDOUT:
-                self._output += content[: max(0, self._keep_bytes - len(self._output))]
+        """Its standard error as it comes; what it gives on standard output meanwhile is kept.
 
-    def _is_done(self) -> bool:
-        """Whether all of a successful build's outputs are here: then there is nothing more to ask about it."""
-        return self._output.endswith(_TAR_END) and _DONE.match(self._output) is not None
+        When it says that it has given all, and all is here, its end is not waited for: that takes another 30 ms.
+        """
+        if self._wire is None:
+            followed = _stream(self._api, self._id, stdout=False, stderr=True, follow=True)
+            yield from docker_wire.without_end(followed)
+            return
+        held = b""
+        for kind, content in docker_wire.frames(self._wire._sock):  # noqa: SLF001
+            if kind == docker_wire.STDOUT:
+                self._output += content[: max(0, self._keep_bytes - len(self._output))]
+            elif kind == docker_wire.STDERR:
+                said, held = held + content, b""
+                if said.endswith(docker_wire.END):
+                    said, held = said[: -len(docker_wire.END)], docker_wire.END
+                if said:
+                    yield said
+            if held and docker_wire.is_whole(self._output):
+                self._is_done = True
+                return
+        self._is_done = docker_wire.is_whole(self._output)
 
     def end(self) -> End:
-        if self._is_done():
+        if self._is_done:
             return End(exit_code=0, is_out_of_memory=False)
         with translated("waiting for a container"):
             code = int(self._api.wait(self._id, timeout=API_TIMEOUT_S)["StatusCode"])
@@ -241,7 +222,7 @@ class DockerContainer:
         return End(exit_code=code, is_out_of_memory=bool(state.get("OOMKilled")))
 
     def output(self) -> Iterator[bytes]:
-        if self._is_done():
+        if self._is_done:
             yield bytes(self._output)
             return
         with translated("reading outputs"):
@@ -250,7 +231,7 @@ class DockerContainer:
     def remove(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
-            _close(wire)
+            docker_wire.close(wire)
         self._remove(self._id)
 
     def __enter__(self) -> Self:
@@ -258,33 +239,6 @@ class DockerContainer:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
-
-
-def tar_bytes(limits: Limits) -> int:
-    return limits.output_bytes + limits.output_files * TAR_BYTES_A_FILE + (64 << 10)
-
-
-def hardening(limits: Limits, runtime: Runtime, *, network: str) -> dict[str, Any]:
-    """What every container gets, whoever asks: docs/decisions/0003-work-area.md has the reasons."""
-    area = f"size={limits.disk_bytes},nr_inodes={WORK_INODES},uid=65534,gid=65534,mode=0700,nosuid,nodev"
-    return {
-        "network_mode": network,
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "init": True,
-        "ipc_mode": "none",
-        "pids_limit": runtime.pids(limits),
-        "mem_limit": limits.memory_bytes,
-        "memswap_limit": limits.memory_bytes,  # the same number: no swap
-        "nano_cpus": int(limits.cpus * 1e9),
-        # Where nothing is mounted at /tmp, gVisor mounts something to write to.
-        "tmpfs": {"/work": area, "/tmp": "ro,size=4k"},  # noqa: S108  # read-only
-        **runtime.options,
-        "log_config": LogConfig(
-            type="local", config={"max-size": str(LOG_FILE_BYTES), "max-file": str(LOG_FILES), "compress": "false"}
-        ),
-    }
 
 
 def remove(api: Api, name: str) -> str:
@@ -300,23 +254,6 @@ def remove(api: Api, name: str) -> str:
     return ""
 
 
-def _frames(connection: Any) -> Iterator[tuple[int, bytes]]:
-    """Pieces of an attached stream as they come: which stream it is, and content. A frame may come in several."""
-    pending, kind, left = b"", 0, 0
-    while chunk := connection.recv(READ_BYTES):
-        pending += chunk
-        while pending:
-            if not left:
-                if len(pending) < _FRAME_BYTES:
-                    break
-                kind, left = pending[0], int.from_bytes(pending[4:_FRAME_BYTES], "big")
-                pending = pending[_FRAME_BYTES:]
-            content, pending = pending[:left], pending[left:]
-            left -= len(content)
-            if content:
-                yield kind, content
-
-
 def _stream(api: Api, container: str, **which: bool) -> Generator[bytes, None, None]:
     """A log stream whose connection is closed when nobody reads on, which the SDK leaves to chance."""
     stream = api.logs(container, stream=True, **which)
@@ -324,11 +261,3 @@ def _stream(api: Api, container: str, **which: bool) -> Generator[bytes, None, N
         yield from stream
     finally:
         stream._response.close()  # noqa: SLF001
-
-
-def _close(wire: Any) -> None:
-    """Close a hijacked connection for real: the SDK's reader, the socket under it, the response that holds both."""
-    connection, response = wire._sock, wire._response  # noqa: SLF001  # the SDK offers no other way
-    response.close()
-    wire.close()
-    connection.close()

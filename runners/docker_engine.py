@@ -12,17 +12,18 @@ import docker
 
 from runners import docker_container, docker_runtime
 from runners.contract.job import Limits
-from runners.docker_container import API_TIMEOUT_S, TROUBLE, Api, DockerContainer, Kind, TakenError, translated
+from runners.docker_container import API_TIMEOUT_S, TROUBLE, Api, DockerContainer, TakenError, translated
 from runners.docker_network import Networks
 from runners.docker_pool import WARM, Pool
 from runners.docker_runtime import ENGINES_OWN, Runtime
+from runners.docker_spec import Kind
 from runners.engine import ContainerSpec, Image
 from runners.errors import EngineError
 
 logger = logging.getLogger("kiln.runner")
 
 START_TRIES = 3  # a container of this name may vanish or appear between two calls
-REMOVERS = 2  # at once
+HANDS = 4  # what goes on in the background at once
 
 
 class DockerEngine:
@@ -36,8 +37,11 @@ class DockerEngine:
         self._runtime = runtime
         self._networks = Networks(api, TROUBLE)
         self._pool = Pool(api, size=warm, clock=time.monotonic)
-        self._removers = ThreadPoolExecutor(REMOVERS, thread_name_prefix="kiln-remover")
-        self._leaving: dict[str, Future[None]] = {}  # by container id
+        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="kiln-hand")
+        self._begun: dict[str, Future[None]] = {}  # by container id: what goes on with it in the background
+        self._leaving: set[str] = set()
+        self._named_ids: dict[str, str] = {}  # name -> id of those that waited: they have it soon
+        self._left: dict[str, set[str]] = {}
 
     @classmethod
     def connect(cls, *, now: Callable[[], datetime.datetime], warm: int = 0, runtime: str = "") -> Self:
@@ -62,7 +66,7 @@ class DockerEngine:
     def close(self) -> None:
         """Close all connections. Containers of jobs that run stay; those that only wait are removed."""
         self._pool.close()
-        self._removers.shutdown(wait=True)
+        self._hands.shutdown(wait=True)
         self._networks.close()
         self._api.close()
 
@@ -76,8 +80,10 @@ class DockerEngine:
 
     def start(self, spec: ContainerSpec) -> DockerContainer:
         kind = self._kind(image=spec.image, runner=spec.runner, limits=spec.limits, has_network=spec.has_network)
+        if waiting := self._warm(kind, spec.name):
+            return waiting
         for _ in range(START_TRIES):
-            if fresh := self._warm(kind, spec.name) or self._cold(kind, spec.name):
+            if fresh := self._cold(kind, spec.name):
                 return fresh.removed_by(self._leave)
             if resumed := docker_container.resume(self._api, spec.name, spec.runner, now=self._now):
                 if spec.has_network:
@@ -92,7 +98,8 @@ class DockerEngine:
         return {each for each in self._named(runner) if not each.startswith(WARM)}
 
     def remove(self, job: str) -> None:
-        self._remove(f"kiln-{job}")
+        name = f"kiln-{job}"
+        self._remove(self._named_ids.get(name, name))
 
     def remove_waiting(self, runner: str) -> None:
         for each in self._named(runner):
@@ -110,15 +117,32 @@ class DockerEngine:
         return {name.removeprefix("/kiln-") for each in found for name in each["Names"]}
 
     def _warm(self, kind: Kind, name: str) -> DockerContainer | None:
-        """None when none waits, or the name is taken."""
-        if kind.has_network or (container := self._pool.take(kind)) is None:
+        """None when none waits, or the name may be that of a container which a predecessor left.
+
+        It is named after its job while it works on it, for that takes 30 ms. Should we be killed before it is, it is
+        one of those that wait, and is removed as they are.
+        """
+        if known := self._named_ids.get(name):  # the job begins again: its container is to be found by its name
+            self._settle(known)
             return None
+        if kind.has_network or name in self._left_behind(kind.runner) or not (container := self._pool.take(kind)):
+            return None
+        self._named_ids[name] = container.id
+        self._begin(container.id, lambda: self._rename(container.id, name))
+        return container.removed_by(lambda identity: self._leave(identity, name))
+
+    def _left_behind(self, runner: str) -> set[str]:
+        """The names of the containers that were there when we began."""
+        if runner not in self._left:
+            self._left[runner] = {f"kiln-{each}" for each in self._named(runner)}
+        return self._left[runner]
+
+    def _rename(self, identity: str, name: str) -> None:
         try:
-            self._api.rename(container.id, name)
-        except TROUBLE:  # what it is comes out when one is made anew
-            container.remove()
-            return None
-        return container
+            self._api.rename(identity, name)
+        except TROUBLE as error:
+            if identity == self._named_ids.get(name):  # it is not gone
+                logger.warning("container not named", extra={"container": name, "error": str(error)[:500]})
 
     def _cold(self, kind: Kind, name: str) -> DockerContainer | None:
         """None when the name is taken."""
@@ -138,18 +162,38 @@ class DockerEngine:
         self._networks.put(container.id, network)
         return container
 
-    def _leave(self, identity: str) -> None:
+    def _leave(self, identity: str, name: str = "") -> None:
+        if self._named_ids.get(name) == identity:
+            del self._named_ids[name]
         if identity in self._leaving:
             return
-        done = self._leaving[identity] = self._removers.submit(self._remove, identity)
-        done.add_done_callback(lambda _: self._leaving.pop(identity, None))
+        self._leaving.add(identity)
+        self._begin(identity, lambda: self._remove(identity))
 
-    def _settle(self) -> None:
-        for each in list(self._leaving.values()):
-            each.result()
+    def _begin(self, identity: str, act: Callable[[], None]) -> None:
+        """Do something with a container in the background, after what was begun with it before."""
+        before = self._begun.get(identity)
+        done = self._begun[identity] = self._hands.submit(_after, before, act)
+        done.add_done_callback(lambda each: self._forget(identity, each))
+
+    def _forget(self, identity: str, done: Future[None]) -> None:
+        if self._begun.get(identity) is done:
+            del self._begun[identity]
+            self._leaving.discard(identity)
+
+    def _settle(self, identity: str = "") -> None:
+        for each, done in list(self._begun.items()):
+            if identity in {"", each}:
+                done.result()
 
     def _remove(self, name: str) -> None:
         if said := docker_container.remove(self._api, name):
             logger.warning("container not removed", extra={"container": name, "error": said})
             return
         self._networks.free(name)
+
+
+def _after(before: Future[None] | None, act: Callable[[], None]) -> None:
+    if before is not None:
+        before.exception()
+    act()

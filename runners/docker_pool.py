@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runners.docker_container import Api, DockerContainer, Kind, start
+from runners.docker_container import Api, DockerContainer, start
+from runners.docker_spec import Kind
 from runners.errors import EngineError
 
 logger = logging.getLogger("kiln.runner")

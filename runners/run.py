@@ -107,7 +107,7 @@ class Runner:
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
-        with self.service.log(job.log_url) as sink, self.flights.board(key, job.id) as flight:
+        with self.service.log(job.log_url) as sink, self.flights.board(_flight(job, key), job.id) as flight:
             result = self._known(job, key, flight, sink) or self._build(job, recipe, staged, spec, sink)
             if isinstance(result, Made):
                 sink.end()
@@ -177,6 +177,11 @@ class Runner:
             raise TransportError(f"the job has no address to upload {name} to")
         self.service.upload(url, content)
         return artifacts.describe(name, content)
+
+
+def _flight(job: Job, key: str) -> str:
+    """A fork's job shares with nobody: what it makes never becomes what a push made."""
+    return f"{key} {job.share or job.id}"
 
 
 def _message(outcome: Outcome, job: Job, log: str, found: tuple[Annotation, ...], report: Report | None) -> str:

@@ -99,6 +99,7 @@ class Job:
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
     cache_url: str = ""  # signed: POST of a cache key answers a kept result, or nothing; empty: there is no cache
+    share: str = ""  # jobs at once with an equal one may take each other's results; empty: with nobody
     dependencies: Blob | None = None  # a tar of the files of `kiln.lock`, by their paths on the board
 
     def __post_init__(self) -> None:
@@ -118,6 +119,7 @@ class Job:
             "options": {key: list(it) if isinstance(it, tuple) else it for key, it in _plain(self.options).items()},
             "limits": _plain(self.limits),
             "cache_url": self.cache_url,
+            "share": self.share,
             **dependencies,
         }
 

@@ -124,6 +124,7 @@ def plan(
             options=manifest.options_for(each.board),
             limits=limits,
             cache_url=addresses.cache(each.id),
+            share=build.repository if build.is_trusted else "",
             dependencies=dependencies,
         )
         for each in jobs

@@ -51,6 +51,11 @@ class Stage:
         )
         return dict(line.split() for line in listed.stdout.splitlines())
 
+    def id_of(self, job: str) -> str:
+        name = f"kiln-{self.runner}-{job}"
+        until(lambda: name in self.ids())  # one that waited is named a moment later
+        return self.ids()[name]
+
     def waiting(self, *, running: bool = False) -> dict[str, str]:
         return {name: each for name, each in self.ids(running=running).items() if name.startswith("kiln-warm-")}
 
@@ -78,7 +83,7 @@ def test_a_job_takes_a_container_that_waits_and_nobody_takes_it_again(stage: Sta
         container.feed(GOOD)
         log = b"".join(container.log(timeout_s=30))
         output = b"".join(container.output())
-        mine = stage.ids()[f"kiln-{stage.runner}-job"]
+        mine = stage.id_of("job")
         assert container.end().exit_code == 0
 
     assert mine in before
@@ -94,9 +99,9 @@ def test_a_container_of_other_limits_is_made_anew(stage: Stage) -> None:
     before = set(stage.waiting().values())
 
     with stage.engine.start(stage.spec(memory_bytes=64 << 20)):
-        other = stage.ids()[f"kiln-{stage.runner}-job"]
+        other = stage.id_of("job")
     with stage.engine.start(stage.spec("slow", time_s=99)):  # time is kept from outside: the same kind
-        same = stage.ids()[f"kiln-{stage.runner}-slow"]
+        same = stage.id_of("slow")
 
     assert other not in before
     assert same in before

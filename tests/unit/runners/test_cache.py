@@ -143,7 +143,8 @@ def no_container(_: dict[str, bytes]) -> Printed:
     raise AssertionError("a container was started")
 
 
-def test_of_two_jobs_at_once_that_want_the_same_one_builds() -> None:
+def at_once(shares: list[str]) -> tuple[int, list[Result], InMemoryService]:
+    """Equal jobs at once, which share so: how often was built, and what came of it."""
     service, builds, may_end = InMemoryService(), [], threading.Event()
 
     def slowly(tree: dict[str, bytes]) -> Printed:
@@ -151,25 +152,37 @@ def test_of_two_jobs_at_once_that_want_the_same_one_builds() -> None:
         assert may_end.wait(10)
         return compile_tree(tree)
 
-    work = runner(service, slowly)
-    same = job(service, GOOD)
-    jobs = [replace(same, id=f"k{n}", uploads={FILES_ARTIFACT: f"/up{n}"}, log_url=f"/log{n}") for n in range(3)]
+    work, same = runner(service, slowly), job(service, GOOD)
     results: list[Result] = []
-    threads = [threading.Thread(target=lambda each=each: results.append(work.run(each))) for each in jobs]
-    for each in threads:
-        each.start()
-    while len(service.logs) < len(jobs) or not builds:
+    threads = []
+    for n, share in enumerate(shares):
+        each = replace(same, id=f"k{n}", uploads={FILES_ARTIFACT: f"/up{n}"}, log_url=f"/log{n}", share=share)
+        threads.append(threading.Thread(target=lambda each=each: results.append(work.run(each))))
+        threads[-1].start()
+    while len(service.logs) < len(shares) or not builds:
         threads[0].join(0.01)
     threads[0].join(0.2)  # from the log to the flight it is one step more
     may_end.set()
-    for each in threads:
-        each.join(10)
+    for thread in threads:
+        thread.join(10)
+    return len(builds), results, service
 
-    assert len(builds) == 1
+
+def test_of_several_jobs_at_once_that_want_the_same_one_builds() -> None:
+    built, results, service = at_once(["blink", "blink", "blink"])
+
+    assert built == 1
     assert {each.outcome for each in results} == {Outcome.SUCCEEDED}
     assert len({each.artifacts for each in results}) == 1
     assert sorted(service.uploads) == ["/up0", "/up1", "/up2"]
     assert sum(bool(each.cached_from) for each in results) == 2
+
+
+def test_row_9_a_fork_shares_with_nobody_and_repositories_not_with_each_other() -> None:
+    built, results, _ = at_once(["blink", "", "", "other"])
+
+    assert built == 4
+    assert [each.cached_from for each in results] == [""] * 4
 
 
 def test_when_nothing_came_of_the_one_that_builds_the_next_one_builds() -> None:

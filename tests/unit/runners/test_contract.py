@@ -76,7 +76,7 @@ def test_what_is_no_job_is_refused(wrong: dict[str, object]) -> None:
 def test_a_job_without_a_key_is_refused() -> None:
     whole = JOB.to_json()
 
-    for key in whole.keys() - {"cache_url"}:  # came later: an older service does not give it
+    for key in whole.keys() - {"cache_url", "share"}:  # came later: an older service does not give it
         with pytest.raises(ContractError):
             Job.from_json({name: value for name, value in whole.items() if name != key})
 

@@ -7,8 +7,8 @@ import pytest
 from runners.contract.board import Catalogue
 from runners.contract.job import Job, Limits, Options
 from runners.contract.manifest import Manifest, ManifestError
-from runners.docker_container import hardening
 from runners.docker_runtime import ENGINES_OWN, Runtime
+from runners.docker_spec import hardening
 from runners.engine import ContainerSpec
 
 WISHES = [
