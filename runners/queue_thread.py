@@ -23,7 +23,9 @@ logger = logging.getLogger("kiln.queue")
 
 ROUND_S = 0.1  # between two looks of the engine when nobody tells it that there is something
 LOOK_S = 0.005  # between two looks at the database's version
-APART_S = 0.01  # beside that, after something was written
+BUSY_LOOK_S = 0.002  # the same for a while after somebody has written: what a build waits for next is near
+BUSY_S = 1.0
+APART_S = 0.008  # between two times that the engine is told: it may have no hand free
 WAIT_S = 1.0  # between two looks whether there is still somebody who looks
 SQLITE = "sqlite:///"
 
@@ -87,6 +89,7 @@ class Watch:
         self.queue = queue
         self.nudge = Nudge()
         self.is_on = False
+        self._tell_at = 0.0  # not before
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, tuple[str, ...]] = {}  # who waits, and for the end of which workflows
 
@@ -103,27 +106,32 @@ class Watch:
     def work(self, path: str) -> None:
         try:
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as database:
-                seen = None
+                seen, busy_until = None, 0.0
                 while not self.nudge.is_set():
                     with self._lock:
                         asked = tuple(self._waiting.values())
                     version = (database.execute("pragma data_version").fetchone(), asked)
                     if version != seen:
-                        seen = version
-                        self._look(database)
-                        time.sleep(APART_S)
-                    time.sleep(LOOK_S)
+                        busy_until = time.monotonic() + BUSY_S
+                        seen = version if self._look(database) else None
+                    time.sleep(BUSY_LOOK_S if time.monotonic() < busy_until else LOOK_S)
         except sqlite3.Error:  # the engine's own rounds go on
             logger.exception("the database is looked at in rounds only", extra={"queue": self.queue})
         finally:
             self.is_on = False
 
-    def _look(self, database: sqlite3.Connection) -> None:
-        if database.execute(_WAITS, (self.queue,)).fetchone()[0]:
-            self.nudge.nudge()
+    def _look(self, database: sqlite3.Connection) -> bool:
+        """False when the engine is to be told, and was told a moment ago: look again."""
         with self._lock:
             waiting = dict(self._waiting)
         for ended, names in waiting.items():
             places = ", ".join("?" * len(names))
             if database.execute(f"{_ENDED} and workflow_uuid in ({places}) limit 1", names).fetchone():
                 ended.set()
+        if not database.execute(_WAITS, (self.queue,)).fetchone()[0]:
+            return True
+        if time.monotonic() < self._tell_at:
+            return False
+        self.nudge.nudge()
+        self._tell_at = time.monotonic() + APART_S
+        return True

@@ -29,6 +29,7 @@ class Field:
     bare: pathlib.Path
     work: pathlib.Path
     hook: str
+    skipped: tuple[str, ...] = ()  # how the names of files begin that go to no board
 
     @classmethod
     @contextlib.contextmanager
@@ -56,6 +57,11 @@ class Field:
             ]
             (self.work / "src" / f"m{number:04}.py").write_text("\n".join(lines))
         (self.work / "src" / "main.py").write_text(f"import m0000\n\nprint({mark!r})\n")
+
+    def exclude(self, globs: list[str]) -> None:
+        manifest = self.work / "kiln.toml"
+        manifest.write_text(manifest.read_text() + f"exclude = {json.dumps(globs)}\n")
+        self.skipped = tuple(each.rstrip("*") for each in globs)
 
     def commit(self, branch: str = "main") -> str:
         """Push what is there, by git alone; answers the commit."""
@@ -107,16 +113,17 @@ def wait(look: Callable[[], object]) -> float:
     return time.monotonic()
 
 
-def script(work: pathlib.Path, arch: str) -> str:
+def script(work: pathlib.Path, arch: str, skipped: tuple[str, ...] = ()) -> str:
     """The compilations of one board as one line of shell, which prints how many nanoseconds they took."""
-    modules = sorted(each.name for each in (work / "src").glob("*.py") if each.name not in {"main.py", "boot.py"})
+    left_out = ("main.py", *skipped)
+    modules = sorted(each.name for each in (work / "src").glob("*.py") if not each.name.startswith(left_out))
     lines = "; ".join(f"{CROSS} -march={arch} -s {each} -o /tmp/{each}.mpy {each}" for each in modules)
     return f"a=$(date +%s%N); {lines}; b=$(date +%s%N); echo $((b - a))"
 
 
-def run_command(work: pathlib.Path, name: str, arch: str) -> list[str]:
+def run_command(work: pathlib.Path, name: str, arch: str, skipped: tuple[str, ...] = ()) -> list[str]:
     """A bare container that makes the same compilations as a job, as hardened and with nothing written down."""
-    (work.parent / f"{name}.sh").write_text(script(work, arch))
+    (work.parent / f"{name}.sh").write_text(script(work, arch, skipped))
     mounts = [f"--volume={work / 'src'}:/src:ro", f"--volume={work.parent / f'{name}.sh'}:/script:ro"]
     options = [*HARDENED, "--tmpfs=/tmp", *mounts, "--workdir=/src"]
     return ["docker", "run", "--rm", *options, "--entrypoint=/bin/sh", IMAGE, "/script"]
