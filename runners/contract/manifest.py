@@ -90,21 +90,16 @@ class Manifest:
         read: ReadFile = nothing_else,
     ) -> Self:
         """Raises: ManifestError naming the line to fix. `text` is None for a repository without manifest."""
-        if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
-            raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
-        root = Source(MANIFEST, text or "").tables()
-        root.expect("firmware", "boards", "settings", "channels", "wiring", "build", DEPENDENCIES)
-        firmware = root.table("firmware")
+        root = _root(text)
+        firmware, build, wiring = (root.table(name) for name in ("firmware", "build", "wiring"))
         firmware.expect("name", "family", "source", "boards", "micropython", "exclude", "libraries")
-        build = root.table("build")
         build.expect("paths", *OWN_KEYS)
+        wiring.expect("harness")
         own = read_own_image(build)
         source = _path(firmware, "source") or "."
         named = named_boards(firmware, source=source, has_own_image=own is not None, read=read)
         boards = _boards(firmware, catalogue, default_boards or DEFAULT_BOARDS) if named is None else named
         micropython = _micropython(firmware, boards)
-        wiring = root.table("wiring")
-        wiring.expect("harness")
         family = _family(firmware, boards)
         return cls(
             name=_name(firmware, default_name),
@@ -167,6 +162,14 @@ class Manifest:
             return path
         inside = PurePosixPath(path)
         return inside.relative_to(self.source).as_posix() if inside.is_relative_to(self.source) else None
+
+
+def _root(text: str | None) -> Table:
+    if text is not None and len(text.encode()) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
+    root = Source(MANIFEST, text or "").tables()
+    root.expect("firmware", "boards", "settings", "channels", "wiring", "build", DEPENDENCIES)
+    return root
 
 
 def _boards(firmware: Table, catalogue: Catalogue, default: tuple[str, ...]) -> list[Board]:

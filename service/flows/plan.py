@@ -111,6 +111,19 @@ def plan(
         return dependencies
     jobs = lay_out(build, manifest, instance=instance)
     builds.add_jobs(name, jobs)
+    return _jobs(build, jobs, manifest, dependencies, objects=objects, limits=limits, addresses=addresses)
+
+
+def _jobs(
+    build: Build,
+    jobs: list[BuildJob],
+    manifest: Manifest,
+    dependencies: Blob | None,
+    *,
+    objects: Objects,
+    limits: Limits,
+    addresses: Addresses,
+) -> list[Job]:
     source = _source(build, objects)
     return [
         Job(
