@@ -9,18 +9,17 @@ is done in a fraction of a second.
 import argparse
 import fcntl
 import hashlib
-import http.client
 import importlib.util
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import engine
 import firewall
 import gvisor
 import outside
@@ -29,7 +28,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 STATE = ROOT / ".kiln"
 VENV = ROOT / ".venv"
-SOCKET = "/var/run/docker.sock"
 BASE = "kiln/base:bookworm"
 # Images that are made of the distribution's packages alone, and those for which pip fetches something.
 PLAIN_IMAGES, PIP_IMAGES = ("source",), ("micropython",)
@@ -42,7 +40,6 @@ PID_FILES = (
     (pathlib.Path("/var/run/docker/containerd/containerd.pid"), "containerd"),
 )
 ENGINE_STARTS_S = 60  # how long a container engine may take to answer
-ENGINE_TIMEOUT_S = 5  # of one question to it
 WHY = {
     "docker.io": "Docker Engine, which runs the builds",
     "debootstrap": "debootstrap, which makes a base image where no registry answers",
@@ -87,34 +84,6 @@ def run(*command: str | pathlib.Path, doing: str) -> None:
         raise SetupError(f"{doing} failed:\n{done.stdout[-3000:]}")
 
 
-class _EngineConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(ENGINE_TIMEOUT_S)
-        self.sock.connect(SOCKET)
-
-
-def engine_says(path: str) -> int:
-    """The engine's HTTP status for a GET of `path`, 0 when no engine answers."""
-    if os.environ.get("DOCKER_HOST"):  # the operator's own choice of engine: ask it by its own command
-        image = path.removeprefix("/images/").removesuffix("/json")
-        question = ["docker", "version"] if path == "/_ping" else ["docker", "image", "inspect", image]
-        asked = subprocess.run(question, check=False, capture_output=True) if shutil.which("docker") else None
-        return 200 if asked and not asked.returncode else 0
-    connection = _EngineConnection("engine", timeout=ENGINE_TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
-
-
-def engine_answers() -> bool:
-    return engine_says("/_ping") == 200
-
-
 def plain_images(*, test: bool) -> tuple[str, ...]:
     return PLAIN_IMAGES + (PLAIN_IMAGES_OF_TESTS if test else ())
 
@@ -125,16 +94,16 @@ def pip_images(*, test: bool) -> tuple[str, ...]:
 
 def images_are_there(*, test: bool) -> bool:
     names = (*plain_images(test=test), *pip_images(test=test))
-    return all(engine_says(f"/images/kiln/{each}:current/json") == 200 for each in names)
+    return all(engine.says(f"/images/kiln/{each}:current/json") == 200 for each in names)
 
 
 def base_is_there() -> bool:
-    return engine_says(f"/images/{BASE}/json") == 200
+    return engine.says(f"/images/{BASE}/json") == 200
 
 
 def missing_packages(*, test: bool) -> list[str]:
     needed = []
-    if not engine_answers() and not shutil.which("dockerd"):
+    if not engine.answers() and not shutil.which("dockerd"):
         needed.append("docker.io")
     if not base_is_there() and not shutil.which("debootstrap"):
         needed.append("debootstrap")
@@ -162,7 +131,7 @@ def install(packages: list[str]) -> None:
 
 
 def start_engine() -> None:
-    if engine_answers():
+    if engine.answers():
         return
     if os.geteuid() != 0:
         raise SetupError("no container engine answers: start Docker, or add yourself to the group docker")
@@ -178,7 +147,7 @@ def start_engine() -> None:
                 ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
     deadline = time.monotonic() + ENGINE_STARTS_S
-    while not engine_answers():
+    while not engine.answers():
         if time.monotonic() > deadline:
             raise SetupError(f"Docker Engine does not answer after {ENGINE_STARTS_S} s: see its log")
         time.sleep(0.1)
