@@ -1,5 +1,6 @@
 """Single flight: of several jobs that must give the same bytes one builds, and the others wait for what it makes."""
 
+import collections
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -15,14 +16,18 @@ class Flight(Generic[Value]):
 
     made: Value | None = None
     by: str = ""
+    before: "Flight[Value] | None" = None  # the last one with this key, for whom it landed a moment ago
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
 class Flights(Generic[Value]):
     """The work that goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, remembered: int = 0) -> None:
+        """So many that landed are remembered: what they made may not be written down yet where others look."""
         self._flights: dict[str, Flight[Value]] = {}
+        self._landed: collections.OrderedDict[str, Flight[Value]] = collections.OrderedDict()
+        self._remembered = remembered
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -33,7 +38,7 @@ class Flights(Generic[Value]):
                 flight = self._flights.get(key)
                 leads = flight is None
                 if flight is None:
-                    flight = self._flights[key] = Flight(by=who)
+                    flight = self._flights[key] = Flight(by=who, before=self._landed.get(key))
             if leads:
                 break
             flight.is_over.wait()
@@ -45,4 +50,10 @@ class Flights(Generic[Value]):
         finally:
             with self._lock:
                 del self._flights[key]
+                flight.before = None
+                if flight.made is not None and self._remembered:
+                    self._landed[key] = flight
+                    self._landed.move_to_end(key)
+                while len(self._landed) > self._remembered:
+                    self._landed.popitem(last=False)
             flight.is_over.set()

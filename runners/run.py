@@ -25,6 +25,8 @@ from runners.verdict import Report, capped, chain, ended, judge, read_report, se
 
 logger = logging.getLogger("kiln.runner")
 
+REMEMBERED, MAX_SHARED_BYTES = 16, 4 << 20  # results that equal jobs take from memory: how many, and of what size
+
 RECIPES: dict[str, Recipe] = {
     "micropython": MicroPython(),
     "arduino-avr": Arduino(),
@@ -75,7 +77,7 @@ class Runner:
     now: Callable[[], float] = lambda: 0.0  # Unix seconds; 0: not known
     image: str = ""  # a build image in the place of each recipe's own, for who builds again what was built in it
     sources: Sources = field(init=False)
-    flights: Flights[Made] = field(default_factory=Flights, init=False)  # by cache key
+    flights: Flights[Made] = field(default_factory=lambda: Flights(remembered=REMEMBERED), init=False)  # by cache key
     lookout: Lookout = field(default_factory=Lookout, init=False)
 
     def __post_init__(self) -> None:
@@ -107,32 +109,36 @@ class Runner:
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
-        with self.service.log(job.log_url) as sink, self.flights.board(_flight(job, key), job.id) as flight:
-            result = self._known(job, key, flight, sink) or self._build(job, recipe, staged, spec, sink)
-            if isinstance(result, Made):
-                sink.end()
-                flight.made = result
-                result = self._keep(job, result)
+        with self.flights.board(_flight(job, key), job.id) as flight:
+            result = self._known(job, key, flight) or self._build(job, recipe, staged, spec, flight)
         said = tuple(dict.fromkeys(staged.warnings + looked.result()))[:MAX_WARNINGS]
         warnings = (said + result.warnings)[:MAX_WARNINGS]
         return replace(result, warnings=warnings, source_warnings=len(said), image=image.digest, cache_key=key)
 
-    def _known(self, job: Job, key: str, flight: Flight[Made], sink: Log) -> Result | None:
+    def _known(self, job: Job, key: str, flight: Flight[Made]) -> Result | None:
         """What another job made of the same request: just now beside us, or some time ago."""
-        if flight.made is not None:
-            found: Result | None = replace(self._keep(job, flight.made), cached_from=flight.by)
-        else:
-            found = self.service.cached(job.cache_url, key, job=job.id) if job.cache_url else None
+        found = None
+        if flight.made is None and job.cache_url:
+            found = self.service.cached(job.cache_url, key, job=job.id)
+        other = flight if flight.made is not None else flight.before
+        if found is None and other is not None and other.made is not None:
+            found = replace(self._keep(job, other.made), cached_from=other.by)
         if found is not None:
             self.engine.remove(job.id)  # of an earlier try, which died before it could end
-            sink.write(f"[kiln: the same source was built by {found.cached_from}: taken from there]\n".encode())
         return found
 
-    def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, sink: Log) -> Result | Made:
-        with self.engine.start(spec) as container:
-            if not container.is_resumed:
-                container.feed(staged.tree)
-            return self._follow(job, recipe, staged, container, sink)
+    def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, flight: Flight[Made]) -> Result:
+        with self.service.log(job.log_url) as sink:
+            with self.engine.start(spec) as container:
+                if not container.is_resumed:
+                    container.feed(staged.tree)
+                result = self._follow(job, recipe, staged, container, sink)
+            if isinstance(result, Result):
+                return result
+            sink.end()
+            if sum(map(len, result.artifacts.values())) <= MAX_SHARED_BYTES:
+                flight.made = result
+            return self._keep(job, result)
 
     def _snapshot(self, job: Job) -> Snapshot:
         snapshot = self.sources.get(job.source)

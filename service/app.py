@@ -57,6 +57,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         builds=kiln.builds,
         fleet=kiln.fleet,
         objects=kiln.objects,
+        logs=kiln.logs,
         sources=kiln.sources,
         keys=kiln.keys,
         clock=kiln.clock,

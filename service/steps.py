@@ -18,7 +18,7 @@ from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
 from service.flows import announce, dependencies, plan, publish, source
-from service.ports import Boms, Clock, Keys, Objects, Sources
+from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
 from service.records import Builds, Dependencies, Fleet, Repositories
 
 NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
@@ -36,6 +36,7 @@ class Parts:
     builds: Builds
     fleet: Fleet
     objects: Objects
+    logs: Logs
     sources: Sources
     keys: Keys
     clock: Clock
@@ -133,6 +134,9 @@ def keep_dependencies(parts: Parts, _build: BuildId, download: dict[str, Any], f
 
 def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> dict[str, Any]:
     kept = publish.collect(JobId(job), Result.from_json(result), builds=parts.builds, objects=parts.objects)
+    if kept.cached_from:  # no container, so nobody else has written a log
+        said = f"[kiln: the same source was built by {kept.cached_from}: taken from there]\n"
+        parts.logs.append(JobId(job), 0, said.encode())
     return kept.to_json()
 
 
