@@ -12,6 +12,20 @@ from runners.errors import RefusedError
 
 FILE_MODE = 0o644
 MAX_NAME_CHARS = 255
+MEMBERS_A_FILE = 8  # with its folders
+
+
+class _Plain(tarfile.TarInfo):
+    """A member as GNU tar writes it, which is what build-images/entry uses. pax(1) headers are nobody's but a forger's.
+
+    tarfile copies a global one into every member that follows: a small archive takes all memory.
+    """
+
+    def _proc_pax(self, _archive: tarfile.TarFile) -> tarfile.TarInfo:
+        raise RefusedError("the outputs hold a pax header, which nothing of ours writes")
+
+    def _proc_sparse(self, _archive: tarfile.TarFile) -> tarfile.TarInfo:
+        raise RefusedError(f"{self.name[:120]!a} in the outputs is something special, not a plain file")
 
 
 class _Stream:
@@ -39,8 +53,11 @@ def unpack(chunks: Iterator[bytes], limits: Limits) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(chunks)), mode="r|") as archive:
-            for member in archive:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Stream(chunks)), mode="r|", tarinfo=_Plain) as archive:
+            for count, member in enumerate(archive):
+                archive.members.clear()  # type: ignore[attr-defined]  # it keeps every one for ever
+                if count > MEMBERS_A_FILE * limits.output_files:
+                    raise RefusedError(f"the outputs are more than {limits.output_files} files with their folders")
                 name = member.name.removeprefix("./")
                 if member.type == tarfile.DIRTYPE:
                     continue

@@ -147,7 +147,7 @@ class DockerContainer:
 
     def feed(self, tree: bytes) -> None:
         # A container that died leaves a broken pipe here, and tells why when its end is asked for.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError), translated("feeding a container"):
+        with translated("feeding a container"), contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._wire._sock.settimeout(None)  # noqa: SLF001
             self._wire._sock.sendall(tree)  # noqa: SLF001
 

@@ -114,7 +114,8 @@ class Networks:
                 self._api.remove_network(name)  # refused while a container is on it
                 removed += 1
                 self._held.discard(name)
-        self._free.clear()
+                if name in self._free:
+                    self._free.remove(name)
         return removed > 0
 
     def _make(self, name: str, runner: str) -> None:

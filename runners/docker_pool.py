@@ -59,8 +59,8 @@ class Pool:
         self.want(kind)
         while True:
             with self._lock:
-                shelf = self._shelves[kind]
-                if not shelf.waiting:
+                shelf = self._shelves.get(kind)
+                if shelf is None or not shelf.waiting:
                     return None
                 _, container = shelf.waiting.pop()
             if container.is_waiting:
@@ -124,7 +124,9 @@ class Pool:
             made = start(self._api, kind, name, patience_s=WAIT_S)
         except EngineError:
             with self._lock:
-                self._shelves.pop(kind, None)  # its image may be gone: until somebody asks again
+                shelf = self._shelves.pop(kind, None)  # its image may be gone: until somebody asks again
+            for _, each in shelf.waiting if shelf else ():
+                each.remove()
             raise
         with self._lock:
             shelf = self._shelves.get(kind)

@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,8 +23,12 @@ class Flight(Generic[Value]):
 class Flights(Generic[Value]):
     """The work that goes on."""
 
-    def __init__(self, *, remembered: int = 0) -> None:
-        """So many that landed are remembered: what they made may not be written down yet where others look."""
+    def __init__(self, *, remembered: int = 0, is_passing: Callable[[Value], bool] = lambda _: False) -> None:
+        """So many that landed are remembered: what they made may not be written down yet where others look.
+
+        What is `passing` is for those who wait, and then forgotten.
+        """
+        self._is_passing = is_passing
         self._flights: dict[str, Flight[Value]] = {}
         self._landed: collections.OrderedDict[str, Flight[Value]] = collections.OrderedDict()
         self._remembered = remembered
@@ -51,7 +55,7 @@ class Flights(Generic[Value]):
             with self._lock:
                 del self._flights[key]
                 flight.before = None
-                if flight.made is not None and self._remembered:
+                if flight.made is not None and self._remembered and not self._is_passing(flight.made):
                     self._landed[key] = flight
                     self._landed.move_to_end(key)
                 while len(self._landed) > self._remembered:

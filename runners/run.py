@@ -8,10 +8,11 @@ from typing import Protocol, Self
 
 from runners import artifacts
 from runners.contract import cache
+from runners.contract.board import Catalogue
 from runners.contract.family import OWN, PLATFORMIO
 from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
-from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, TransportError
+from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, RefusedError, TransportError
 from runners.flight import Flight, Flights
 from runners.lookout import Lookout
 from runners.recipes.arduino import Arduino
@@ -25,6 +26,10 @@ from runners.verdict import Report, capped, chain, ended, judge, read_report, se
 
 logger = logging.getLogger("kiln.runner")
 
+CATALOGUE = Catalogue.load()
+# How a build ends by its source alone: equal jobs that wait for it need not try. Others of our own do.
+LASTING = frozenset({Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT, Outcome.DISK_FULL, Outcome.REFUSED})
+Landed = Made | Result  # what equal jobs that wait take over: what was made, or how it failed
 REMEMBERED, MAX_SHARED_BYTES = 16, 4 << 20  # results that equal jobs take from memory: how many, and of what size
 
 RECIPES: dict[str, Recipe] = {
@@ -77,7 +82,9 @@ class Runner:
     now: Callable[[], float] = lambda: 0.0  # Unix seconds; 0: not known
     image: str = ""  # a build image in the place of each recipe's own, for who builds again what was built in it
     sources: Sources = field(init=False)
-    flights: Flights[Made] = field(default_factory=lambda: Flights(remembered=REMEMBERED), init=False)  # by cache key
+    flights: Flights[Landed] = field(
+        default_factory=lambda: Flights(remembered=REMEMBERED, is_passing=_is_failure), init=False
+    )  # by cache key
     lookout: Lookout = field(default_factory=Lookout, init=False)
 
     def __post_init__(self) -> None:
@@ -107,29 +114,39 @@ class Runner:
         image = self.engine.image(self.image or image_of(recipe, job))
         staged = recipe.stage(job, self._snapshot(job), image)
         looked = self.lookout.begin(staged.look)
-        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest)
+        key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, board=_board(job))
         spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
         with self.flights.board(_flight(job, key), job.id) as flight:
             result = self._known(job, key, flight) or self._build(job, recipe, staged, spec, flight)
-        said = tuple(dict.fromkeys(staged.warnings + looked.result()))[:MAX_WARNINGS]
-        warnings = (said + result.warnings)[:MAX_WARNINGS]
+            if result.outcome in LASTING and flight.made is None:
+                flight.made = result
+        made = result.warnings[: MAX_WARNINGS // 2]
+        said = tuple(dict.fromkeys(staged.warnings + looked.result()))[: MAX_WARNINGS - len(made)]
+        warnings = said + made
         return replace(result, warnings=warnings, source_warnings=len(said), image=image.digest, cache_key=key)
 
-    def _known(self, job: Job, key: str, flight: Flight[Made]) -> Result | None:
+    def _known(self, job: Job, key: str, flight: Flight[Landed]) -> Result | None:
         """What another job made of the same request: just now beside us, or some time ago."""
         found = None
         if flight.made is None and job.cache_url:
             found = self.service.cached(job.cache_url, key, job=job.id)
         other = flight if flight.made is not None else flight.before
         if found is None and other is not None and other.made is not None:
-            found = replace(self._keep(job, other.made), cached_from=other.by)
+            same = other.made
+            found = replace(same, job=job.id) if isinstance(same, Result) else self._keep(job, same)
+            found = replace(found, cached_from=other.by)
         if found is not None:
             self.engine.remove(job.id)  # of an earlier try, which died before it could end
         return found
 
-    def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, flight: Flight[Made]) -> Result:
+    def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, flight: Flight[Landed]) -> Result:
+        stopped = Result(job=job.id, outcome=Outcome.CANCELLED)
+        if self.is_cancelled(job.id):  # while there was no container that could have been removed
+            return stopped
         with self.service.log(job.log_url) as sink:
             with self.engine.start(spec) as container:
+                if self.is_cancelled(job.id):
+                    return stopped
                 if not container.is_resumed:
                     container.feed(staged.tree)
                 result = self._follow(job, recipe, staged, container, sink)
@@ -175,7 +192,10 @@ class Runner:
             found = recipe.annotations(log, staged) if outcome is Outcome.FAILED else ()
             message = _message(outcome, job, log, found, report)
             return Result(job=job.id, outcome=outcome, message=message, annotations=found)
-        return recipe.made(job, artifacts.unpack(chain(rest, output), job.limits))
+        try:
+            return recipe.made(job, artifacts.unpack(chain(rest, output), job.limits))
+        except RefusedError as error:
+            return Result(job=job.id, outcome=Outcome.REFUSED, message=sentence(str(error)))
 
     def _upload(self, job: Job, name: str, content: bytes) -> Artifact:
         url = job.uploads.get(name)
@@ -183,6 +203,15 @@ class Runner:
             raise TransportError(f"the job has no address to upload {name} to")
         self.service.upload(url, content)
         return artifacts.describe(name, content)
+
+
+def _is_failure(made: Made | Result) -> bool:
+    return isinstance(made, Result)
+
+
+def _board(job: Job) -> str:
+    """What the catalogue says of it: outputs are judged by that. Nothing of a board that a repository names."""
+    return repr(CATALOGUE.boards.get(job.board, ""))
 
 
 def _flight(job: Job, key: str) -> str:

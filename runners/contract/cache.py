@@ -20,18 +20,19 @@ STAGED = frozenset({"source", "overlay", "exclude", "settings", "layout"})
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-def key(job: Job, *, tree: bytes, origins: Mapping[str, str], image: str) -> str:
+def key(job: Job, *, tree: bytes, origins: Mapping[str, str], image: str, board: str = "") -> str:
     """SHA-256, hex, of everything that decides the outcome, down to the paths that warnings name.
 
     `tree` is what the container is given, `origins` names each file of it as the repository does, `image` is the
-    build image's digest.
+    build image's digest, `board` what the catalogue says of the board.
     """
     options = {name: value for name, value in job.to_json()["options"].items() if name not in STAGED}
     return digest(
         {
             "version": VERSION,
             "family": job.family,
-            "board": job.board,
+            "board": [job.board, board],
+            "limits": job.to_json()["limits"],
             "image": image,
             "tree": hashlib.sha256(tree).hexdigest(),
             "origins": dict(origins),

@@ -154,6 +154,11 @@ class Annotation:
     line: int
     text: str
 
+    def __post_init__(self) -> None:
+        # git takes any bytes for a name, and what is no UTF-8 travels through no queue.
+        for name in ("path", "text"):
+            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "replace").decode())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:

@@ -25,7 +25,9 @@ MADE = "(made by Kiln)"  # in place of a path in the repository
 MAX_BOARD_FILES = 512  # as docs/ota.md
 LABEL = "kiln.micropython"  # of the build image: the versions that it can compile for
 
-_TRACE = re.compile(r'  File "([^"\n]{1,200})", line (\d{1,9})(?:, in [^\n]*)?\n(\w+: [^\n]*|\w+)')
+_TRACE = re.compile(
+    r'^  File "([^"\n]{1,200})", line (\d{1,9})(?:, in [^\n]{0,200})?\n(\w{1,100}: [^\n]*|\w+)', re.MULTILINE
+)
 
 # What mpy-cross says, and what a reader can do with.
 _EXPLAINED = {

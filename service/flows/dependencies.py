@@ -21,6 +21,9 @@ from service.records import Dependencies
 MAX_TAR_BYTES = 16 << 20  # the most that a lock may name, and a header and padding for each file
 
 
+_PREFIX = "dependencies-"  # of the id of a download; a job's begins with its instance's
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """What the operator says of where dependencies may come from."""
@@ -112,7 +115,11 @@ def by_runner(plan: Step, keep_step: Step, run: Callable[[str, str, dict[str, An
 
 def download_id(instance: str, build: BuildId) -> str:
     """Of its workflow, too. Unique among all instances of one machine, because it names the container."""
-    return f"dependencies-{instance}-{build}"[:63]
+    return f"{_PREFIX}{instance}-{build}"[:63]
+
+
+def is_download(name: str) -> bool:
+    return name.startswith(_PREFIX)
 
 
 def staging_key(download: str) -> str:

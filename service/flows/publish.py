@@ -5,7 +5,7 @@ import tarfile
 
 from runners.contract.board import Catalogue
 from runners.contract.family import FAMILIES
-from runners.contract.job import FILES_ARTIFACT, Limits, Outcome, Result
+from runners.contract.job import FILES_ARTIFACT, Artifact, Limits, Outcome, Result
 from runners.contract.manifest import Manifest
 from service.domain import bundle
 from service.domain.build import Build, BuildId, BuildJob, JobId
@@ -27,11 +27,23 @@ def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> 
     """
     try:
         for each in result.artifacts:
-            objects.adopt(staging_key(job, each.name), digest=each.digest, size_bytes=each.size_bytes)
+            _adopt(job, each, objects, is_kept=bool(result.cached_from))
     except (BadInputError, NotFoundError) as error:
         result = Result(job=job, outcome=Outcome.REFUSED, message=f"what was uploaded is not what was built: {error}")
     builds.end_job(job, result)
     return result
+
+
+def _adopt(job: JobId, artifact: Artifact, objects: Objects, *, is_kept: bool) -> None:
+    """`is_kept`: another job made it, and what an earlier try of this one may have uploaded is something else.
+
+    Raises: BadInputError, NotFoundError.
+    """
+    try:
+        objects.adopt(staging_key(job, artifact.name), digest=artifact.digest, size_bytes=artifact.size_bytes)
+    except BadInputError:
+        if not is_kept or objects.size(artifact.digest) != artifact.size_bytes:
+            raise
 
 
 def publish(

@@ -12,6 +12,8 @@ from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.domain.build import Build, BuildJob, Delivery, JobId
 from service.domain.event import Event, EventKind, Request
 from service.domain.repository import Forge, Repository, RepositoryId
+from service.flows import publish
+from service.flows.plan import staging_key
 from service.web.cache import CACHE_PURPOSE
 from service.web.jobs import LOG_PURPOSE
 from tests.fakes.asgi import Reply, ask
@@ -99,6 +101,20 @@ def test_a_result_whose_artifact_is_gone_is_not_found(site: Site, tmp_path: path
     path.unlink()
 
     assert look_up(site, built(site, 2)).status == 204
+
+
+def test_a_result_is_taken_over_whatever_an_earlier_try_had_uploaded(site: Site) -> None:
+    kept = ended(site, built(site, 1))
+    second = built(site, 2)
+    with site.kiln.objects.receive(staging_key(second, FILES_ARTIFACT), max_bytes=100) as upload:  # type: ignore[attr-defined]
+        upload.write(b"of a try that died")
+        upload.keep()
+    result = replace(kept, job=second, cached_from=kept.job)
+
+    taken = publish.collect(second, result, builds=site.kiln.builds, objects=site.kiln.objects)
+    own = publish.collect(second, replace(result, cached_from=""), builds=site.kiln.builds, objects=site.kiln.objects)
+
+    assert (taken.outcome, own.outcome) == (Outcome.SUCCEEDED, Outcome.REFUSED)
 
 
 @pytest.mark.parametrize("key", ["", "a" * 63, "A" * 64, "a" * 65, "é" * 32, "z" * 64])

@@ -9,12 +9,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
+from runners import docker_container, docker_pool
 from runners.contract.job import Limits
+from runners.docker_container import DockerContainer
 from runners.docker_engine import DockerEngine
 from runners.engine import ContainerSpec
+from runners.errors import EngineError
 from runners.recipes.micropython import MicroPython
 from runners.recipes.recipe import pack_tree
 from service.adapters.clock import SystemClock
@@ -159,3 +163,23 @@ def test_what_a_dead_runner_started_ahead_ends_by_itself_and_is_swept(stage: Sta
     assert stage.engine.jobs(stage.runner) == set()
     stage.engine.remove_waiting(stage.runner)
     assert stage.ids() == {}
+
+
+def test_an_engine_in_trouble_leaves_nothing_behind(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = iter([True, False])
+    real = docker_container.start
+
+    def start(*given: Any, **named: Any) -> DockerContainer:
+        if next(started, False):
+            return real(*given, **named)
+        raise EngineError("no more")
+
+    monkeypatch.setattr(docker_pool, "start", start)
+    stage.engine.prepare(image=stage.engine.image(MicroPython.image).digest, runner=stage.runner, limits=LIMITS)
+    until(lambda: next(started, "over") == "over")
+    until(lambda: stage.ids() == {})
+
+    monkeypatch.undo()
+    with stage.engine.start(stage.spec()) as container:
+        container.feed(GOOD)
+        assert b"a.py" in b"".join(container.log(timeout_s=30))

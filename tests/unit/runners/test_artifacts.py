@@ -18,7 +18,7 @@ NAMES = st.text(alphabet="abAB._-/", min_size=1, max_size=12).filter(lambda name
 
 def archive(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for member, content in members:
             tar.addfile(member, io.BytesIO(content))
     return packed.getvalue()
@@ -97,6 +97,26 @@ def test_an_endless_stream_is_not_read_to_its_end() -> None:
     with pytest.raises(RefusedError):
         artifacts.unpack(endless(), LIMITS)
     assert read < 1 << 20
+
+
+def pax(kind: bytes, text: bytes) -> bytes:
+    """A pax header of this kind, before a plain file."""
+    head, _ = special("x", kind)
+    head.size = len(text)
+    return head.tobuf() + text.ljust(-(-len(text) // 512) * 512, b"\0") + archive(plain("a"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XGLTYPE, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE])
+def test_a_header_that_tarfile_would_copy_into_every_member_is_refused(kind: bytes) -> None:
+    with pytest.raises(RefusedError, match="pax header"):
+        artifacts.unpack(chunks(pax(kind, b"12 aaaa=bbb\n" * 5000)), LIMITS)
+
+
+def test_folders_without_end_are_refused() -> None:
+    folders = (special(f"d{number}/", tarfile.DIRTYPE) for number in range(200))
+
+    with pytest.raises(RefusedError, match="with their folders"):
+        artifacts.unpack(chunks(archive(*folders)), LIMITS)
 
 
 @given(st.integers(0, 2000), st.binary(max_size=200))

@@ -16,6 +16,7 @@ from runners.contract.job import (
     Blob,
     ContractError,
     Job,
+    Limits,
     Options,
     Outcome,
     Result,
@@ -86,6 +87,8 @@ BASE = job(InMemoryService(), GOOD)
         key_of(BASE, tree=b"u"),
         key_of(BASE, image="sha256:1"),
         key_of(BASE, origins={"a.py": "lib/a.py"}),
+        key_of(BASE, board="Board(file_system_bytes=1)"),
+        key_of(replace(BASE, limits=Limits(output_bytes=1))),
     ],
 )
 def test_row_8_whatever_decides_the_outcome_is_in_the_key(other: str) -> None:
@@ -143,7 +146,41 @@ def no_container(_: dict[str, bytes]) -> Printed:
     raise AssertionError("a container was started")
 
 
-def at_once(shares: list[str]) -> tuple[int, list[Result], InMemoryService]:
+def test_equal_jobs_do_not_try_in_turn_what_fails() -> None:
+    built, results, _ = at_once(["blink"] * 3, {**GOOD, "src/a.py": b"x = (\n"})
+
+    assert built == 1
+    assert [each.outcome for each in results] == [Outcome.FAILED] * 3
+    assert {each.message for each in results} == {results[0].message}
+    assert {each.job for each in results} == {"k0", "k1", "k2"}
+
+
+def test_a_failure_is_not_remembered() -> None:
+    work, bad = runner(InMemoryService()), {**GOOD, "src/a.py": b"x = (\n"}
+    service = work.service
+    assert isinstance(service, InMemoryService)
+
+    first, second = (work.run(replace(job(service, bad), id=f"k{n}", share="blink")) for n in range(2))
+
+    assert (first.outcome, second.outcome, second.cached_from) == (Outcome.FAILED, Outcome.FAILED, "")
+
+
+def test_a_job_that_is_cancelled_before_it_has_a_container_gets_none() -> None:
+    service = InMemoryService()
+    work = runner(service, no_container, is_cancelled=lambda _: True)
+
+    assert work.run(job(service, GOOD)).outcome is Outcome.CANCELLED
+
+
+def test_a_job_that_is_cancelled_while_its_container_starts_feeds_it_nothing() -> None:
+    service, asked = InMemoryService(), iter([False])
+    work = runner(service, no_container, is_cancelled=lambda _: next(asked, True))
+
+    assert work.run(job(service, GOOD)).outcome is Outcome.CANCELLED
+    assert work.engine.jobs("r") == set()
+
+
+def at_once(shares: list[str], files: dict[str, bytes] = GOOD) -> tuple[int, list[Result], InMemoryService]:
     """Equal jobs at once, which share so: how often was built, and what came of it."""
     service, builds, may_end = InMemoryService(), [], threading.Event()
 
@@ -152,7 +189,7 @@ def at_once(shares: list[str]) -> tuple[int, list[Result], InMemoryService]:
         assert may_end.wait(10)
         return compile_tree(tree)
 
-    work, same = runner(service, slowly), job(service, GOOD)
+    work, same = runner(service, slowly), job(service, files)
     results: list[Result] = []
     threads = []
     for n, share in enumerate(shares):

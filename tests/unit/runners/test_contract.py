@@ -56,6 +56,13 @@ def test_a_result_survives_the_queue() -> None:
     assert Result.from_json(json.loads(json.dumps(RESULT.to_json()))) == RESULT
 
 
+def test_a_name_that_is_no_utf8_travels() -> None:
+    odd = b"caf\xe9.py".decode("utf-8", "surrogateescape")
+    result = Result(job="k", outcome=Outcome.FAILED, annotations=(Annotation(path=odd, line=1, text=odd),))
+
+    assert json.dumps(result.to_json(), ensure_ascii=False).encode().count(b"caf?.py") == 2
+
+
 def test_a_result_of_an_older_kiln_is_read() -> None:
     new = {"warnings", "sizes", "runner", "started_at", "finished_at", "cache_key", "cached_from", "source_warnings"}
     old = Result.from_json({name: value for name, value in RESULT.to_json().items() if name not in new})

@@ -98,6 +98,20 @@ def test_warnings_have_a_limit() -> None:
     assert len(result.warnings) == MAX_WARNINGS == result.source_warnings
 
 
+def test_warnings_about_what_was_made_are_not_crowded_out() -> None:
+    many = "".join(f"PASSWORD{number} = 'correct-horse'\n" for number in range(MAX_WARNINGS + 9))
+    service = InMemoryService()
+    made = runner(service)
+    big = {**GOOD, "src/a.py": many.encode(), "src/data.bin": bytes(600_000)}
+    small = replace(job(service, big), board="rpi-pico-w")
+
+    result = made.run(small)
+
+    assert len(result.warnings) == MAX_WARNINGS
+    assert result.source_warnings == MAX_WARNINGS - 1
+    assert cache.to_keep(result)["warnings"][0]["text"] == result.warnings[-1].text
+
+
 def test_commits_with_the_same_files_are_looked_at_once() -> None:
     one, two = (Snapshot.parse(packed(GOOD)) for _ in range(2))
     image = runner(InMemoryService()).engine.image(MicroPython.image)

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.domain.build import Build, JobId, Status
-from service.flows import plan, source
+from service.domain.build import Build, BuildJob, Delivery, JobId, Status
+from service.domain.event import Event, EventKind
+from service.flows import dependencies, plan, source
 from service.web.fetches import ACCESS_PURPOSE
 from service.web.jobs import LOG_PURPOSE
 from tests.fakes.site import Browser, Site
@@ -110,6 +111,24 @@ def test_row_12_a_source_is_taken_once(site: Site, runner: Browser) -> None:
     assert put(runner, url, b"another one") == 409
     access = f"/runner/v1/fetches/{fetch}/access?token={proof(site, fetch, ACCESS_PURPOSE)}"
     assert runner.send("POST", access).status == 409
+
+
+def test_row_12_dependencies_are_taken_after_the_source_and_until_there_are_jobs(site: Site, runner: Browser) -> None:
+    (taken,) = site.kiln.builds.accept([delivery_of(site)], now=site.kiln.clock.now())
+    assert taken.build is not None
+    site.kiln.builds.keep_source(taken.build, digest="d" * 64, size_bytes=10)
+    name = dependencies.download_id(site.kiln.instance.id, taken.build)
+    url = site.kiln.objects.upload_url(dependencies.staging_key(name), max_bytes=100, expires_s=60)
+
+    assert put(runner, url, b"packages") == 200
+    job = BuildJob(id=JobId("k-unix"), build=taken.build, board="unix", family="micropython")
+    site.kiln.builds.add_jobs(taken.build, [job])
+    assert put(runner, url, b"other packages") == 409
+
+
+def delivery_of(site: Site) -> Delivery:
+    event = Event(kind=EventKind.PUSH, delivery="d", path="acme/blink", ref="refs/heads/main", commit="c" * 40)
+    return Delivery(repository=site.follow("acme/blink").id, event=event)
 
 
 @pytest.mark.parametrize("name", ["nobody", "source-x-999", "source-x-", "job-999"])
