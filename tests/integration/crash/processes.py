@@ -1,5 +1,6 @@
 """Kiln's processes, each held by hand, so that each can be killed on its own."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -13,6 +14,8 @@ from contextlib import ExitStack
 
 from deploy.demo.parts import ROOT, clean_environment, free_port
 from service.adapters.instance import Instance, load_instance
+
+STOP_S = 20.0
 
 
 class Processes:
@@ -28,6 +31,11 @@ class Processes:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def close(self) -> None:
+        """A runner that is asked to end leaves no container; one that is killed leaves them to its successor."""
+        if runner := self.running.get("runner"):
+            runner.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                runner.wait(STOP_S)
         for name in list(self.running):
             self.kill(name)
 
