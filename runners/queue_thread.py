@@ -85,8 +85,10 @@ def _start(engine: DBOS, work: Callable[[], None], name: str) -> None:
 class Watch:
     """Looks at the database for everybody in this process."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, *, is_full: Callable[[], bool] = lambda: False) -> None:
+        """`is_full`: no hand is free, so that the engine need not be told of more work."""
         self.queue = queue
+        self._is_full = is_full
         self.nudge = Nudge()
         self.is_on = False
         self._tell_at = 0.0  # not before
@@ -128,8 +130,8 @@ class Watch:
             places = ", ".join("?" * len(names))
             if database.execute(f"{_ENDED} and workflow_uuid in ({places}) limit 1", names).fetchone():
                 ended.set()
-        if not database.execute(_WAITS, (self.queue,)).fetchone()[0]:
-            return True
+        if self._is_full() or not database.execute(_WAITS, (self.queue,)).fetchone()[0]:
+            return True  # when a hand is free again, that is written, too
         if time.monotonic() < self._tell_at:
             return False
         self.nudge.nudge()
