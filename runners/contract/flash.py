@@ -11,6 +11,15 @@ _SIZE = re.compile(r"([1-9][0-9]{0,3})([KM])")
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
 FORMATS = ("esp", "uf2", "")
 
+# As MicroPython sets littlefs up (extmod/vfs_lfs.c, vfs_lfsx.c).
+READ_BYTES = 32
+_CACHE_OF = 4  # times the larger of reading and programming
+
+
+def cache_bytes(block_bytes: int, program_bytes: int) -> int:
+    """Of littlefs. A board reads files that lie inside a folder's metadata through it, so none of them is larger."""
+    return min(block_bytes, _CACHE_OF * max(READ_BYTES, program_bytes))
+
 
 def bytes_of(size: str) -> int:
     """`512K`, `4M` as bytes. Raises: ContractError."""

@@ -5,13 +5,10 @@ from collections.abc import Mapping
 from littlefs import LittleFS, UserContext
 from littlefs.errors import LittleFSError
 
+from runners.contract.flash import READ_BYTES, cache_bytes
 from runners.flash.errors import FlashError
 
-# As MicroPython sets littlefs up (extmod/vfs_lfs.c, vfs_lfsx.c). A board reads files that lie inside a folder's
-# metadata through a cache of this size, so an image must not put larger ones there.
-READ_BYTES = 32
-CACHE_OF = 4  # times the larger of reading and programming
-LOOKAHEAD_BYTES = 32
+LOOKAHEAD_BYTES = 32  # as MicroPython (extmod/vfs_lfs.c)
 # Of the format on the flash. Older MicroPythons refuse 2.1, newer ones take 2.0 and write 2.1 when they first write.
 DISK_VERSION = 0x0002_0000
 
@@ -26,7 +23,7 @@ def file_system(files: Mapping[str, bytes], *, size_bytes: int, block_bytes: int
         block_count=size_bytes // block_bytes,
         read_size=READ_BYTES,
         prog_size=program_bytes,
-        cache_size=min(block_bytes, CACHE_OF * max(READ_BYTES, program_bytes)),
+        cache_size=cache_bytes(block_bytes, program_bytes),
         lookahead_size=LOOKAHEAD_BYTES,
         disk_version=DISK_VERSION,
     )

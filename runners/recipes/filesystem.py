@@ -1,6 +1,8 @@
 """How much of a board's file system a build takes."""
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,11 +11,15 @@ from runners.contract.flash import choose
 from runners.contract.job import Annotation, ContractError, Job, Size
 from runners.contract.manifest import MANIFEST
 from runners.errors import RefusedError
+from runners.recipes import littlefs
 
 NAME = "file system"
-FOLDER_BLOCKS = 2  # littlefs keeps each folder in a pair
-_CLUSTER_BYTES = 512  # of FAT on the small flash of a pyboard
 _SHOWN = 3  # of the largest files
+# FAT as MicroPython makes it on the small flash of a pyboard (f_mkfs of lib/oofatfs/ff.c): FAT12, clusters of a sector.
+_SECTOR_BYTES = 512
+_FAT_SECTORS = 1 + 1 + 32  # the boot sector, one table, the root folder with room for 512 entries
+_ENTRY_BYTES, _LONG_CHARS = 32, 13  # of a folder; a longer name takes an entry more for each 13 characters
+_SHORT = re.compile(r"[a-z0-9_-]{1,8}(\.[a-z0-9_-]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +27,9 @@ class FileSystem:
     """The file system of a board, with the flash and the variant that the manifest names."""
 
     size_bytes: int = 0  # 0: not known
-    block_bytes: int = 4096  # a file fills whole blocks
-    folder_blocks: int = FOLDER_BLOCKS
+    block_bytes: int = 4096  # what is erased at once
+    program_bytes: int = 32  # what is written at once
+    is_fat: bool = False
     holds_two: bool = False  # an update lies beside the release that runs (device/README.md)
 
     @classmethod
@@ -35,19 +42,30 @@ class FileSystem:
             place = choose(board.flash, board.variants, size=job.options.flash, variant=job.options.variant).place
         except ContractError:
             return cls()
-        if board.flash.file_system == "FAT":
-            return cls(size_bytes=place.file_system_bytes, block_bytes=_CLUSTER_BYTES, folder_blocks=1)
         return cls(
             size_bytes=place.file_system_bytes,
             block_bytes=board.flash.block_bytes,
+            program_bytes=board.flash.program_bytes,
+            is_fat=board.flash.file_system == "FAT",
             holds_two=board.updates == "agent",
         )
 
     def used_bytes(self, files: Mapping[str, bytes]) -> int:
-        """What these files take of it, in whole blocks."""
-        folders = {path[:cut] for path in files for cut, char in enumerate(path) if char == "/"}
-        blocks = sum(-(-len(content) // self.block_bytes) for content in files.values())
-        return (blocks + self.folder_blocks * len(folders)) * self.block_bytes
+        """What these files take of it, in whole blocks, with what it needs for itself."""
+        if self.is_fat:
+            return _fat_sectors(files) * _SECTOR_BYTES
+        geometry = littlefs.Geometry(block=self.block_bytes, program=self.program_bytes)
+        return littlefs.blocks(files, geometry) * self.block_bytes
+
+
+def _fat_sectors(files: Mapping[str, bytes]) -> int:
+    folders = {path[:cut] for path in files for cut, char in enumerate(path) if char == "/"}
+    entries = Counter(dict.fromkeys(folders, 2))  # itself, and the folder above
+    for path in (*files, *folders):
+        above, _, name = path.rpartition("/")
+        entries[above] += 1 if _SHORT.fullmatch(name) else 1 - (-len(name) // _LONG_CHARS)
+    contents = sum(-(-len(content) // _SECTOR_BYTES) for content in files.values())
+    return _FAT_SECTORS + contents + sum(-(-entries[each] * _ENTRY_BYTES // _SECTOR_BYTES) for each in folders)
 
 
 def sizes(files: Mapping[str, bytes], job: Job) -> tuple[Size, ...]:
