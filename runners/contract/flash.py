@@ -77,6 +77,7 @@ class Variant:
 
     firmware: str  # what the names of its base firmware have, for example "SPIRAM"
     help: str = ""
+    flash: str = ""  # the one size that it is for; empty: any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +92,14 @@ class Chosen:
 
 def choose(flash: Flash, variants: Mapping[str, Variant], *, size: str, variant: str) -> Chosen:
     """Empty texts mean the usual. Raises: ContractError for what the board does not have."""
-    size = size or flash.usual
-    if size not in flash.sizes:
-        raise ContractError(f'there is no flash size "{size[:20]}", only {", ".join(flash.sizes)}')
     if variant and variant not in variants:
         raise ContractError(f'there is no variant "{variant[:20]}", only {", ".join(variants) or "the usual one"}')
+    only = variants[variant].flash if variant else ""
+    size = size or only or flash.usual
+    if size not in flash.sizes:
+        raise ContractError(f'there is no flash size "{size[:20]}", only {", ".join(flash.sizes)}')
+    if only and size != only:
+        raise ContractError(f'the variant "{variant}" is for a flash of {only}, not {size}')
     place = flash.sizes[size]
     words = (place.firmware, variants[variant].firmware if variant else "")
     return Chosen(size=size, place=place, variant=variant, suffix="".join(f"-{each}" for each in words if each))

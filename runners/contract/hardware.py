@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from runners.contract.board import Board, number, suggestion
 from runners.contract.family import FAMILIES
+from runners.contract.flash import Flash, choose
+from runners.contract.job import ContractError
 from runners.contract.table import Table
 
 MAX_WORD_CHARS = 20
@@ -25,7 +27,19 @@ def read_hardware(table: Table, board: Board) -> tuple[str, str]:
         names = tuple(board.variants)
         known = suggestion(variant, names) if names else ": it has none"
         raise table.error("variant", f'{board.name} has no variant "{variant}"{known}')
+    if board.flash:
+        _check_place(table, board, board.flash, size, variant)
     return size, variant
+
+
+def _check_place(table: Table, board: Board, flash: Flash, size: str, variant: str) -> None:
+    try:
+        chosen = choose(flash, board.variants, size=size, variant=variant)
+    except ContractError as error:
+        raise table.error("flash", f"{board.name}: {error}") from error
+    if not chosen.place.file_system_bytes:
+        message = f"MicroPython has no file system on {board.name} with a flash of {chosen.size}, so no file goes there"
+        raise table.error("flash", message)
 
 
 def check_micropython(firmware: Table, version: str, boards: Iterable[Board]) -> None:

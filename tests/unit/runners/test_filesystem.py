@@ -107,6 +107,8 @@ def test_files_come_first_and_the_file_system_last() -> None:
         ("esp32-generic", {}, 0x200000),
         ("esp32-generic", {"flash": "8M"}, 0x600000),
         ("esp8266-generic", {"flash": "1M"}, 0x062000),
+        ("esp32-s3-generic", {"variant": "flash-4m"}, 0x200000),
+        ("esp32-s3-generic", {"variant": "spiram-oct"}, 0x600000),
         ("unix", {}, 0),
         ("a-board-of-the-future", {}, 0),
         ("esp32-generic", {"flash": "3M"}, 0),

@@ -152,6 +152,14 @@ def test_a_ref_feeds_a_channel(text: str, ref: str, channel: str | None) -> None
         ('[firmware]\nboards = ["unix"]\n[boards.unix]\nflash = "1M"', 'line 4: unix has no flash of "1M": its flash'),
         ("[boards.esp32-generic]\nflash = 4", 'line 2: "flash" must be text in quotes'),
         (
+            '[firmware]\nboards = ["esp8266-generic"]\n[boards.esp8266-generic]\nflash = "512K"',
+            "line 4: MicroPython has no file system on esp8266-generic with a flash of 512K",
+        ),
+        (
+            '[firmware]\nboards = ["esp32-s3-generic"]\n[boards.esp32-s3-generic]\nvariant = "flash-4m"\nflash = "16M"',
+            'line 5: esp32-s3-generic: the variant "flash-4m" is for a flash of 4M, not 16M',
+        ),
+        (
             '[boards.esp32-generic]\nvariant = "spram"',
             'line 2: esp32-generic has no variant "spram"; did you mean "spiram"?',
         ),

@@ -94,6 +94,14 @@ def test_esptool_finds_the_image_whole_and_of_the_flash_size(name: str, tmp_path
     assert "invalid" not in said
 
 
+def test_a_variant_for_one_size_of_flash_makes_an_image_of_that_size() -> None:
+    board = CATALOGUE.board("esp32-s3-generic")
+
+    made = image.make(board, FILES, firmware.firmware_for(board.name), variant="flash-4m")
+
+    assert (made.name, len(made.content)) == ("esp32-s3-generic-flash-4m-4M.bin", 4 << 20)
+
+
 @pytest.mark.parametrize("board", RP2, ids=names(RP2))
 def test_a_uf2_image_writes_firmware_and_files_where_the_board_looks(board: Board) -> None:
     assert board.flash is not None
@@ -230,6 +238,7 @@ def test_files_that_do_not_fit_are_refused() -> None:
         ("esp8266-generic", "512K", "", "MicroPython has no file system on a esp8266-generic with a flash of 512K"),
         ("esp8266-generic", "3M", "", 'there is no flash size "3M", only 4M, 2M, 1M, 512K'),
         ("esp32-generic", "", "psram", 'there is no variant "psram", only spiram, unicore'),
+        ("esp32-s3-generic", "8M", "flash-4m", 'the variant "flash-4m" is for a flash of 4M, not 8M'),
         ("rpi-pico", "", "spiram", 'there is no variant "spiram", only the usual one'),
         ("pybv11", "", "", "no flash image for pybv11: its file system is FAT"),
         ("unix", "", "", "no flash image for unix: it is not flashed by Kiln"),
