@@ -8,12 +8,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from runners.contract.board import Board, Catalogue
 from runners.contract.setting import MAX_SETTINGS, MAX_TEXT_CHARS, SettingSpec, is_setting_name
-from runners.contract.table import ManifestError, Source
+from runners.contract.table import ManifestError, Source, Table
 
 LAYOUT = "pepeunit"  # of `Options.layout`
 FAMILY = "micropython"
@@ -55,6 +55,26 @@ _ALIASES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What can be read of `ABOUT`. Pepeunit does not judge it, so a mistake in it stops nothing."""
+
+    hardware: tuple[str, ...] = ()
+    helps: Mapping[str, Any] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        try:
+            root = Source(ABOUT, _text(content, ABOUT)).tables()
+        except ManifestError as error:
+            return cls(complaints=(str(error),))
+        general, first = _table(root, "general")
+        helps, second = _table(root, "env_description")
+        hardware, third = _hardware(general)
+        return cls(hardware=hardware, helps=helps.values, complaints=(*first, *second, *third))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """What the files of a unit say about building it."""
 
@@ -66,12 +86,11 @@ class Unit:
     def parse(cls, files: Mapping[str, bytes], *, catalogue: Catalogue) -> Self:
         """`files` by path, with `SCHEMA` and `ENV` among them. Raises: ManifestError naming what to fix."""
         check_schema(files[SCHEMA])
-        about = Source(ABOUT, _text(files.get(ABOUT, b""), ABOUT)).tables()
-        hardware = about.table("general").texts("hardware", max_items=MAX_HARDWARE, max_chars=MAX_WORD_CHARS)
+        about = About.parse(files.get(ABOUT, b""))
         return cls(
-            settings=_settings(files[ENV], about.table("env_description").values),
-            hardware=hardware,
-            boards=tuple(dict.fromkeys(name for word in hardware if (name := _board(word, catalogue)))),
+            settings=_settings(files[ENV], about.helps),
+            hardware=about.hardware,
+            boards=tuple(dict.fromkeys(name for word in about.hardware if (name := _board(word, catalogue)))),
         )
 
 
@@ -102,6 +121,26 @@ def check_schema(content: bytes) -> None:
                     f"{SCHEMA}: {str(each)[:80]!r} in {key} is no topic: letters, digits, '/', '_', '-', "
                     f"at most {MAX_TOPIC_CHARS}"
                 )
+
+
+def _table(root: Table, name: str) -> tuple[Table, tuple[str, ...]]:
+    """The table, empty where it cannot be read, and what is wrong with it."""
+    try:
+        return root.table(name), ()
+    except ManifestError as error:
+        return Table(root.source, (name,), {}), (str(error),)
+
+
+def _hardware(general: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words that can be read, and what is wrong with the others. One word needs no list."""
+    said = general.values.get("hardware", [])
+    words = [said] if isinstance(said, str) else said
+    listed = Table(general.source, general.path, {"hardware": words})
+    try:
+        return listed.texts("hardware", max_items=MAX_HARDWARE, max_chars=MAX_WORD_CHARS), ()
+    except ManifestError as error:
+        found = [each for each in words[:MAX_HARDWARE] if isinstance(each, str)] if isinstance(words, list) else []
+        return tuple(each for each in found if len(each) <= MAX_WORD_CHARS and each.isprintable()), (str(error),)
 
 
 def _settings(content: bytes, helps: Mapping[str, Any]) -> tuple[SettingSpec, ...]:

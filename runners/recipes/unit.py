@@ -1,7 +1,9 @@
 """The files of a Pepeunit unit as a board with Kiln's agent takes them (docs/pepeunit.md)."""
 
+import re
+
 from runners.contract import pepeunit
-from runners.contract.job import Annotation
+from runners.contract.job import MAX_MESSAGE_CHARS, Annotation
 from runners.errors import RefusedError
 from runners.recipes.chosen import BOOT, MAIN, Chosen
 from runners.recipes.snapshot import Snapshot
@@ -39,13 +41,14 @@ except ImportError:
     pass
 """
 _UNIT_ONLY = (pepeunit.ENV, pepeunit.ABOUT)
+_LINE = re.compile(rf"\A{re.escape(pepeunit.ABOUT)} line (\d+):")
 _OF_ONE_DEVICE = ("env.json", "schema.json")
 
 
 def arrange(origins: dict[str, str], snapshot: Snapshot) -> Chosen:
     """`origins` are what .pepeignore leaves, `MAIN` among them. Raises: RefusedError when a name is taken."""
     files = {path: origin for path, origin in origins.items() if path not in _UNIT_ONLY}
-    warnings = []
+    warnings = _about(snapshot.files.get(pepeunit.ABOUT) or b"")
     for path in _OF_ONE_DEVICE:
         if origin := files.pop(path, None):
             text = f"{path} is left out: it belongs to one device, and every board gets the same files"
@@ -66,6 +69,16 @@ def arrange(origins: dict[str, str], snapshot: Snapshot) -> Chosen:
         kept=frozenset({MAIN, OWN_MAIN, OWN_BOOT}),
         warnings=tuple(warnings),
     )
+
+
+def _about(content: bytes) -> list[Annotation]:
+    """What is wrong with a file that decides nothing that Pepeunit asks for."""
+    found = []
+    for said in pepeunit.About.parse(content).complaints:
+        line = _LINE.search(said)
+        text = f"{said}. What cannot be read of {pepeunit.ABOUT} is passed over"[:MAX_MESSAGE_CHARS]
+        found.append(Annotation(path=pepeunit.ABOUT, line=int(line[1]) if line else 1, text=text))
+    return found
 
 
 def _start(main: bytes, *, has_boot: bool) -> str:

@@ -119,6 +119,23 @@ def test_a_unit_gives_the_board_nothing_of_one_device() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        (b"\n[general", ["2 pepeunit.toml line 2: expected ']' at the end of a table declaration"]),
+        (b'[general]\nhardware = [5, "esp32"]', ['2 pepeunit.toml line 2: "hardware" must list text in quotes, not 5']),
+        (b"general = 5\nenv_description = 5", ["1 pepeunit.toml line 1: ", "2 pepeunit.toml line 2: "]),
+        (b"\xff", ["1 pepeunit.toml is not UTF-8. What cannot be read of pepeunit.toml is passed over"]),
+        (b'[general]\nhardware = "esp32"', []),
+    ],
+)
+def test_a_unit_is_warned_about_its_file_for_people(about: bytes, said: list[str]) -> None:
+    found = warnings({**UNIT, "pepeunit.toml": about}, layout="pepeunit")
+
+    assert len(found) == len(said)
+    assert all(each.startswith(f"pepeunit.toml:{start}") for each, start in zip(found, said, strict=True))
+
+
 def test_a_units_boot_and_main_are_source_under_names_that_are_not_the_agents() -> None:
     tree = stage({**UNIT, "main.py": b"print(client)", "boot.py": b"client = 1"}, layout="pepeunit")
 
