@@ -11,6 +11,7 @@ Found = tuple[int, Kind]  # line, what is written there
 
 # Calls whose addresses are the board's own.
 _OWN_ADDRESS = frozenset({"ifconfig", "ipconfig"})
+_REACHING = frozenset({"connect", "getaddrinfo", "open_connection"})
 _CLIENTS = ("MQTTClient", "MQTTSession", "MqttClient")
 
 
@@ -27,6 +28,8 @@ def look(nodes: list[ast.AST]) -> Iterator[Found]:
         if id(call) not in own:
             yield from _address(call)
     for node in nodes:
+        if isinstance(node, ast.Assign):
+            yield from _networks(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and words.url(node.value):
             yield node.lineno, Kind.PRIVATE
 
@@ -60,8 +63,23 @@ def _address(call: ast.Call) -> Iterator[Found]:
     given = [part for each in call.args for part in (each.elts if isinstance(each, ast.Tuple) else [each])]
     for each, after in itertools.pairwise(given):
         value = python.text(each)
-        if value is not None and _is_port(after) and words.is_private(value):
+        if value is None or not _is_port(after):
+            continue
+        if words.is_private(value):
             yield each.lineno, Kind.PRIVATE
+        elif python.called(call) in _REACHING and words.is_worth_a_look(value) and words.is_host(value):
+            yield each.lineno, Kind.HOST
+
+
+def _networks(node: ast.Assign) -> Iterator[Found]:
+    """`WIFI = ("home", "…")`, `WIFI_NETWORKS = [("home", "…"), ("shed", "…")]`."""
+    if not any(words.is_network(python.name(target)) for target in node.targets):
+        return
+    for each in ast.walk(node.value):
+        if isinstance(each, ast.Tuple | ast.List) and len(each.elts) == 2:
+            network, password = (python.text(part) for part in each.elts)
+            if network is not None and password is not None and words.is_password(password):
+                yield each.elts[1].lineno, Kind.PASSWORD
 
 
 def _is_port(node: ast.expr) -> bool:

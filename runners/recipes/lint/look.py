@@ -11,7 +11,14 @@ from runners.recipes.lint.words import Kind
 MAX_FILE_BYTES = 256 << 10  # a larger file is not looked at
 MAX_TOTAL_BYTES = 1 << 20  # of all files; those after it, by path, are not looked at
 
-_ORDER = (Kind.PASSWORD, Kind.TOKEN, Kind.BROKER, Kind.PRIVATE, Kind.NETWORK)  # of several in one line, the first
+_ORDER = (
+    Kind.PASSWORD,
+    Kind.TOKEN,
+    Kind.BROKER,
+    Kind.PRIVATE,
+    Kind.HOST,
+    Kind.NETWORK,
+)  # of several in one line, the first
 
 
 def look(

@@ -17,9 +17,11 @@ class Kind(enum.Enum):
     TOKEN = "a token or key"  # noqa: S105
     BROKER = "the address of a broker"
     PRIVATE = "an address of a private network"
+    HOST = "the address of a server"
 
 
 MIN_PASSWORD_CHARS, MIN_TOKEN_CHARS = 3, 8
+MIN_NETWORK_CHARS = 8  # of WPA
 
 _PASSWORDS = frozenset({"password", "passwd", "passphrase", "pwd", "pw", "psk", "wifipass", "wifipw"})
 _TOKENS = frozenset({"token", "secret", "apikey"})
@@ -42,10 +44,28 @@ _PLACEHOLDER = re.compile(
 )
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")  # the name of a setting, not its value
 _HOST = re.compile(r"(?=.{4,200}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
+_TOP = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")  # the last part of a host's name
 _URL = re.compile(r"(?:https?|wss?|mqtts?|tcp|coap)://(?:[^@/\s]{1,100}@)?([A-Za-z0-9.-]{1,100})", re.IGNORECASE)
 _PRIVATE = tuple(ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _OWN = frozenset({"192.168.4.1"})  # of every ESP that is an access point itself
 _LOCAL = (".local", ".lan", ".home", ".internal")
+_NETS = frozenset({"wifi", "wlan"})
+_NET_ENDS = _NETS | {"network", "networks", "credentials", "creds"}
+_URL_ENDS = frozenset({"url", "uri"})
+# fmt: off
+# Text with dots that is a file.
+_FILE_ENDS = frozenset({
+    "bin", "cfg", "conf", "crt", "css", "csv", "db", "der", "htm", "html", "ini", "jpg", "js", "json", "key", "log",
+    "mpy", "pem", "png", "py", "svg", "toml", "txt", "xml", "yaml", "yml",
+})
+_EXAMPLES = frozenset({"example.com", "example.net", "example.org"})
+# Right everywhere: services for anybody, and their subdomains.
+_PUBLIC = frozenset({
+    "adafruit.com", "cloudflare.com", "github.com", "githubusercontent.com", "gitlab.com", "google.com",
+    "googleapis.com", "micropython.org", "ntp.org", "nist.gov", "open-meteo.com", "openweathermap.org",
+    "telegram.org", "thingspeak.com", "timeapi.io", "w3.org", "worldtimeapi.org",
+})
+# fmt: on
 
 
 def judge(name: str, value: str) -> Kind | None:
@@ -59,7 +79,23 @@ def judge(name: str, value: str) -> Kind | None:
         return Kind.BROKER
     if words and words[-1] in _HOSTS - {"ip", "addr", "address"} and is_private(value):
         return Kind.PRIVATE
-    return url(value)
+    return url(value) or (Kind.HOST if _holds_host(words) and is_host(value) else None)
+
+
+def is_network(name: str) -> bool:
+    """Whether a value of this name, a pair of texts, is a network and its password: `WIFI = ("home", "…")`."""
+    words = [each.lower() for each in _WORD.findall(name)]
+    return not _NETS.isdisjoint(words) and words[-1] in _NET_ENDS
+
+
+def is_password(value: str) -> bool:
+    """Whether it can be the password of a network: eight characters at least, and no address."""
+    return (
+        is_worth_a_look(value)
+        and len(value) >= MIN_NETWORK_CHARS
+        and _fits(Kind.PASSWORD, value)
+        and not is_address(value)
+    )
 
 
 def is_worth_a_look(value: str) -> bool:
@@ -73,7 +109,7 @@ def is_address(value: str) -> bool:
     host = _host_in(value)
     if not _HOST.fullmatch(host) or host.startswith("127."):
         return False
-    return host not in _OWN and host != "0.0.0.0"  # noqa: S104
+    return host not in _OWN | _EXAMPLES and host != "0.0.0.0"  # noqa: S104
 
 
 def is_private(value: str) -> bool:
@@ -86,6 +122,15 @@ def is_private(value: str) -> bool:
     except ValueError:
         return False
     return host not in _OWN and address.version == 4 and any(address in each for each in _PRIVATE)
+
+
+def is_host(value: str) -> bool:
+    """Whether it is the name of a machine that is not there for everybody."""
+    host = _host_in(value)
+    end = host.rpartition(".")[2]
+    if not is_address(value) or not _TOP.fullmatch(end) or end in _FILE_ENDS:
+        return False
+    return not any(host == each or host.endswith(f".{each}") for each in _PUBLIC)
 
 
 def url(value: str) -> Kind | None:
@@ -104,6 +149,11 @@ def sentence(kind: Kind, layout: str) -> str:
         typed = 'with type = "secret"' if is_secret else "as a setting"
         what = f"declare it {typed} under [settings] in kiln.toml, and read it from ota.settings"
     return f"{kind.value} is written here, and {why}: {what}"
+
+
+def _holds_host(words: list[str]) -> bool:
+    """`DB_HOST`, `server`, `API_URL`. What is called `url` and no more is mostly of a service for anybody."""
+    return bool(words) and words[-1] in _HOSTS and (words[-1] not in _URL_ENDS or len(words) > 1)
 
 
 def _by_name(words: list[str]) -> Kind | None:

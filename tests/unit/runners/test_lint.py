@@ -69,6 +69,17 @@ def warned(path: str, text: str, options: Options | None = None) -> list[Annotat
         ('sock.connect(("172.16.0.9", 80))', "an address of a private network"),
         ('socket.getaddrinfo("10.1.2.3", 80)', "an address of a private network"),
         ('config["server"] = "192.168.1.5"', "an address of a private network"),
+        ('HOST = "my.server.example.net"', "the address of a server"),
+        ('SERVER = "my.server.example.net:8086"', "the address of a server"),
+        ('DB_HOST = "db.mycompany.com"', "the address of a server"),
+        ('server_address = "influx.mycompany.com"', "the address of a server"),
+        ('API_URL = "https://api.mycompany.com/v1"', "the address of a server"),
+        ('def post(data, server="influx.mycompany.com"):\n    pass', "the address of a server"),
+        ('s.connect(("my.server.example.net", 1883))', "the address of a server"),
+        ('socket.getaddrinfo("db.mycompany.com", 80)', "the address of a server"),
+        ('asyncio.open_connection("db.mycompany.com", 80)', "the address of a server"),
+        (f'WIFI = ("HomeNet", "{SECRET}")', "a password"),
+        (f'WIFI_NETWORKS = [["HomeNet", "{SECRET}"], ["", ""]]', "a password"),
     ],
 )
 def test_what_belongs_to_one_device_is_named_with_its_line(text: str, what: str) -> None:
@@ -78,7 +89,11 @@ def test_what_belongs_to_one_device_is_named_with_its_line(text: str, what: str)
     assert (found[0].path, found[0].line) == ("src/net.py", 3)
     assert found[0].text.startswith(f"{what} is written here, and ")
     assert "[settings] in kiln.toml" in found[0].text
-    assert not any(secret in each.text for each in found for secret in (SECRET, "Rosa", "192.168", "d41d", GITHUB))
+    assert not any(
+        secret in each.text
+        for each in found
+        for secret in (SECRET, "Rosa", "mycompany", "my.server", "192.168", "d41d", GITHUB)
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +117,16 @@ def test_what_belongs_to_one_device_is_named_with_its_line(text: str, what: str)
         'ip = "192.168.1.50"\nHOST = "0.0.0.0"\nhost = "127.0.0.1"\nserver = "192.168.4.1"',
         'get("https://api.open-meteo.com/v1/forecast")',
         'ntptime.host = "pool.ntp.org"',
+        'NTP_HOST = "de.pool.ntp.org"\nTIME_SERVER = "time.google.com"\nMIP_URL = "https://micropython.org/pi/v2"',
+        'HOST = "localhost"\nHOST = "example.com"\nMQTT_HOST = "example.com"\nAPI_URL = "https://example.org/"',
+        'HOST = "DB_HOST"\nserver = "<your server>"\nDB_HOST = "your.server.com"\nhost = settings["DB_HOST"]',
+        'server = "server.py"\nBASE_URL = "/index.html"\npage_url = "index.html"\nhost = "1.2.3"\ni2c_address = "0x76"',
+        'url = "https://api.mycompany.com/v1"  # mostly a service for anybody',
+        'DNS_SERVER = "8.8.8.8"',
+        's.connect(("localhost", 80))\ns.connect((HOST, 80))\nlog("db.mycompany.com", 80)',
+        'WIFI = ("", "")\nWIFI = ("<ssid>", "<password>")\nWIFI = ("your-ssid", "your-password")',
+        'WIFI = (SSID, PASSWORD)\nWIFI = ("WIFI_SSID", "WIFI_PASSWORD")',
+        'WIFI_MODES = ("station", "accesspoint")\nNETWORK = ("192.168.1.50", "255.255.255.0")',
         'print("open http://192.168.4.1 in a browser")',
         'page = "http://192.168.4.1/"',
         'sock.bind(("0.0.0.0", 80))',
