@@ -57,10 +57,10 @@ def test_a_result_survives_the_queue() -> None:
 
 
 def test_a_name_that_is_no_utf8_travels() -> None:
-    odd = b"caf\xe9.py".decode("utf-8", "surrogateescape")
+    odd = b"f\xe9e.py".decode("utf-8", "surrogateescape")
     result = Result(job="k", outcome=Outcome.FAILED, annotations=(Annotation(path=odd, line=1, text=odd),))
 
-    assert json.dumps(result.to_json(), ensure_ascii=False).encode().count(b"caf?.py") == 2
+    assert json.dumps(result.to_json(), ensure_ascii=False).encode().count(b"f?e.py") == 2
 
 
 def test_a_result_of_an_older_kiln_is_read() -> None:
