@@ -3,24 +3,14 @@
 import io
 import os
 import pathlib
-import subprocess
 import tarfile
 from dataclasses import dataclass
 
+from runners.borrowed import Git, ask, borrow
 from runners.errors import RefusedError
 from runners.recipes.snapshot import MAX_SOURCE_BYTES, MAX_SOURCE_FILES
 
-GIT_TIMEOUT_S = 60
 SUBMODULE = "160000"  # mode of an entry in a tree, gitdatamodel(7)
-# What a folder's own configuration must not do here: start a program, or change bytes on their way out.
-_PLAIN = (
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "core.attributesFile=/dev/null",
-    "core.autocrlf=false",
-    "tar.umask=0002",
-)
-_OF_ANOTHER = b"dubious ownership"  # git's word, in the C locale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,52 +33,70 @@ def take(path: pathlib.Path) -> Taken:
     if not path.is_dir():
         raise RefusedError(f"{path} is not a folder")
     name = path.resolve().name
-    commit = _git(path, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode("ascii", "replace").strip()
-    changed = _changed(path) if commit else ()
-    if not commit or changed or not _is_top(path):
-        return Taken(snapshot=_as_it_lies(path), changed=changed, name=name)
-    return Taken(snapshot=_committed(path, commit), commit=commit, name=name)
+    commit = _head(path)
+    if not commit:
+        return Taken(snapshot=_as_it_lies(path), name=name)
+    with borrow(path, commit) as git:
+        changed = _changed(path, git)
+        if changed or not _is_top(path):
+            return Taken(snapshot=_as_it_lies(path), changed=changed, name=name)
+        return Taken(snapshot=_committed(path, git, commit), commit=commit, name=name)
+
+
+def _head(folder: pathlib.Path) -> str:
+    return ask(folder, "rev-parse", "--verify", "--quiet", "HEAD").decode("ascii", "replace").strip()
 
 
 def _is_top(folder: pathlib.Path) -> bool:
-    top = os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").removesuffix(b"\n"))
+    top = os.fsdecode(ask(folder, "rev-parse", "--show-toplevel").removesuffix(b"\n"))
     return bool(top) and pathlib.Path(top).resolve() == folder.resolve()
 
 
-def _changed(folder: pathlib.Path) -> tuple[str, ...]:
-    """Paths below the folder that are not as the commit has them; submodules count."""
-    said = _git(folder, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", ".")
-    return tuple(os.fsdecode(each[3:]) for each in said.split(b"\0") if each)
+def _changed(folder: pathlib.Path, git: Git) -> tuple[str, ...]:
+    """Paths below the folder that are not, byte by byte, as the commit has them; submodules count."""
+    words = ("--porcelain=v1", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=dirty", "--", ".")
+    found = [os.fsdecode(each[3:]) for each in git("status", *words).split(b"\0") if each]
+    new = ask(folder, "ls-files", "-z", "--others", "--exclude-standard", "--full-name")
+    found += [os.fsdecode(each) for each in new.split(b"\0") if each]
+    inner = [path for path, _ in _links(folder) if (folder / path / ".git").exists()]
+    return (*found, *(path for path in inner if path not in found and _is_changed(folder / path)))
 
 
-def _committed(folder: pathlib.Path, commit: str) -> bytes:
-    whole = _archive(folder, commit, "")
-    parts = [_archive(where, of, prefix) for where, of, prefix in _submodules(folder, "")]
+def _is_changed(submodule: pathlib.Path) -> bool:
+    with borrow(submodule, _head(submodule)) as git:
+        return bool(_changed(submodule, git))
+
+
+def _committed(folder: pathlib.Path, git: Git, commit: str) -> bytes:
+    whole = git("archive", "--format=tar", commit)
+    parts = []
+    for where, of, prefix in _submodules(folder, ""):
+        with borrow(where, of) as git_there:
+            parts.append(git_there("archive", "--format=tar", f"--prefix={prefix}", of))
     return _joined([whole, *parts]) if parts else whole
+
+
+def _links(folder: pathlib.Path) -> list[tuple[str, str]]:
+    """Path and commit of every submodule of the folder itself."""
+    found = []
+    for line in ask(folder, "ls-files", "--stage", "-z").split(b"\0"):
+        mode, _, rest = os.fsdecode(line).partition(" ")
+        if mode == SUBMODULE:
+            head, _, path = rest.partition("\t")
+            found.append((path, head.split()[0]))
+    return found
 
 
 def _submodules(folder: pathlib.Path, above: str) -> list[tuple[pathlib.Path, str, str]]:
     """Folder, commit and prefix of every submodule, nested ones too. Raises: RefusedError for one that is not there."""
     found = []
-    for line in _git(folder, "ls-files", "--stage", "-z").split(b"\0"):
-        mode, _, rest = os.fsdecode(line).partition(" ")
-        if mode != SUBMODULE:
-            continue
-        head, _, path = rest.partition("\t")
+    for path, commit in _links(folder):
         if not (folder / path / ".git").exists():
             said = "`git submodule update --init --recursive` fetches it"
             raise RefusedError(f"the submodule {path} is not checked out: {said}")
-        found.append((folder / path, head.split()[0], f"{above}{path}/"))
+        found.append((folder / path, commit, f"{above}{path}/"))
         found += _submodules(folder / path, f"{above}{path}/")
     return found
-
-
-def _archive(folder: pathlib.Path, commit: str, prefix: str) -> bytes:
-    words = ("archive", "--format=tar", *((f"--prefix={prefix}",) if prefix else ()), commit)
-    archive = _git(folder, *words)
-    if not archive:
-        raise RefusedError(f"git cannot pack commit {commit[:12]} of {folder}")
-    return archive
 
 
 def _joined(archives: list[bytes]) -> bytes:
@@ -119,7 +127,7 @@ def _as_it_lies(folder: pathlib.Path) -> bytes:
 
 def _git_files(folder: pathlib.Path) -> list[str]:
     """What is tracked or could be; nothing when this is no work tree or there is no git."""
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = ask(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     return sorted({os.fsdecode(each) for each in listed.split(b"\0") if each})
 
 
@@ -132,21 +140,3 @@ def _read(path: pathlib.Path) -> bytes:
     if path.stat().st_size > 2 * MAX_SOURCE_BYTES:
         raise RefusedError(f"{path} is larger than {2 * MAX_SOURCE_BYTES >> 20} MiB")
     return path.read_bytes()
-
-
-def _git(folder: pathlib.Path, *words: str) -> bytes:
-    """What git answers; nothing when this is no work tree, or when there is no git.
-
-    Raises: RefusedError for a work tree of another user: without git what it ignores would be taken along.
-    """
-    settings = [word for each in _PLAIN for word in ("-c", each)]
-    command = ["env", "LC_ALL=C", "git", *settings, "-C", str(folder), *words]
-    try:
-        return subprocess.run(command, capture_output=True, check=True, timeout=GIT_TIMEOUT_S).stdout
-    except subprocess.CalledProcessError as error:
-        if _OF_ANOTHER in error.stderr:
-            said = f"`git config --global --add safe.directory {folder.resolve()}` says that you trust it"
-            raise RefusedError(f"{folder} belongs to another user, so git does not read it: {said}") from error
-    except (OSError, subprocess.SubprocessError):
-        pass
-    return b""

@@ -135,6 +135,109 @@ def test_a_clones_settings_change_no_byte_and_watch_nothing(work: pathlib.Path, 
     assert not (tmp_path / "was-run").exists()
 
 
+PROGRAM = """#!/bin/sh
+touch {was_run}
+sed s/1/HACKED/
+"""
+NAMED = (
+    ("filter.x.clean", "{}"),
+    ("filter.x.smudge", "{}"),
+    ("filter.x.required", "true"),
+    ("diff.x.textconv", "{}"),
+    ("diff.external", "{}"),
+    ("core.fsmonitor", "{}"),
+    ("tar.tar.command", "{}"),
+)
+
+
+def arm(at: pathlib.Path, program: pathlib.Path) -> None:
+    """A repository whose own settings name a program wherever they can."""
+    for name, value in NAMED:
+        git(at, "config", name, value.format(program))
+    git(at, "config", "core.hooksPath", program.parent)
+    inside = pathlib.Path(git(at, "rev-parse", "--absolute-git-dir"))
+    (inside / "info").mkdir(exist_ok=True)
+    (inside / "info" / "attributes").write_text("*.py filter=x diff=x\n* export-ignore\n")
+    (inside / "index").touch()  # so that git itself would look into the files again
+
+
+@pytest.fixture
+def program(tmp_path: pathlib.Path) -> pathlib.Path:
+    made = tmp_path / "bin" / "program"
+    made.parent.mkdir()
+    made.write_text(PROGRAM.format(was_run=tmp_path / "was-run"))
+    made.chmod(0o755)
+    for hook in ("post-index-change", "post-checkout"):
+        (made.parent / hook).symlink_to(made)
+    return made
+
+
+def test_no_program_that_a_clone_names_is_run_or_changes_a_byte(
+    work: pathlib.Path, program: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    before = take(work)
+    arm(work, program)
+
+    assert take(work) == before
+    (work / "main.py").write_text("3\n")
+    assert take(work).changed == ("main.py",)
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_no_program_that_a_submodule_names_is_run(program: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    repository(tmp_path / "inner", {"inner.py": "1\n"})
+    repository(tmp_path / "outer", {"main.py": "1\n"})
+    git(tmp_path / "outer", "submodule", "--quiet", "add", str(tmp_path / "inner"), "lib")
+    commit(tmp_path / "outer", {})
+    before = take(tmp_path / "outer")
+    arm(tmp_path / "outer" / "lib", program)
+
+    assert take(tmp_path / "outer") == before
+    (tmp_path / "outer" / "lib" / "inner.py").write_text("2\n")
+    assert take(tmp_path / "outer").changed == ("lib",)
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_file_that_a_filter_made_is_not_as_committed(work: pathlib.Path) -> None:
+    """As with Git LFS: git calls it unchanged, and the commit holds something else."""
+    git(work, "config", "filter.x.clean", "sed s/large/1/")
+    (work / ".git" / "info" / "attributes").write_text("*.py filter=x\n")
+    (work / "main.py").write_text("large\n")
+    git(work, "add", "main.py")
+    assert git(work, "status", "--porcelain") == ""
+
+    taken = take(work)
+
+    assert (taken.commit, taken.changed) == ("", ("main.py",))
+    assert Snapshot.parse(taken.snapshot).files["main.py"] == b"large\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("core.splitIndex", "true"), ("core.fileMode", "false"), ("core.untrackedCache", "true")]
+)
+def test_settings_of_the_index_make_no_change(work: pathlib.Path, name: str, value: str) -> None:
+    before = take(work)
+    git(work, "config", name, value)
+    git(work, "update-index", "--force-write-index")
+    if name == "core.fileMode":
+        (work / "main.py").chmod(0o755)
+
+    assert take(work) == before
+
+
+def test_a_worktree_beside_its_repository_is_its_commit(work: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    git(work, "worktree", "add", "--quiet", "--detach", str(tmp_path / "beside"))
+
+    assert take(tmp_path / "beside").snapshot == take(work).snapshot
+
+
+def test_what_the_repository_alone_ignores_is_no_change(work: pathlib.Path) -> None:
+    (work / ".git" / "info" / "exclude").write_text("notes\n")
+    (work / "notes").write_text("x")
+
+    assert take(work).changed == ()
+
+
 def test_a_work_tree_of_another_user_is_not_taken_with_all_that_it_ignores(
     work: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
