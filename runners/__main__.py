@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from runners import locking
 from runners.cli import command
 from runners.cli.answer import BUILT, TROUBLE
 from runners.contract.board import Catalogue, UnknownBoardError
 from runners.contract.download import complaint_of_hosts, split_hosts
+from runners.contract.job import Limits
 from runners.contract.manifest import Manifest, ManifestError
 from runners.direct import Cache, Direct
 from runners.docker_engine import DockerEngine
@@ -80,6 +82,7 @@ def main(words: list[str] | None = None) -> int:
             packed=_packed,
             connect=_connect,
             clock=time.monotonic,
+            limits=limits_of(os.environ),
         )
     except (RunnerError, ManifestError, UnknownBoardError) as error:
         sys.stderr.write(f"kiln: {error}\n")
@@ -121,6 +124,22 @@ def serve(environment: "os._Environ[str]") -> int:
 def _connect(*, warm: int = 0) -> DockerEngine:
     runtime = os.environ.get("KILN_RUNTIME", "")
     return DockerEngine.connect(now=lambda: datetime.datetime.now(datetime.UTC), warm=warm, runtime=runtime)
+
+
+def limits_of(environment: Mapping[str, str]) -> Limits:
+    """Of what `kiln build` starts, as the service has them. Raises: RefusedError."""
+    usual = Limits()
+    memory_mb = _number(environment, "KILN_JOB_MEMORY_MB", usual.memory_bytes >> 20)
+    return replace(
+        usual, memory_bytes=memory_mb << 20, time_s=_number(environment, "KILN_JOB_TIME_S", int(usual.time_s))
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise RefusedError(f"{name} is a number from 1, not {text[:40]!r}")
+    return int(text)
 
 
 def _stop_on_signals(*, parent: str) -> threading.Event:

@@ -13,7 +13,7 @@ from runners import worktree
 from runners.contract.board import Board, Catalogue
 from runners.contract.download import DEPENDENCIES
 from runners.contract.family import FAMILIES
-from runners.contract.job import Artifact, Blob, Job, Outcome, Result
+from runners.contract.job import Artifact, Blob, Job, Limits, Outcome, Result
 from runners.contract.manifest import Manifest
 from runners.contract.repository import read as read_repository
 from runners.engine import Engine
@@ -76,11 +76,12 @@ class Builds:
     engine: Engine
     clock: Callable[[], float]  # monotonic seconds
     show: Show
+    limits: Limits = field(default_factory=Limits)  # of each container
     is_stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self, wanted: Wanted, source: Source) -> Generator[Built, None, None]:
         """What became of each board, as they end. Left early, it ends the others and removes their containers."""
-        jobs = {board.name: _job(wanted, source, board) for board in source.boards}
+        jobs = {board.name: _job(wanted, source, board, self.limits) for board in source.boards}
         at_once = min(len(jobs), MAX_AT_ONCE, os.cpu_count() or 1)
         with ThreadPoolExecutor(at_once, thread_name_prefix="kiln-build") as pool:
             futures: dict[Future[Result], str] = {
@@ -118,7 +119,7 @@ class Builds:
         return runner.run(job)
 
 
-def _job(wanted: Wanted, source: Source, board: Board) -> Job:
+def _job(wanted: Wanted, source: Source, board: Board, limits: Limits) -> Job:
     dependencies = source.dependencies
     return Job(
         id=f"local-{uuid.uuid4().hex}",
@@ -129,6 +130,7 @@ def _job(wanted: Wanted, source: Source, board: Board) -> Job:
         uploads={name: name for name in FAMILIES[board.family].artifacts},
         log_url="",
         options=source.manifest.options_for(board.name),
+        limits=limits,
         dependencies=None if dependencies is None else _blob(DEPENDENCIES, dependencies),
     )
 

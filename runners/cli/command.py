@@ -5,11 +5,13 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from runners.cli.answer import TROUBLE, answer, code_of
 from runners.cli.build import Builds, Built, Packed, Source, Wanted, read
 from runners.contract.board import Catalogue
+from runners.contract.job import Limits
 from runners.engine import Engine
 from runners.flash.firmware import FirmwareFolder
 
@@ -55,19 +57,20 @@ def build(
     packed: Packed,
     connect: Callable[[], Engine],
     clock: Callable[[], float],
+    limits: Limits,
 ) -> int:
     """The exit code. Raises: RunnerError, ManifestError, UnknownBoardError before anything is built."""
     wanted = wanted_of(given)
     source = read(wanted, catalogue, packed)
-    engine = connect()
+    builds = partial(Builds, engine=connect(), clock=clock, limits=limits)
     then = _flashing(source, firmware) if given.flash else (lambda each: each)
     try:
         if given.json:
-            builds = Builds(engine=engine, clock=clock, show=lambda _board, _line: None)
-            built = [then(each) for each in builds.run(wanted, source)]
+            quiet = builds(show=lambda _board, _line: None)
+            built = [then(each) for each in quiet.run(wanted, source)]
             sys.stdout.write(json.dumps(answer(source, built), indent=2) + "\n")
         else:
-            built = _shown(wanted, source, engine, clock, then, is_verbose=given.verbose)
+            built = _shown(wanted, source, builds, then, is_verbose=given.verbose)
     except KeyboardInterrupt:
         sys.stderr.write("kiln: stopped\n")
         return TROUBLE
@@ -83,8 +86,7 @@ def _flashing(source: Source, firmware: FirmwareFolder) -> Callable[[Built], Bui
 def _shown(
     wanted: Wanted,
     source: Source,
-    engine: Engine,
-    clock: Callable[[], float],
+    builds: Callable[..., Builds],
     then: Callable[[Built], Built],
     *,
     is_verbose: bool,
@@ -98,7 +100,7 @@ def _shown(
     built = []
     with Screen(*consoles, boards=[each.name for each in source.boards], is_verbose=is_verbose) as screen:
         screen.source(source)
-        for each in Builds(engine=engine, clock=clock, show=screen.line).run(wanted, source):
+        for each in builds(show=screen.line).run(wanted, source):
             built.append(then(each))
             screen.ended(built[-1])
         screen.total(built)

@@ -12,18 +12,22 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from runners.__main__ import limits_of
 from runners.cli.answer import code_of
 from runners.cli.build import Builds, Built, Wanted, read
 from runners.cli.command import add_command, build
 from runners.cli.screen import Screen
 from runners.contract.board import Catalogue
-from runners.contract.job import Annotation, Outcome, Result, Size
+from runners.contract.job import Annotation, Limits, Outcome, Result, Size
 from runners.contract.manifest import ManifestError
+from runners.engine import ContainerSpec, Engine
+from runners.errors import RefusedError
 from runners.flash.firmware import FirmwareFolder
-from tests.fakes.engine import InMemoryEngine, Printed, Program, compile_tree
+from tests.fakes.engine import InMemoryContainer, InMemoryEngine, Printed, Program, compile_tree
 from tests.simulators.git import git
 
 CATALOGUE = Catalogue.load()
+USUAL = Limits()
 MANIFEST = '[firmware]\nname = "blink"\nboards = ["unix", "rpi-pico-w", "esp32-generic"]\n'
 
 
@@ -37,19 +41,19 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return made
 
 
-def run(*words: str, program: Program = compile_tree) -> int:
+def run(*words: str, program: Program = compile_tree, engine: Engine | None = None, limits: Limits = USUAL) -> int:
     parser = argparse.ArgumentParser()
     add_command(parser.add_subparsers())
     ticks = iter(range(1000))
-    engine = InMemoryEngine(program)
     given = parser.parse_args(["build", *words])
     return build(
         given,
         catalogue=CATALOGUE,
         firmware=FirmwareFolder(pathlib.Path("absent"), CATALOGUE),
         packed=lambda _manifest, _files: None,
-        connect=lambda: engine,
+        connect=lambda: engine or InMemoryEngine(program),
         clock=lambda: float(next(ticks)),
+        limits=limits,
     )
 
 
@@ -151,6 +155,35 @@ def test_another_build_image_is_taken_when_it_is_named(
     assert run(str(folder), "--board", "unix", "--image", "sha256:f", "--json") == 2
 
     assert answered(capsys)["boards"][0]["message"].startswith("build image sha256:f is missing on the runner")
+
+
+class Noting(InMemoryEngine):
+    """It notes what was started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.specs: list[ContainerSpec] = []
+
+    def start(self, spec: ContainerSpec) -> InMemoryContainer:
+        self.specs.append(spec)
+        return super().start(spec)
+
+
+@pytest.mark.parametrize("form", ["--json", "--verbose"])
+def test_the_operators_limits_are_those_of_the_container(folder: pathlib.Path, form: str) -> None:
+    engine = Noting()
+    limits = limits_of({"KILN_JOB_MEMORY_MB": "4096", "KILN_JOB_TIME_S": "1800"})
+
+    assert run(str(folder), form, engine=engine, limits=limits) == 0
+    assert {(each.limits.memory_bytes, each.limits.time_s) for each in engine.specs} == {(4 << 30, 1800)}
+    assert limits_of({}) == USUAL
+
+
+@pytest.mark.parametrize("name", ["KILN_JOB_MEMORY_MB", "KILN_JOB_TIME_S"])
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "9" * 10])
+def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
+    with pytest.raises(RefusedError, match=f"{name} is a number from 1, not '{text}'"):
+        limits_of({name: text})
 
 
 class Hanging(InMemoryEngine):
