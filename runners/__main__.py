@@ -25,14 +25,16 @@ from runners.docker_engine import DockerEngine
 from runners.download import Downloader
 from runners.errors import RefusedError, RunnerError
 from runners.fetch import Fetcher
-from runners.flash.fetch import FETCHED, THERE, download, fetch
+from runners.flash.fetch import FETCHED, THERE, fetch
 from runners.flash.firmware import FirmwareFolder
+from runners.flash.image import MAX_FIRMWARE_BYTES
 from runners.mip import INDEX
 from runners.run import Runner
 from runners.transport import HttpService
 from runners.verdict import sentence
 
 PARENT_LOOK_S = 0.2
+FIRMWARE_S = 300.0  # of one file of base firmware
 # A thread that waits for bytes of a container gets its turn this soon after one that computes; Python's own 5 ms add up
 # at every piece of a log.
 SWITCH_S = 0.0005
@@ -73,7 +75,7 @@ def main(words: list[str] | None = None) -> int:
         catalogue = Catalogue.load()
         folder = FirmwareFolder(options.firmware, catalogue)
         if options.command == "firmware":
-            return fetch_firmware(folder, download if options.what == "fetch" else None)
+            return fetch_firmware(folder, download_firmware if options.what == "fetch" else None)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: containers go with us
         return command.build(
             options,
@@ -168,11 +170,16 @@ def _firmware_folder(environment: "os._Environ[str]") -> pathlib.Path:
     return pathlib.Path(named) if named else pathlib.Path(data) / "firmware"
 
 
+def download_firmware(url: str) -> bytes:
+    """From where the operator's list says, redirects included: the digest is checked. Raises: RunnerError."""
+    return Direct(time_s=FIRMWARE_S, follows=True).get(url, MAX_FIRMWARE_BYTES)
+
+
 def fetch_firmware(folder: FirmwareFolder, get: Callable[[str], bytes] | None) -> int:
     """Raises: FlashError."""
     code = BUILT
     for each, became in fetch(folder, get):
-        print(f"{each.name}: {became}")
+        print(sentence(f"{each.name}: {became}"))
         code = code if became in (THERE, FETCHED) else TROUBLE
     return code
 

@@ -1,4 +1,4 @@
-"""Files over HTTP from this very machine, for `kiln lock` and `kiln build`: within a size and a time.
+"""Files over HTTP from this very machine, for `kiln lock`, `kiln build` and `kiln firmware`: within a size and a time.
 
 A Kiln that builds for others does not use this: there a container fetches (`runners.download`).
 """
@@ -20,7 +20,7 @@ from runners.contract.dependencies import LOCK, MAX_URL_CHARS, LockedFile
 from runners.errors import RefusedError, TransportError
 
 SILENCE_S = 20.0  # of a server, after which it is given up
-TIME_S = 60.0  # of one file
+TIME_S = 60.0  # of one file of a package
 CHUNK_BYTES = 1 << 16
 PORTS = {"http": 80, "https": 443}
 
@@ -37,6 +37,8 @@ class Direct:
     """GET. Proxies are those of the environment, as urllib has it."""
 
     hosts: frozenset[str] = frozenset()  # `host` or `host:port`: may speak plain HTTP
+    time_s: float = TIME_S  # of one file
+    follows: bool = False  # redirects: for files whose digest is known
     clock: Callable[[], float] = time.monotonic
 
     def get(self, url: str, limit: int) -> bytes:
@@ -53,7 +55,7 @@ class Direct:
             if isinstance(reason, ssl.SSLCertVerificationError):
                 said = f"the certificate of {url} is not trusted ({reason.verify_message})"
                 raise RefusedError(said) from error
-            raise TransportError(f"{url} cannot be read: {str(reason) or type(reason).__name__}") from error
+            raise TransportError(f"{url} cannot be read: {str(reason).strip() or type(reason).__name__}") from error
         if len(content) > limit:
             raise RefusedError(f"{url} has more than {limit} bytes")
         return content
@@ -73,16 +75,17 @@ class Direct:
 
     def _opened(self, url: str) -> http.client.HTTPResponse:
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "kiln"})  # noqa: S310  # looked at above
-        opened: http.client.HTTPResponse = urllib.request.build_opener(_Stay).open(request, timeout=SILENCE_S)
+        handlers = () if self.follows else (_Stay,)
+        opened: http.client.HTTPResponse = urllib.request.build_opener(*handlers).open(request, timeout=SILENCE_S)
         return opened
 
     def _read(self, answer: http.client.HTTPResponse, limit: int) -> bytes:
-        deadline, content = self.clock() + TIME_S, b""
+        deadline, content = self.clock() + self.time_s, b""
         # What has come so far, not a whole chunk: a server that sends a byte now and then is seen through.
         while len(content) <= limit and (chunk := answer.read1(min(CHUNK_BYTES, limit + 1 - len(content)))):
             content += chunk
             if self.clock() > deadline:
-                raise TimeoutError(f"no end after {TIME_S:g} s")
+                raise TimeoutError(f"no end after {self.time_s:g} s")
         if len(content) <= limit and answer.length:
             raise ConnectionError(f"it broke off after {len(content)} bytes")
         return content

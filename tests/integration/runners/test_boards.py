@@ -82,6 +82,16 @@ def shop(tmp_path: pathlib.Path) -> Iterator[str]:
         def __init__(self, *given: object) -> None:
             super().__init__(*given, directory=str(tmp_path / "shop"))  # type: ignore[arg-type]  # handed through
 
+        def do_GET(self) -> None:
+            if self.path == "/garbage.bin":
+                self.wfile.write(b"garbage\r\n")
+            elif self.path == "/moved.bin":
+                self.send_response(302)
+                self.send_header("Location", "/good.bin")
+                self.end_headers()
+            else:
+                super().do_GET()
+
         def log_message(self, *_: object) -> None:
             return
 
@@ -105,6 +115,8 @@ def test_what_is_listed_is_fetched_and_checked(tmp_path: pathlib.Path, shop: str
     text = firmware.listed("good.bin", b"good.bin", board="esp32-generic", url=f"{shop}/good.bin")
     text += firmware.listed("bad.bin", b"better", board="esp32-generic", url=f"{shop}/bad.bin")
     text += firmware.listed("gone.bin", b"gone", board="esp32-generic", url=f"{shop}/gone.bin")
+    text += firmware.listed("moved.bin", b"good.bin", board="esp32-generic", url=f"{shop}/moved.bin")
+    text += firmware.listed("garbage.bin", b"x", board="esp32-generic", url=f"{shop}/garbage.bin")
     text += firmware.listed("mine.bin", b"mine", board="esp32-generic")
     (folder / "firmware.toml").write_text(text)
 
@@ -112,12 +124,13 @@ def test_what_is_listed_is_fetched_and_checked(tmp_path: pathlib.Path, shop: str
     stranger = kiln(*words)
     done = kiln(*words, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
 
-    assert "certificate verify failed" in stranger.stdout
+    assert f"the certificate of {shop}/good.bin is not trusted" in stranger.stdout
     assert done.returncode == 2
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    assert said["good.bin"] == "fetched"
+    assert (said["good.bin"], said["moved.bin"]) == ("fetched", "fetched")
+    assert said["garbage.bin"] == f"{shop}/garbage.bin cannot be read: garbage"
     assert said["bad.bin"].startswith("the base firmware bad.bin is refused: its sha256 is")
-    assert said["gone.bin"] == f"{shop}/gone.bin cannot be fetched: File not found"
+    assert said["gone.bin"] == f"there is nothing at {shop}/gone.bin: check the name and the version"
     assert said["mine.bin"] == "is missing, and firmware.toml names no url for it"
-    assert {path.name for path in folder.iterdir()} == {"firmware.toml", "good.bin"}
+    assert {path.name for path in folder.iterdir()} == {"firmware.toml", "good.bin", "moved.bin"}
     assert "good.bin: is there" in kiln(*words).stdout

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable
 
 from runners.contract.board import Catalogue
-from runners.flash.errors import FlashError
+from runners.errors import TransportError
 from runners.flash.fetch import FETCHED, THERE, fetch
 from runners.flash.firmware import LIST, FirmwareFolder
 from runners.flash.image import MAX_FIRMWARE_BYTES
@@ -17,7 +17,7 @@ def shop(url: str) -> bytes:
     """A server: every file holds its own name, but for some."""
     name = url.removeprefix(URL)
     if name == "gone":
-        raise FlashError(f"{url} cannot be fetched: Not Found")
+        raise TransportError(f"{url} cannot be read: Not Found")
     return b"\0" * (MAX_FIRMWARE_BYTES + 1) if name == "huge" else name.encode()
 
 
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_not_kept_and_the_others_are(tmp_path: pathlib.Path) ->
     became = outcome(tmp_path, entry("wrong", b"right") + entry("gone") + entry("huge") + entry("good"))
 
     assert became["wrong"].startswith("the base firmware wrong is refused: its sha256 is ")
-    assert became["gone"] == f"{URL}gone cannot be fetched: Not Found"
+    assert became["gone"] == f"{URL}gone cannot be read: Not Found"
     assert became["huge"] == "the base firmware huge is larger than 16777216 bytes"
     assert became["good"] == FETCHED
     assert {path.name for path in tmp_path.iterdir()} == {LIST, "good"}
