@@ -10,6 +10,8 @@ RunnerError
 └── NameTakenError          another runner of this name is at work
 """
 
+from runners.contract.own_image import ADOPTED
+
 
 class RunnerError(Exception):
     """Base of everything that a runner raises."""
@@ -25,8 +27,16 @@ class EngineError(RunnerError):
 
 class ImageMissingError(EngineError):
     def __init__(self, image: str) -> None:
-        super().__init__(f"build image {image} is missing on the runner: make it with build-images/build.py")
+        super().__init__(f"build image {image}{_missing(image)}")
         self.image = image
+
+
+def _missing(image: str) -> str:
+    if image.startswith(ADOPTED):
+        return f" is missing on the runner: make it with build-images/build.py --adopt {image.removeprefix(ADOPTED)}"
+    if image.startswith(("kiln/", "of family ")):
+        return " is missing on the runner: make it with build-images/build.py"
+    return " is missing on the runner: `docker images --no-trunc` shows those that are there"
 
 
 class ContainerTimeoutError(RunnerError):

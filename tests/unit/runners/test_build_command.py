@@ -154,7 +154,8 @@ def test_another_build_image_is_taken_when_it_is_named(
 ) -> None:
     assert run(str(folder), "--board", "unix", "--image", "sha256:f", "--json") == 2
 
-    assert answered(capsys)["boards"][0]["message"].startswith("build image sha256:f is missing on the runner")
+    said = "build image sha256:f is missing on the runner: `docker images --no-trunc` shows those that are there"
+    assert answered(capsys)["boards"][0]["message"] == said
 
 
 class Noting(InMemoryEngine):

@@ -14,7 +14,7 @@ from runners import artifacts
 from runners.contract.globs import is_chosen
 from runners.contract.job import Annotation, Blob, Job, Limits, Options
 from runners.engine import Image
-from runners.errors import RefusedError
+from runners.errors import ImageMissingError, RefusedError
 from runners.recipes.own_image import Own, _find
 from runners.recipes.recipe import image_of
 from runners.recipes.snapshot import Snapshot
@@ -109,6 +109,18 @@ def test_what_the_globs_name_is_kept_in_one_archive() -> None:
 def test_outputs_that_cannot_be_kept_are_refused(files: dict[str, bytes], said: str) -> None:
     with pytest.raises(RefusedError, match=said):
         RECIPE.made(job(), files)
+
+
+@pytest.mark.parametrize(
+    ("image", "remedy"),
+    [
+        ("kiln-own/acme/x:1", "make it with build-images/build.py --adopt acme/x:1"),
+        ("kiln/micropython:current", "make it with build-images/build.py"),
+        ("sha256:abc", "`docker images --no-trunc` shows those that are there"),
+    ],
+)
+def test_a_missing_image_is_explained_by_whose_it_is(image: str, remedy: str) -> None:
+    assert str(ImageMissingError(image)) == f"build image {image} is missing on the runner: {remedy}"
 
 
 def test_an_image_that_was_not_adopted_is_refused() -> None:
