@@ -11,6 +11,7 @@ from rich.text import Text
 
 from runners.cli.build import Built, Source
 from runners.contract.job import Annotation, Outcome, Size
+from runners.recipes.filesystem import NAME as FILE_SYSTEM
 from runners.verdict import sentence
 
 LAST_LINES = 20  # of the log of a board that failed, where it was not shown before
@@ -100,7 +101,7 @@ class Screen:
 
     def _sizes(self, sizes: Sequence[Size]) -> None:
         """What fills something that has an end, as shares of it; of mere files their sum."""
-        filled = [each for each in sizes if each.of_bytes or " " in each.name]  # no path of a board has a space
+        filled = [each for each in sizes if each.of_bytes or each.name == FILE_SYSTEM]
         of_files = [each.size_bytes for each in sizes if each not in filled]
         if of_files:
             count = "1 file" if len(of_files) == 1 else f"{len(of_files)} files"

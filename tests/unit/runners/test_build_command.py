@@ -235,7 +235,7 @@ def test_warnings_and_sizes_are_shown() -> None:
     warnings = (Annotation(path="src/a.py", line=3, text="unused"), Annotation(path="", line=0, text="a secret"))
     sizes = (
         Size(name="main.py", size_bytes=10),
-        Size(name="a.mpy", size_bytes=20),
+        Size(name="out/a b.hex", size_bytes=20),
         Size(name="flash", size_bytes=900, of_bytes=1000),
         Size(name="file system", size_bytes=4096),  # of a board whose flash is not known
     )
