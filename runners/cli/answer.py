@@ -34,8 +34,9 @@ def _board(built: Built) -> dict[str, Any]:
     for made in result["artifacts"]:
         made["path"] = str(built.folder / made["name"]) if built.folder else None
     told = ("outcome", "message", "annotations", "warnings", "sizes", "artifacts", "image", "seconds")
-    flash = {"flash": _flash(built)} if built.flash else {"flash_error": built.trouble} if built.trouble else {}
-    return {"board": built.board, **{name: result[name] for name in told}, **flash}
+    flash = {"flash": _flash(built) if built.flash else "", "flash_error": built.trouble, "flash_note": built.note}
+    said = {name: value for name, value in flash.items() if value}
+    return {"board": built.board, **{name: result[name] for name in told}, **said}
 
 
 def _flash(built: Built) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Built:
     folder: pathlib.Path | None  # where its artifacts are
     flash: Artifact | None = None  # beside them, when it was asked for
     trouble: str = ""  # why there is none
+    note: str = ""  # why there is never one for this board, which is nobody's fault
 
 
 def read(wanted: Wanted, catalogue: Catalogue, packed: Packed) -> Source:

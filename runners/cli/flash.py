@@ -11,13 +11,15 @@ from runners.flash.image import has_image, make, wanted
 
 
 def flashed(built: Built, source: Source, folder: FirmwareFolder) -> Built:
-    """With the flash image that was written, or with why there is none. Of several boards some have none."""
+    """With the flash image that was written, or with why there is none. Of several boards some never have one."""
     board = next(each for each in source.boards if each.name == built.board)
-    if built.result.outcome is not Outcome.SUCCEEDED or (len(source.boards) > 1 and not has_image(board)):
+    if built.result.outcome is not Outcome.SUCCEEDED:
         return built
     try:
         return replace(built, flash=_write(built, source, folder))
     except FlashError as error:
+        if len(source.boards) > 1 and not has_image(board):
+            return replace(built, note=str(error))
         return replace(built, trouble=str(error))
 
 

@@ -80,6 +80,8 @@ class Screen:
             for line in self._lines[board][-LAST_LINES:]:
                 self._say(Text(f"  | {line}", "dim"))
         self._sizes(result.sizes)
+        if built.note:
+            self._say(Text(sentence(f"  {built.note}"), "dim"))
         if built.trouble:
             self._log.print(Text(sentence(f"kiln: {built.trouble}")), soft_wrap=True)
         for made in (*result.artifacts, *([built.flash] if built.flash else [])):

@@ -147,6 +147,19 @@ def test_a_flash_image_that_cannot_be_made_is_our_trouble(
     assert {each["outcome"] for each in boards.values()} == {"succeeded"}
     assert boards["esp32-generic"]["flash_error"].startswith("no base firmware for esp32-generic")
     assert "flash_error" not in boards["unix"]  # there is none for it, and others were asked for
+    assert boards["unix"]["flash_note"] == "there is no flash image for unix: it is not flashed by Kiln"
+
+
+def test_a_board_that_has_no_flash_image_is_named_and_is_no_trouble(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kiln.toml").write_text(MANIFEST.replace('"rpi-pico-w", "esp32-generic"', '"pybv11"'))
+
+    assert run(str(folder), "--output", str(tmp_path / "out"), "--flash") == 0
+
+    said = capsys.readouterr().out
+    assert "  there is no flash image for unix: it is not flashed by Kiln\n" in said
+    assert "  there is no flash image for pybv11: its file system is FAT" in said
 
 
 def test_another_build_image_is_taken_when_it_is_named(
