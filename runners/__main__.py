@@ -52,21 +52,32 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def main(words: list[str] | None = None) -> int:
+def _options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m runners", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="take jobs from the durable queue (settings: runners/README.md)")
     build = command.add_command(commands)
-    firmware = commands.add_parser("firmware", help="base firmware for flash images: what firmware.toml lists")
+    firmware = commands.add_parser(
+        "firmware", prog="kiln firmware", help="base firmware for flash images: what firmware.toml lists"
+    )
     firmware.add_argument("what", choices=("list", "fetch"), help="say what is there; fetch what is not")
+    said = "with base firmware and its list; default: KILN_FIRMWARE, else firmware in the data folder"
     for each in (build, firmware):
-        each.add_argument("--firmware", type=pathlib.Path, default=_firmware_folder(os.environ), metavar="FOLDER")
-    lock = commands.add_parser("lock", help="write kiln.lock: what [dependencies] of kiln.toml are, file by file")
+        default = _firmware_folder(os.environ)
+        each.add_argument("--firmware", type=pathlib.Path, default=default, metavar="FOLDER", help=said)
+    lock = commands.add_parser(
+        "lock", prog="kiln lock", help="write kiln.lock: what [dependencies] of kiln.toml are, file by file"
+    )
     lock.add_argument("path", type=pathlib.Path, nargs="?", default=pathlib.Path(), help="a repository; default: here")
     lock.add_argument("--index", help=f"of packages; default: KILN_DEPENDENCY_INDEX, else {INDEX}")
     options = parser.parse_args(words)
     if options.command == "build" and options.flash and not options.output:
         build.error("--flash needs --output, the folder that the flash image is written to")
+    return options
+
+
+def main(words: list[str] | None = None) -> int:
+    options = _options(words)
     try:
         if options.command == "serve":
             return serve(os.environ)

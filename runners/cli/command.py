@@ -18,7 +18,7 @@ from runners.flash.firmware import FirmwareFolder
 
 def add_command(commands: Any) -> argparse.ArgumentParser:  # Any: argparse's subparsers have no public type
     build: argparse.ArgumentParser = commands.add_parser(
-        "build", help="build a folder for the boards of its manifest, without any service"
+        "build", prog="kiln build", help="build a folder for the boards of its manifest, without any service"
     )
     build.add_argument(
         "path",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from runners.__main__ import limits_of
+from runners.__main__ import limits_of, main
 from runners.cli.answer import code_of
 from runners.cli.build import Builds, Built, Wanted, read
 from runners.cli.command import add_command, build
@@ -230,6 +230,16 @@ def test_who_stops_it_leaves_no_container(folder: pathlib.Path) -> None:
     assert first.result.outcome is Outcome.SUCCEEDED
     assert engine.jobs("local") == set()
     assert builds.is_stopped.is_set()
+
+
+@pytest.mark.parametrize("name", ["build", "lock", "firmware"])
+def test_the_help_says_what_is_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(f"usage: kiln {name} ")
+    assert name == "lock" or "--firmware FOLDER with base firmware and its list; default: KILN_FIRMWARE" in said
 
 
 def shown(result: Result, *, terminal: bool = False, width: int = 100) -> str:
