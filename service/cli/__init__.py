@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -24,5 +25,8 @@ def run(client: Client, given: argparse.Namespace) -> int:
     except CommandError as error:
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1
-    print(answer.rstrip("\n") if isinstance(answer, str) else json.dumps(answer, indent=2))
+    try:
+        print(answer.rstrip("\n") if isinstance(answer, str) else json.dumps(answer, indent=2), flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `head` does; what is left must go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

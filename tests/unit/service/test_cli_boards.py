@@ -1,9 +1,13 @@
 """`kiln boards`, without any service."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
+from deploy.demo.parts import ROOT
 from runners.contract.board import Catalogue
 from service.__main__ import main
 
@@ -25,3 +29,13 @@ def test_boards_are_listed_for_programs_with_all_that_is_known(capsys: pytest.Ca
     boards = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert boards["esp32-generic"]["flash"]["sizes"]["8M"]["file_system_at"] == 0x200000
     assert boards["arduino-uno"]["avr"]["mcu"] == "atmega328p"
+
+
+def test_a_reader_who_has_seen_enough_is_no_trouble() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "service", "boards", "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
