@@ -79,6 +79,12 @@ def check(path: str, content: bytes, job: Job) -> None:
         _check_native(path, header, job)
 
 
+def is_native(content: bytes) -> bool:
+    """Whether it is an ``.mpy`` file of today's version with native code."""
+    header = Header.parse(content)
+    return header is not None and header.version == VERSION and header.arch != 0
+
+
 def _check_native(path: str, header: Header, job: Job) -> None:
     if not runs(header.arch, on=ARCHES.get(job.options.arch or "", 0)):
         raise RefusedError(f"{path} holds native code for {_name(header.arch)}, which {job.board} cannot run")

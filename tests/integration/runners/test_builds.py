@@ -61,8 +61,18 @@ def test_every_version_of_the_image_compiles(bench: Bench, version: str) -> None
     assert (native.sub_version, native.arch) == (sub_version(version), ARCHES["armv6m"])
 
 
-def test_native_code_for_a_board_that_has_none_is_explained(bench: Bench) -> None:
-    result = bench.run(bench.job({**FILES, "n.py": NATIVE}, family="micropython", options=Options(arch=None)))
+def test_native_code_for_a_board_that_has_none_is_explained_by_the_oldest_too(bench: Bench) -> None:
+    options = Options(arch=None, micropython="1.19")
+    result = bench.run(bench.job({**FILES, "src/n.py": NATIVE}, family="micropython", options=options))
+
+    assert result.outcome is Outcome.REFUSED
+    assert result.message.startswith("src/n.py: this MicroPython has no native code for this board")
+
+
+@pytest.mark.parametrize("version", ["1.20", "1.23", "1.28"])
+def test_native_code_for_a_board_that_has_none_is_explained(bench: Bench, version: str) -> None:
+    options = Options(arch=None, micropython=version)
+    result = bench.run(bench.job({**FILES, "n.py": NATIVE}, family="micropython", options=options))
 
     assert result.outcome is Outcome.FAILED
     (told,) = result.annotations

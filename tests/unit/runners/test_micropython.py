@@ -213,6 +213,11 @@ def test_bytecode_for_another_board_is_refused(content: bytes, said: str) -> Non
     assert str(caught.value) == said
 
 
+def test_native_code_that_a_compiler_made_for_itself_is_named_by_its_source() -> None:
+    with pytest.raises(RefusedError, match=r"^lib/n\.py: this MicroPython has no native code for this board"):
+        RECIPE.made(job(arch=None, micropython="1.19"), {"lib/n.mpy": b"M\x06\x08\x1f"})
+
+
 def test_bytecode_and_own_native_code_pass() -> None:
     RECIPE.made(job(arch="armv6m"), {"a.mpy": b"M\x06\x00\x1f", "b.mpy": b"M\x06\x13\x1f", "c.txt": b""})
 
