@@ -1,8 +1,8 @@
 """The files of one lock, from start to end: fetch them in a container, check each again, upload them as one tar."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from runners import artifacts
@@ -10,11 +10,9 @@ from runners.contract.dependencies import LOCK, LockedFile
 from runners.contract.download import DOWNLOADER, Download
 from runners.contract.job import Limits, Outcome
 from runners.contract.source import Fetched
-from runners.engine import Engine
 from runners.errors import ContainerTimeoutError, RefusedError
-from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Order, inflate, obey
+from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Networked, Order, inflate, obey
 from runners.recipes.recipe import pack_tree
-from runners.verdict import ended
 
 MEMORY_BYTES = 192 << 20  # Python with TLS, one file at a time, and what it made, which is in memory, too
 
@@ -26,43 +24,27 @@ class Service(Protocol):
         """Safe to repeat. Raises: TransportError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Downloader:
-    """Fetches dependencies, one lock at a time or several in threads."""
+class Downloader(Networked[Download, Service]):
+    """Fetches dependencies."""
 
-    name: str  # whose containers they are
-    engine: Engine
-    service: Service
-    clock: Callable[[], float]  # monotonic seconds
-    is_cancelled: Callable[[str], bool] = lambda _: False
-
-    def run(self, download: Download) -> Fetched:
-        """What became of it. Never raises for what can go wrong with a download: that is a value too."""
-        return ended(
-            lambda: self._run(download),
-            lambda outcome, message: Fetched(fetch=download.id, outcome=outcome, message=message),
-            clock=self.clock,
-            is_cancelled=lambda: self.is_cancelled(download.id),
-        )
-
-    def _run(self, download: Download) -> Fetched:
+    def _run(self, work: Download) -> Fetched:
         order = Order(
-            id=download.id,
-            limits=container_limits(download),
+            id=work.id,
+            limits=container_limits(work),
             speaks=("kiln.downloader", DOWNLOADER),
-            feed=lambda: orders(download),
+            feed=lambda: orders(work),
             broke="fetching the dependencies broke off",
             too_large="the dependencies are too large to be fetched",
         )
         try:
             files, image = obey(order, self.engine, runner=self.name)
         except ContainerTimeoutError as error:
-            return Fetched(fetch=download.id, outcome=Outcome.TIMED_OUT, message=f"fetching the dependencies: {error}")
-        too_large = f"the dependencies have more than the {download.size_bytes} bytes of {LOCK}"
-        contents = inflate(files.get("contents", b""), download.size_bytes, too_large=too_large)
-        packed = artifacts.pack(cut(contents, download.files))
-        self.service.upload(download.upload_url, packed)
-        done = Fetched(fetch=download.id, outcome=Outcome.SUCCEEDED, files=len(download.files), size_bytes=len(packed))
+            return Fetched(fetch=work.id, outcome=Outcome.TIMED_OUT, message=f"fetching the dependencies: {error}")
+        too_large = f"the dependencies have more than the {work.size_bytes} bytes of {LOCK}"
+        contents = inflate(files.get("contents", b""), work.size_bytes, too_large=too_large)
+        packed = artifacts.pack(cut(contents, work.files))
+        self.service.upload(work.upload_url, packed)
+        done = Fetched(fetch=work.id, outcome=Outcome.SUCCEEDED, files=len(work.files), size_bytes=len(packed))
         return replace(done, digest=hashlib.sha256(packed).hexdigest(), image=image)
 
 

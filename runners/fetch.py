@@ -1,18 +1,15 @@
 """One fetch from start to end: ask for the credential, run git in a container, look at what came, upload it."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Protocol
 
 from runners.contract.job import Limits, Outcome
 from runners.contract.source import FETCHER, NO_FILES, Credential, Fetch, Fetched, SourceLimits, is_empty
-from runners.engine import Engine
 from runners.errors import ContainerTimeoutError, RefusedError
-from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Order, inflate, obey
+from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Networked, Order, inflate, obey
 from runners.recipes.recipe import pack_tree
 from runners.recipes.snapshot import Snapshot
-from runners.verdict import ended
 
 NO_ACCESS = Credential(username="", password="")
 
@@ -27,39 +24,23 @@ class Service(Protocol):
         """Safe to repeat. Raises: TransportError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetcher:
-    """Fetches sources, one at a time or several in threads."""
+class Fetcher(Networked[Fetch, Service]):
+    """Fetches sources."""
 
-    name: str  # whose containers they are
-    engine: Engine
-    service: Service
-    clock: Callable[[], float]  # monotonic seconds
-    is_cancelled: Callable[[str], bool] = lambda _: False
-
-    def run(self, fetch: Fetch) -> Fetched:
-        """What became of it. Never raises for what can go wrong with a fetch: that is a value too."""
-        return ended(
-            lambda: self._run(fetch),
-            lambda outcome, message: Fetched(fetch=fetch.id, outcome=outcome, message=message),
-            clock=self.clock,
-            is_cancelled=lambda: self.is_cancelled(fetch.id),
-        )
-
-    def _run(self, fetch: Fetch) -> Fetched:
+    def _run(self, work: Fetch) -> Fetched:
         order = Order(
-            id=fetch.id,
-            limits=container_limits(fetch.limits),
+            id=work.id,
+            limits=container_limits(work.limits),
             speaks=("kiln.fetcher", FETCHER),
-            feed=lambda: orders(fetch, self.service.access(fetch.access_url)),
+            feed=lambda: orders(work, self.service.access(work.access_url)),
             broke="fetching the source broke off",
             too_large="the repository is too large to be fetched",
         )
         try:
             files, image = obey(order, self.engine, runner=self.name)
         except ContainerTimeoutError as error:
-            return Fetched(fetch=fetch.id, outcome=Outcome.TIMED_OUT, message=f"fetching the source: {error}")
-        return replace(self._keep(fetch, files), image=image)
+            return Fetched(fetch=work.id, outcome=Outcome.TIMED_OUT, message=f"fetching the source: {error}")
+        return replace(self._keep(work, files), image=image)
 
     def _keep(self, fetch: Fetch, files: dict[str, bytes]) -> Fetched:
         limit = fetch.limits.snapshot_bytes

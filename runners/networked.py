@@ -4,19 +4,54 @@ What such a container has read strangers wrote: what it says and makes is looked
 """
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from runners import artifacts
 from runners.contract.job import Limits, Outcome
-from runners.contract.source import SOURCE_IMAGE
+from runners.contract.source import SOURCE_IMAGE, Fetched
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import EngineError, RefusedError
-from runners.verdict import capped, chain, judge, read_report
+from runners.verdict import capped, chain, ended, judge, read_report
 
 SLACK_S = 15.0  # for the driver to be told to stop, and to say so, before the container is killed
 LOG_BYTES = 16 << 10  # what went wrong comes in the result; what is here is only of a driver that broke
 SLACK_BYTES = 2 << 20  # deflating what cannot be deflated adds a little; and the result's own file
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Work = TypeVar("Work", bound=HasId)
+Service = TypeVar("Service")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networked(ABC, Generic[Work, Service]):
+    """Does one kind of such work, one piece at a time or several in threads."""
+
+    name: str  # whose containers they are
+    engine: Engine
+    service: Service
+    clock: Callable[[], float]  # monotonic seconds
+    is_cancelled: Callable[[str], bool] = lambda _: False
+
+    def run(self, work: Work) -> Fetched:
+        """What became of it. Never raises for what can go wrong with it: that is a value too."""
+        return ended(
+            lambda: self._run(work),
+            lambda outcome, message: Fetched(fetch=work.id, outcome=outcome, message=message),
+            clock=self.clock,
+            is_cancelled=lambda: self.is_cancelled(work.id),
+        )
+
+    @abstractmethod
+    def _run(self, work: Work) -> Fetched:
+        """Raises: RefusedError, EngineError, TransportError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
