@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from runners.__main__ import limits_of, main
+from runners.__main__ import limits_of
 from runners.cli.answer import code_of
 from runners.cli.build import Builds, Built, Wanted, read
 from runners.cli.command import add_command, build
@@ -21,7 +21,6 @@ from runners.contract.board import Catalogue
 from runners.contract.job import Annotation, Limits, Outcome, Result, Size
 from runners.contract.manifest import ManifestError
 from runners.engine import ContainerSpec, Engine
-from runners.errors import RefusedError
 from runners.flash.firmware import FirmwareFolder
 from tests.fakes.engine import InMemoryContainer, InMemoryEngine, Printed, Program, compile_tree
 from tests.simulators.git import git
@@ -193,13 +192,6 @@ def test_the_operators_limits_are_those_of_the_container(folder: pathlib.Path, f
     assert limits_of({}) == USUAL
 
 
-@pytest.mark.parametrize("name", ["KILN_JOB_MEMORY_MB", "KILN_JOB_TIME_S"])
-@pytest.mark.parametrize("text", ["soon", "0", "-1", "9" * 10])
-def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
-    with pytest.raises(RefusedError, match=f"{name} is a number from 1, not '{text}'"):
-        limits_of({name: text})
-
-
 class Hanging(InMemoryEngine):
     """The first container ends at once, the others when they are removed."""
 
@@ -230,16 +222,6 @@ def test_who_stops_it_leaves_no_container(folder: pathlib.Path) -> None:
     assert first.result.outcome is Outcome.SUCCEEDED
     assert engine.jobs("local") == set()
     assert builds.is_stopped.is_set()
-
-
-@pytest.mark.parametrize("name", ["build", "lock", "firmware"])
-def test_the_help_says_what_is_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([name, "--help"])
-
-    said = " ".join(capsys.readouterr().out.split())
-    assert said.startswith(f"usage: kiln {name} ")
-    assert name == "lock" or "--firmware FOLDER with base firmware and its list; default: KILN_FIRMWARE" in said
 
 
 def shown(result: Result, *, terminal: bool = False, width: int = 100) -> str:
