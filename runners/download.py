@@ -37,7 +37,7 @@ class Downloader(Networked[Download, Service]):
             too_large="the dependencies are too large to be fetched",
         )
         try:
-            files, image = obey(order, self.engine, runner=self.name)
+            files, image = obey(order, self.engine, runner=self.name, is_cancelled=self.is_cancelled)
         except ContainerTimeoutError as error:
             return Fetched(fetch=work.id, outcome=Outcome.TIMED_OUT, message=f"fetching the dependencies: {error}")
         too_large = f"the dependencies have more than the {work.size_bytes} bytes of {LOCK}"

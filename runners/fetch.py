@@ -37,7 +37,7 @@ class Fetcher(Networked[Fetch, Service]):
             too_large="the repository is too large to be fetched",
         )
         try:
-            files, image = obey(order, self.engine, runner=self.name)
+            files, image = obey(order, self.engine, runner=self.name, is_cancelled=self.is_cancelled)
         except ContainerTimeoutError as error:
             return Fetched(fetch=work.id, outcome=Outcome.TIMED_OUT, message=f"fetching the source: {error}")
         return replace(self._keep(work, files), image=image)

@@ -66,7 +66,9 @@ class Order:
     too_large: str  # the sentence when memory or disk is full
 
 
-def obey(order: Order, engine: Engine, *, runner: str) -> tuple[dict[str, bytes], str]:
+def obey(
+    order: Order, engine: Engine, *, runner: str, is_cancelled: Callable[[str], bool] = lambda _: False
+) -> tuple[dict[str, bytes], str]:
     """What the driver made, by name, and the digest of the image.
 
     Raises: RefusedError in the driver's words; ContainerTimeoutError; EngineError, which may pass.
@@ -76,7 +78,11 @@ def obey(order: Order, engine: Engine, *, runner: str) -> tuple[dict[str, bytes]
     if image.labels.get(label) != version:
         raise EngineError(f"build image {image.name} is of another version: make it with build-images/build.py")
     spec = ContainerSpec(job=order.id, runner=runner, image=image.name, limits=order.limits, has_network=True)
+    if is_cancelled(order.id):  # while there was no container that could have been removed
+        raise EngineError("cancelled")
     with engine.start(spec) as container:
+        if is_cancelled(order.id):
+            raise EngineError("cancelled")
         if not container.is_resumed:
             container.feed(order.feed())
         return _follow(order, container), image.digest

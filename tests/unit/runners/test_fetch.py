@@ -140,6 +140,16 @@ def test_a_cancelled_fetch_is_cancelled_and_not_a_failure() -> None:
     assert result.outcome is Outcome.CANCELLED
 
 
+@pytest.mark.parametrize("answers", [[], [False]], ids=["before the container", "while it starts"])
+def test_a_fetch_that_is_cancelled_before_its_container_works_asks_for_no_credential(answers: list[bool]) -> None:
+    asked, service = iter(answers), InMemoryService()
+    work = fetcher(service, GOOD, is_cancelled=lambda _: next(asked, True))
+
+    assert work.run(FETCH).outcome is Outcome.CANCELLED
+    assert service.asked == []
+    assert work.engine.jobs("r") == set()
+
+
 def test_without_its_image_nothing_is_asked_for() -> None:
     service = InMemoryService()
     work = fetcher(service, GOOD)
