@@ -88,8 +88,8 @@ def _broker() -> int:
 def _add_verify(commands: Any) -> None:  # argparse's subparsers have no public type
     verify = commands.add_parser("verify", help="is this bundle what it says it is? 0: yes, 1: no, 2: cannot be told")
     verify.add_argument("bundle", type=pathlib.Path, help="bundle.kiln, or an artifact of a release")
-    verify.add_argument("--build", type=int, default=0, help="the build that an artifact is of")
-    verify.add_argument("--board", default="", help="the board that an artifact is for, where several have the same")
+    verify.add_argument("--build", type=int, default=0, help="the build that it has to be of; an artifact needs it")
+    verify.add_argument("--board", default="", help="the board that it has to be for")
     verify.add_argument("--service", default="", help="address of a Kiln to ask; default KILN_URL")
     verify.add_argument("--key", type=pathlib.Path, help="the release key: trust.json, keys.json or PEM")
     verify.add_argument("--provenance", type=pathlib.Path, help="provenance.json, instead of asking the service")

@@ -18,7 +18,7 @@ from service.domain.provenance import MAX_ENVELOPE_BYTES
 from service.domain.summary import plain
 from service.verify.keys import MAX_KEYS_BYTES, Keys, read_keys
 from service.verify.opened import MAX_BUNDLE_BYTES, open_bundle
-from service.verify.provenance import Origin, check_sbom, find_artifact, read_provenance
+from service.verify.provenance import Origin, check_asked, check_sbom, find_artifact, read_provenance
 from service.verify.rebuild import check_snapshot, compare
 from service.verify.verdict import RefutedError, UndecidedError
 
@@ -81,10 +81,13 @@ class Found:
 
 def _check(given: argparse.Namespace, client: Client | None, account: Account) -> None:
     content = _read(given.bundle, MAX_BUNDLE_BYTES)
+    is_bundle = content.startswith(MAGIC)
+    if not (is_bundle or given.provenance or given.build):
+        raise UndecidedError(f"{given.bundle} is no bundle; of an artifact say --build or --provenance")
     keys = _keys(given, client, account)
-    look = _bundle if content.startswith(MAGIC) or not (given.provenance or given.build) else _artifact
-    found = look(content, keys, given, client, account)
+    found = (_bundle if is_bundle else _artifact)(content, keys, given, client, account)
     origin = found.origin
+    check_asked(origin, build=given.build, board=given.board)
     at = f" on {origin.finished_on}" if origin.finished_on else ""
     account.good("provenance", f"commit {origin.commit} of {origin.repository}, built{at} by {origin.builder}")
     _check_sbom(given, client, found, account)
@@ -152,7 +155,7 @@ def _check_rebuild(given: argparse.Namespace, client: Client | None, found: Foun
         check_snapshot(snapshot, origin, is_of_git=bool(given.source) and given.source.is_dir())
         made = rebuild.rebuild(snapshot, origin, name=found.name)
     except (UndecidedError, CommandError) as error:
-        if given.rebuild:
+        if given.rebuild or given.source:  # who gives a source wants it looked at
             raise
         account.note("rebuild", f"not done: {error}")
         return

@@ -50,6 +50,11 @@ def subject_name(board: str, name: str) -> str:
     return f"{board}/{name}"
 
 
+def invocation(build: int) -> str:
+    """How a statement names the build."""
+    return f"build-{build}"
+
+
 def statement(
     build: Build,
     made: Sequence[Made],
@@ -154,7 +159,7 @@ def _metadata(build: Build, made: Sequence[Made]) -> dict[str, Any]:
     runners = {each.job.board: each.job.runner for each in made if each.job.runner}
     cached = {each.job.board: each.job.cached_from for each in made if each.job.cached_from}
     return {
-        "invocationId": f"build-{build.id}",
+        "invocationId": invocation(build.id),
         **{name: value for name, value in known.items() if value},
         "kiln_runners": runners,
         **({"kiln_cachedFrom": cached} if cached else {}),

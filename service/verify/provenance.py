@@ -11,7 +11,7 @@ from securesystemslib.exceptions import Error as SslibError
 from securesystemslib.signer import Key, SSlibKey
 
 from service.domain import provenance
-from service.domain.provenance import BUNDLE, SBOM, SNAPSHOT, subject_name
+from service.domain.provenance import BUNDLE, SBOM, SNAPSHOT, invocation, subject_name
 from service.verify.keys import Keys
 from service.verify.opened import Opened
 from service.verify.verdict import Reason, RefutedError
@@ -32,6 +32,7 @@ class Origin:
     ref: str
     commit: str
     builder: str
+    invocation: str  # the build, as its provenance calls it; empty when it was not told
     finished_on: str  # empty when it was not told
     snapshot: str  # digest of the source that was built
     image: str  # digest of the build image; empty when the runner did not tell it
@@ -80,6 +81,15 @@ def _read(content: bytes, keys: Keys, look: Callable[[dict[str, Any], Mapping[st
         return look(statement, {each["name"]: each["digest"]["sha256"] for each in statement["subject"]})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(f"it lacks what Kiln writes: {error}") from error
+
+
+def check_asked(origin: Origin, *, build: int, board: str) -> None:
+    """Raises: RefutedError when it is of another build or board than the one that was asked for, if any was."""
+    if board not in ("", origin.board):
+        raise RefutedError(Reason.CONTRADICTION, f"it is for {origin.board}, not for {board}")
+    if build and origin.invocation != invocation(build):
+        text = f"its provenance is of {origin.invocation or 'a build without a name'}, not of {invocation(build)}"
+        raise RefutedError(Reason.CONTRADICTION, text)
 
 
 def check_sbom(content: bytes, origin: Origin) -> None:
@@ -134,6 +144,7 @@ def _origin(statement: dict[str, Any], subjects: Mapping[str, str], board: str) 
         ref=str(outer["ref"]),
         commit=str(outer["commit"]),
         builder=str(run["builder"]["id"]),
+        invocation=str(run["metadata"].get("invocationId", "")),
         finished_on=str(run["metadata"].get("finishedOn", "")),
         snapshot=_digest_of(dependencies, SNAPSHOT),
         image=str(images[0]["digest"]["sha256"]) if images else "",

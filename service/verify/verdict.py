@@ -13,7 +13,7 @@ class Reason(enum.Enum):
     MALFORMED_PROVENANCE = "malformed_provenance"
     BAD_ENVELOPE = "bad_envelope"  # the signature of the provenance does not verify
     NOT_A_SUBJECT = "not_a_subject"  # the provenance is of other files
-    CONTRADICTION = "contradiction"  # provenance and statement say different things
+    CONTRADICTION = "contradiction"  # provenance, statement and the question say different things
     SBOM_MISMATCH = "sbom_mismatch"  # the bill of materials is not the one that provenance names
     SNAPSHOT_MISMATCH = "snapshot_mismatch"  # the source is not the one that provenance names
     REBUILD_FAILED = "rebuild_failed"  # the source does not build

@@ -27,9 +27,36 @@ def test_an_artifact_is_what_the_provenance_names(desk: Desk) -> None:
     assert desk.answer["checks"][0]["text"].startswith("files.tar of local/acme/blink for unix, ")
 
     assert desk.verify(bundle=desk.path("files.tar"), board="rpi-pico") == (1, Reason.NOT_A_SUBJECT.value)
-    assert desk.verify(bundle=desk.path("files.tar"), provenance=None) == (1, Reason.MALFORMED_BUNDLE.value)
     desk.change("files.tar", flip(700))
     assert desk.verify(bundle=desk.path("files.tar")) == (1, Reason.NOT_A_SUBJECT.value)
+
+
+def test_a_file_that_is_no_bundle_needs_a_word_more(desk: Desk) -> None:
+    assert desk.verify(bundle=desk.path("files.tar"), key=None, provenance=None) == (2, "undecided")
+    said = desk.answer["checks"][-1]["text"]
+    assert said.endswith("files.tar is no bundle; of an artifact say --build or --provenance")
+
+
+@pytest.mark.parametrize("name", ["bundle.kiln", "files.tar"])
+def test_another_build_or_board_than_was_asked_for_is_refuted(desk: Desk, name: str) -> None:
+    told = statement_in(desk.path("provenance.json").read_bytes())["predicate"]["runDetails"]["metadata"]
+    build = int(told["invocationId"].removeprefix("build-"))
+    of = desk.path(name)
+
+    assert desk.verify(bundle=of, build=build, board="unix") == (0, "")
+    assert desk.verify(bundle=of, build=build + 1) == (1, Reason.CONTRADICTION.value)
+    assert desk.answer["checks"][-1]["text"] == f"its provenance is of build-{build}, not of build-{build + 1}"
+
+
+def test_a_bundle_for_another_board_than_was_asked_for_is_refuted(desk: Desk) -> None:
+    assert desk.verify(board="rpi-pico") == (1, Reason.CONTRADICTION.value)
+    assert desk.answer["checks"][-1]["text"] == "it is for unix, not for rpi-pico"
+
+
+def test_a_source_that_was_given_and_cannot_be_read_leaves_it_undecided(desk: Desk) -> None:
+    assert desk.verify(rebuild=None, source=desk.path("absent")) == (2, "undecided")
+    assert "absent is neither a git repository nor a snapshot.tar" in desk.answer["checks"][-1]["text"]
+    assert desk.verify(rebuild=False, source=desk.path("absent")) == (0, "")
 
 
 def test_what_is_missing_leaves_it_undecided(desk: Desk) -> None:
