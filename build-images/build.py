@@ -69,6 +69,11 @@ def inputs_digest(family: str, catalogue: Path = CATALOGUE) -> str:
     return digest.hexdigest()
 
 
+def said(path: Path) -> str:
+    """By which a runner knows whether a script in an image says what it understands (`kiln.entry`, `kiln.recipe`)."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def avr_boards(family: str, catalogue: Path = CATALOGUE) -> dict[str, dict[str, Any]]:
     """The catalogue's boards of the family that a compiler for AVR is told about."""
     boards = tomllib.loads(catalogue.read_text())
@@ -166,6 +171,7 @@ def build(family: str, pip: str) -> bool:
             *("docker", "build", "--quiet", "--tag", tag(family)),
             *("--network", "default" if family in PACKAGED else "none"),
             *("--build-arg", f"BASE={BASE}", "--build-arg", f"INPUTS={inputs}"),
+            *("--build-arg", f"ENTRY={said(HERE / 'entry')}"),
             *(("--build-arg", f"VERSIONS={' '.join(versions)}") if versions else ()),
             *(("--build-arg", f"BOARDS={' '.join(boards)}") if boards else ()),
             context,
@@ -205,7 +211,9 @@ def adopt(image: str) -> tuple[str, bool]:
         shutil.copy2(HERE / "entry", context / "entry")
         run(
             *("docker", "build", "--quiet", "--tag", adopted, "--network", "none"),
-            *("--build-arg", f"IMAGE={name}", "--build-arg", f"INPUTS={inputs}", context),
+            *("--build-arg", f"IMAGE={name}", "--build-arg", f"INPUTS={inputs}"),
+            *("--build-arg", f"ENTRY={said(HERE / 'entry')}", "--build-arg", f"RECIPE={said(HERE / OWN / 'recipe')}"),
+            context,
         )
     return adopted, True
 

@@ -3,7 +3,8 @@
 RunnerError
 ├── RefusedError            the repository's doing: source or outputs break a rule
 ├── EngineError             the container engine is in trouble
-│   └── ImageMissingError   the family's build image is not on this machine
+│   ├── ImageMissingError   the family's build image is not on this machine
+│   └── ImageStaleError     it was made by another Kiln, and says other things
 ├── ContainerTimeoutError   a container was stopped because its time was over
 ├── FlashError              (runners.flash.errors) no flash image can be made: what is missing, or does not fit
 ├── TransportError          the service or its storage cannot be reached, or says no
@@ -29,6 +30,17 @@ class ImageMissingError(EngineError):
     def __init__(self, image: str) -> None:
         super().__init__(f"build image {image}{_missing(image)}")
         self.image = image
+
+
+class ImageStaleError(EngineError):
+    def __init__(self, image: str) -> None:
+        super().__init__(f"build image {image} is of another version: {_anew(image)}")
+
+
+def _anew(image: str) -> str:
+    if image.startswith(ADOPTED):
+        return f"make it with build-images/build.py --adopt {image.removeprefix(ADOPTED)}"
+    return "name another one, or none" if image.startswith("sha256:") else "make it with build-images/build.py"
 
 
 def _missing(image: str) -> str:

@@ -14,7 +14,7 @@ from runners.contract.job import Limits, Outcome
 from runners.contract.source import SOURCE_IMAGE, Fetched
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import EngineError, RefusedError
-from runners.verdict import capped, chain, ended, judge, read_report
+from runners.verdict import ENTRY, capped, chain, ended, expect, judge, read_report
 
 SLACK_S = 15.0  # for the driver to be told to stop, and to say so, before the container is killed
 LOG_BYTES = 16 << 10  # what went wrong comes in the result; what is here is only of a driver that broke
@@ -74,9 +74,8 @@ def obey(
     Raises: RefusedError in the driver's words; ContainerTimeoutError; EngineError, which may pass.
     """
     image = engine.image(SOURCE_IMAGE)
-    label, version = order.speaks
-    if image.labels.get(label) != version:
-        raise EngineError(f"build image {image.name} is of another version: make it with build-images/build.py")
+    expect(image, ENTRY)
+    expect(image, order.speaks)
     spec = ContainerSpec(job=order.id, runner=runner, image=image.name, limits=order.limits, has_network=True)
     if is_cancelled(order.id):  # while there was no container that could have been removed
         raise EngineError("cancelled")

@@ -22,7 +22,7 @@ from runners.recipes.platformio import PlatformIO
 from runners.recipes.recipe import Made, Recipe, Staged, image_of
 from runners.recipes.snapshot import Snapshot
 from runners.sources import Sources
-from runners.verdict import Report, capped, chain, ended, judge, read_report, sentence, with_cause
+from runners.verdict import ENTRY, Report, capped, chain, ended, expect, judge, read_report, sentence, with_cause
 
 logger = logging.getLogger("kiln.runner")
 
@@ -112,6 +112,7 @@ class Runner:
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
         image = self.engine.image(self.image or image_of(recipe, job))
+        expect(image, ENTRY)
         staged = recipe.stage(job, self._snapshot(job), image)
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, board=_board(job))

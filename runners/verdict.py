@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from runners.contract.job import MAX_MESSAGE_CHARS, Limits, Outcome, Result
 from runners.contract.source import Fetched
-from runners.engine import End
-from runners.errors import EngineError, RefusedError, TransportError
+from runners.engine import End, Image
+from runners.errors import EngineError, ImageStaleError, RefusedError, TransportError
 
+ENTRY = ("kiln.entry", "8e8a7cc0038c9792")  # label of every image, and the digest of build-images/entry in it
 DISK_IS_FULL = "No space left on device"  # strerror(ENOSPC), in the locale that build-images/entry sets
 MAX_REPORT_BYTES = 200  # the two lines before the outputs
 # As dash, and as bash, make and compilers say it: strerror(EAGAIN).
@@ -50,6 +51,13 @@ def ended(
     if result.outcome is not Outcome.SUCCEEDED and is_cancelled():
         result = replace(became(Outcome.CANCELLED, "cancelled"), image=result.image)
     return replace(result, seconds=round(clock() - began, 3))
+
+
+def expect(image: Image, speaks: tuple[str, str]) -> None:
+    """`speaks` is a label and the version that it must have. Raises: ImageStaleError."""
+    label, version = speaks
+    if image.labels.get(label) != version:
+        raise ImageStaleError(image.name)
 
 
 def judge(end: End, report: Report | None, log: str) -> Outcome:

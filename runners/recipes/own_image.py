@@ -18,7 +18,7 @@ from runners.recipes.recipe import Made, Staged, pack_tree
 from runners.recipes.snapshot import Snapshot
 
 LABEL = "kiln.adopted"  # of an adopted image: what the operator calls it
-ENTRY_LABEL, ENTRY = "kiln.entry", "1"  # the version of its first process and recipe: build-images/own/Dockerfile
+SPEAKS = ("kiln.recipe", "d8390ebc1d53aeb1")  # label of an adopted image, and the digest of build-images/own/recipe
 MAX_PATH_CHARS = 100  # of an output: what every tar takes in one field
 # What the characters of a glob (runners.contract.own_image) are in a regular expression, where they differ.
 _REGEX = {"*": "[^/]*", "?": "[^/]", ".": "[.]", "+": "[+]"}
@@ -33,7 +33,7 @@ class Own:
         options = job.options
         if LABEL not in image.labels:
             raise RefusedError(f"the image {options.image} was not adopted: build-images/build.py --adopt does it")
-        if image.labels.get(ENTRY_LABEL) != ENTRY:
+        if SPEAKS not in image.labels.items():
             raise RefusedError(f"the image {options.image} was adopted by another Kiln: build-images/build.py --adopt")
         if options.overlay:
             raise RefusedError('"overlay" is for MicroPython: the command knows the board as $BOARD')

@@ -20,7 +20,7 @@ REBUILD_TIMEOUT_S = 900
 MAX_SNAPSHOT_BYTES = source.LIMITS.snapshot_bytes
 # Another machine may be smaller: what ran out of memory, disk or time says nothing of the source.
 _SOURCES_DOING = {Outcome.FAILED.value, Outcome.REFUSED.value}
-_MISSING = "is missing on the runner"
+_OF_NO_USE = ("is missing on the runner", "is of another version")  # what runners say of an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def rebuild(snapshot: bytes, origin: Origin, *, name: str) -> Rebuilt:
         folder = pathlib.Path(place)
         (folder / "snapshot.tar").write_bytes(snapshot)
         result = _run(folder, origin, name, image=f"sha256:{origin.image}" if origin.image else "")
-        if _MISSING in result["message"]:
+        if any(each in result["message"] for each in _OF_NO_USE):
             result = _run(folder, origin, name, image="")
         is_same_image = result.get("image", "") == f"sha256:{origin.image}"
         if result.get("outcome") in _SOURCES_DOING and is_same_image:

@@ -16,6 +16,7 @@ from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import ContainerTimeoutError, ImageMissingError
 from runners.recipes.micropython import MicroPython
+from runners.verdict import ENTRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,5 +148,5 @@ class InMemoryEngine:
             del self.containers[job]
 
 
-SOURCE_LABELS = {"kiln.family": "source", "kiln.fetcher": FETCHER, "kiln.downloader": DOWNLOADER}
-LABELS = {"kiln.micropython": "1.22 1.28 1.29"}
+SOURCE_LABELS = {"kiln.family": "source", "kiln.fetcher": FETCHER, "kiln.downloader": DOWNLOADER, **dict([ENTRY])}
+LABELS = {**dict([ENTRY]), "kiln.micropython": "1.22 1.28 1.29"}

@@ -9,6 +9,8 @@ import pytest
 
 from runners.contract.board import Catalogue
 from runners.contract.own_image import adopted
+from runners.recipes.own_image import SPEAKS
+from runners.verdict import ENTRY
 
 FOLDER = pathlib.Path(__file__).parents[2] / "build-images"
 
@@ -58,6 +60,12 @@ def test_every_wheel_of_platformio_is_pinned_by_its_digest() -> None:
 
     assert len(pins) == text.count("==") > 10
     assert {"platformio", "scons", "pip"} <= {name for name, _, _ in pins}
+
+
+def test_runners_know_the_first_process_and_the_recipe_of_this_checkout(build: ModuleType) -> None:
+    assert build.said(FOLDER / "entry") == ENTRY[1]
+    assert build.said(FOLDER / "own" / "recipe") == SPEAKS[1]
+    assert [each for each in FOLDER.glob("*/Dockerfile") if f'{ENTRY[0]}="${{ENTRY}}"' not in each.read_text()] == []
 
 
 def test_own_images_are_named_alike_on_both_sides(build: ModuleType) -> None:

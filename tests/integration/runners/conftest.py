@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from runners import artifacts
+from runners import artifacts, verdict
 from runners.contract.job import FILES_ARTIFACT, Annotation, Job, Limits, Options, Result
 from runners.docker_engine import DockerEngine
 from runners.engine import Image
@@ -21,16 +21,17 @@ from runners.run import RECIPES, Runner
 from service.adapters.clock import SystemClock
 from tests.fakes.runner_service import InMemoryService
 
+SPEAKS = f"LABEL {'='.join(verdict.ENTRY)}\n"  # as the checkout's first process does
 COMPILER = f"""FROM {MicroPython.image}
 COPY entry /opt/kiln/
-"""
+{SPEAKS}"""
 ENTRY = (pathlib.Path(__file__).parents[3] / "build-images" / "entry").read_bytes()
 SHELL = f"""FROM {MicroPython.image}
 USER 0
 COPY entry /opt/kiln/
 RUN printf '#!/bin/sh\\nexec sh ./build.sh\\n' > /opt/kiln/recipe
 USER 65534:65534
-"""
+{SPEAKS}"""
 # Named by what goes into it, so that two checkouts on one machine do not take each other's.
 SHELL_IMAGE = f"kiln/test-shell:{hashlib.sha256(ENTRY + SHELL.encode()).hexdigest()[:12]}"
 # In which a repository has taken over even the first process.
@@ -38,9 +39,9 @@ FORGER = f"""FROM {MicroPython.image}
 USER 0
 RUN printf '#!/bin/sh\\ntar -C /work -x -o -f - && . /work/in/first.sh\\n' > /opt/kiln/entry
 USER 65534:65534
-"""
+{SPEAKS}"""
 FORGER_IMAGE = f"kiln/test-forger:{hashlib.sha256(FORGER.encode()).hexdigest()[:12]}"
-COMPILER_IMAGE = f"kiln/test-micropython:{hashlib.sha256(ENTRY).hexdigest()[:12]}"
+COMPILER_IMAGE = f"kiln/test-micropython:{hashlib.sha256(ENTRY + COMPILER.encode()).hexdigest()[:12]}"
 
 
 class Compiler(MicroPython):

@@ -13,6 +13,7 @@ from runners.contract.source import SOURCE_IMAGE
 from runners.download import Downloader
 from runners.engine import Image
 from runners.recipes.snapshot import Snapshot
+from runners.verdict import ENTRY
 from tests.fakes.engine import InMemoryEngine, Printed, Program, spoken
 from tests.fakes.fetch_service import InMemoryService
 
@@ -91,7 +92,7 @@ def test_whatever_a_container_says_has_an_outcome_and_a_sentence(program: Progra
 def test_an_image_of_another_version_of_kiln_is_named() -> None:
     work = downloader(InMemoryService(), says(A + B, "outcome=succeeded"))
     assert isinstance(work.engine, InMemoryEngine)
-    old = {"kiln.family": "source", "kiln.fetcher": "2"}
+    old = {"kiln.family": "source", "kiln.fetcher": "2", **dict([ENTRY])}
     work.engine.images[SOURCE_IMAGE] = Image(name=SOURCE_IMAGE, digest="sha256:1", labels=old)
 
     result = work.run(DOWNLOAD)

@@ -16,6 +16,7 @@ from runners.errors import RefusedError
 from runners.fetch import Fetcher, container_limits, orders
 from runners.networked import inflate, with_newlines
 from runners.recipes.micropython import MicroPython
+from runners.verdict import ENTRY
 from tests.fakes.engine import InMemoryEngine, Printed, Program, spoken
 from tests.fakes.fetch_service import InMemoryService
 
@@ -167,7 +168,7 @@ def test_an_image_of_another_version_of_kiln_is_named() -> None:
     service = InMemoryService()
     work = fetcher(service, GOOD)
     assert isinstance(work.engine, InMemoryEngine)
-    old = {"kiln.family": "source"}
+    old = {"kiln.family": "source", **dict([ENTRY])}
     work.engine.images[SOURCE_IMAGE] = Image(name=SOURCE_IMAGE, digest="sha256:1", labels=old)
 
     result = work.run(FETCH)

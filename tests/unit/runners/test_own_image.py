@@ -15,12 +15,12 @@ from runners.contract.globs import is_chosen
 from runners.contract.job import Annotation, Blob, Job, Limits, Options
 from runners.engine import Image
 from runners.errors import ImageMissingError, RefusedError
-from runners.recipes.own_image import Own, _find
+from runners.recipes.own_image import SPEAKS, Own, _find
 from runners.recipes.recipe import image_of
 from runners.recipes.snapshot import Snapshot
 
 IMAGE = Image(
-    name="kiln-own/acme/zephyr:latest", digest="sha256:0", labels={"kiln.adopted": "acme/zephyr", "kiln.entry": "1"}
+    name="kiln-own/acme/zephyr:latest", digest="sha256:0", labels={"kiln.adopted": "acme/zephyr", **dict([SPEAKS])}
 )
 RECIPE = Own()
 

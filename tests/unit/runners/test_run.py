@@ -8,8 +8,9 @@ import pytest
 
 from runners import artifacts
 from runners.contract.job import FILES_ARTIFACT, Job, Limits, Options, Outcome
-from runners.engine import ContainerSpec, End
+from runners.engine import ContainerSpec, End, Image
 from runners.errors import EngineError
+from runners.recipes.micropython import MicroPython
 from runners.recipes.snapshot import Snapshot
 from runners.run import Runner
 from tests.fakes.engine import InMemoryEngine, Printed, Program, compile_tree, spoken
@@ -76,6 +77,22 @@ def test_a_compile_error_names_file_and_line() -> None:
     assert result.message == "src/a.py line 2: SyntaxError: wrong (and 1 more)"
     assert [(each.path, each.line) for each in result.annotations] == [("src/a.py", 2), ("src/b.py", 1)]
     assert "/up" not in service.uploads
+
+
+@pytest.mark.parametrize("labels", [{}, {"kiln.entry": "1"}])
+def test_an_image_with_another_first_process_is_not_started(labels: dict[str, str]) -> None:
+    """It would say something that is not understood: every job ended as a full disk once."""
+    service = InMemoryService()
+    work = runner(service)
+    assert isinstance(work.engine, InMemoryEngine)
+    name = MicroPython.image
+    work.engine.images[name] = Image(name=name, digest="sha256:2", labels={"kiln.micropython": "1.28", **labels})
+
+    result = work.run(job(service, GOOD))
+
+    assert result.outcome is Outcome.ERROR
+    assert result.message == f"build image {name} is of another version: make it with build-images/build.py"
+    assert "/log" not in service.logs
 
 
 @pytest.mark.parametrize(
