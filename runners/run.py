@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from runners import artifacts
 from runners.contract import cache
 from runners.contract.board import Catalogue
-from runners.contract.family import OWN, PLATFORMIO
+from runners.contract.family import ARDUINO, OWN, PLATFORMIO
 from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
 from runners.engine import Container, ContainerSpec, Engine
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, RefusedError, TransportError
@@ -34,7 +34,7 @@ REMEMBERED, MAX_SHARED_BYTES = 16, 4 << 20  # results that equal jobs take from 
 
 RECIPES: dict[str, Recipe] = {
     "micropython": MicroPython(),
-    "arduino-avr": Arduino(),
+    ARDUINO: Arduino(),
     PLATFORMIO: PlatformIO(),
     OWN: Own(),
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from runners.contract.job import FILES_ARTIFACT
 
+ARDUINO = "arduino-avr"
 PLATFORMIO, OWN = "platformio", "own"  # families that name their own boards (runners.contract.named_board)
 OUTPUTS_ARTIFACT = "outputs.tar"  # what an image of the operator's made
 
@@ -21,7 +22,7 @@ FAMILIES = {
     each.name: each
     for each in (
         Family(name="micropython", artifacts=(FILES_ARTIFACT,), has_bundles=True),
-        Family(name="arduino-avr", artifacts=("firmware.elf", "firmware.hex"), has_bundles=False),
+        Family(name=ARDUINO, artifacts=("firmware.elf", "firmware.hex"), has_bundles=False),
         Family(
             name=PLATFORMIO,
             artifacts=("firmware.bin", "firmware.elf", "firmware.hex", "firmware.uf2"),

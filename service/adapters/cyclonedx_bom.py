@@ -74,15 +74,19 @@ def _part(part: Part, above: str) -> Component:
 
 
 def _library(dependency: Dependency) -> Component:
-    ref = f"library:{dependency.name}"
+    ref, url = f"library:{dependency.folder or dependency.name}", dependency.url
+    folder = [Property(name="kiln:folder", value=dependency.folder)] if dependency.folder else []
+    download = {"download_url": url} if url else None
+    distribution = ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url))
     return Component(
         type=ComponentType.LIBRARY,
         name=dependency.name,
-        version=dependency.version,
+        version=dependency.version or None,
         bom_ref=ref,
-        purl=PackageURL("generic", None, dependency.name, dependency.version, {"download_url": dependency.url}),
+        purl=PackageURL("generic", None, dependency.name, dependency.version or None, download),
         components=[_part(each, ref) for each in dependency.parts],
-        external_references=[ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(dependency.url))],
+        properties=folder,
+        external_references=[distribution] if url else [],
     )
 
 

@@ -18,12 +18,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """Somebody else's package that went in, exactly as it was locked."""
+    """A package that went in: somebody else's, exactly as it was locked, or a folder of the repository."""
 
     name: str
     version: str
-    url: str  # where from
+    url: str  # where from; empty for a folder
     parts: tuple[Part, ...]
+    folder: str = ""  # of the repository, whose commit says what is in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

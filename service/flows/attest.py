@@ -24,6 +24,7 @@ class Packed:
     job: BuildJob
     bundle: Bundle | None
     files: tuple[File, ...]
+    libraries: tuple[Dependency, ...] = ()  # of the repository, which the job's compiler was offered
 
 
 def attest(
@@ -49,7 +50,7 @@ def attest(
     for each in packed:
         materials = replace(
             _materials(build, release, each, repository=repository, manifest=manifest, catalogue=catalogue),
-            dependencies=dependencies,
+            dependencies=dependencies + each.libraries,
         )
         stored = objects.put([boms.write(materials)])
         found.append(_kept(release, AttestationKind.SBOM, stored, each.job.board))

@@ -4,7 +4,7 @@ import io
 import tarfile
 
 from runners.contract.board import Catalogue
-from runners.contract.family import FAMILIES
+from runners.contract.family import ARDUINO, FAMILIES
 from runners.contract.job import FILES_ARTIFACT, Artifact, Limits, Outcome, Result
 from runners.contract.manifest import Manifest
 from service.domain import bundle
@@ -14,6 +14,7 @@ from service.domain.provenance import Builder
 from service.domain.release import Bundle, Release, ReleaseDigest, version_of
 from service.flows.attest import Packed, attest
 from service.flows.dependencies import named
+from service.flows.libraries import libraries_of
 from service.flows.plan import manifest_of, staging_key
 from service.flows.reading import exactly
 from service.ports import Boms, Clock, Keys, Objects
@@ -103,12 +104,15 @@ def _pack(build: Build, job: BuildJob, manifest: Manifest, *, objects: Objects, 
         raise MalformedError(f"the job for {job.board} made nothing that could be released")
     content = {each.name: exactly(objects, each.digest) for each in job.artifacts}
     if not FAMILIES[job.family].has_bundles:
-        return Packed(job=job, bundle=None, files=tuple(bundle.file(*each) for each in content.items()))
+        made = tuple(bundle.file(*each) for each in content.items())
+        is_arduino = job.family == ARDUINO
+        libraries = libraries_of(build, manifest.options_for(job.board), objects=objects) if is_arduino else ()
+        return Packed(job=job, bundle=None, files=made, libraries=libraries)
     if FILES_ARTIFACT not in content:
         raise MalformedError(f"the job for {job.board} made no {FILES_ARTIFACT}")
     files = unpack(content[FILES_ARTIFACT])
-    made = _bundle(build, job, files, manifest, objects=objects, keys=keys)
-    return Packed(job=job, bundle=made, files=tuple(files))
+    signed = _bundle(build, job, files, manifest, objects=objects, keys=keys)
+    return Packed(job=job, bundle=signed, files=tuple(files))
 
 
 def _bundle(

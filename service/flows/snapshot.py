@@ -14,7 +14,7 @@ from service.ports import Objects
 
 def read_file(build: Build, path: str, *, max_bytes: int, objects: Objects) -> bytes | None:
     """None when there is none. Raises: MalformedError when it is no plain file, or too large; as `read_files`."""
-    with _opened(build, objects) as archive:
+    with opened(build, objects) as archive:
         return _member(archive, path, max_bytes)
 
 
@@ -27,16 +27,16 @@ def read_files(
     Raises: MalformedError, AlteredError, ObjectsError.
     """
     found = {}
-    with _opened(build, objects) as archive:
+    with opened(build, objects) as archive:
         for path in paths:
-            content = _member(archive, path, max_bytes) if path == strict else _begin(archive, path, max_bytes + 1)
+            content = _member(archive, path, max_bytes) if path == strict else begin(archive, path, max_bytes + 1)
             if content is not None:
                 found[path] = content
     return found
 
 
 @contextmanager
-def _opened(build: Build, objects: Objects) -> Iterator[tarfile.TarFile]:
+def opened(build: Build, objects: Objects) -> Iterator[tarfile.TarFile]:
     snapshot = exactly(objects, build.source_digest)
     if is_empty(snapshot):
         raise MalformedError(NO_FILES)
@@ -47,7 +47,7 @@ def _opened(build: Build, objects: Objects) -> Iterator[tarfile.TarFile]:
         raise MalformedError(f"the source is not a readable archive: {error}") from error
 
 
-def _begin(archive: tarfile.TarFile, path: str, most_bytes: int) -> bytes | None:
+def begin(archive: tarfile.TarFile, path: str, most_bytes: int) -> bytes | None:
     try:
         member = archive.getmember(path)
     except KeyError:

@@ -1,10 +1,13 @@
 """Families whose boards do not update themselves: planned, released without bundles, never enrolled."""
 
 import hashlib
+import json
 import pathlib
 import re
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from runners.contract.family import FAMILIES
 from runners.contract.job import Artifact, Job, Outcome, Result
@@ -13,6 +16,7 @@ from service.adapters.own_images import read_own_images
 from service.domain.build import BuildId, JobId
 from service.domain.errors import BadInputError
 from service.domain.own_images import OwnImages
+from service.domain.release import AttestationKind
 from service.flows import plan, publish
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, planned, publish_again
@@ -49,6 +53,38 @@ def test_a_build_for_arduino_boards_is_released_without_a_bundle(world: World) -
     assert {tuple(each.uploads) for each in jobs} == {("firmware.elf", "firmware.hex")}
     assert world.builds.bundles(build) == []
     assert [len(each.artifacts) for each in world.builds.jobs(build)] == [2, 2]
+
+
+def test_the_libraries_of_an_arduino_repository_are_in_its_bill_of_materials(world: World) -> None:
+    world.sources.files.update(
+        {
+            "kiln.toml": b'[firmware]\nboards = ["arduino-uno"]\nlibraries = ["lib", "more/libs"]\n',
+            "lib/Led/library.properties": b"name=Led \xc3\x84\x1b[2J\r\nversion = 1.2.0\nsentence=a=b\n",
+            "lib/Led/src/Led.h": b"",
+            "more/libs/Led/Led.h": b"",
+            "more/libs/.git/config": b"",
+            "lib/README.md": b"",
+            "libraries/NotNamed/x.h": b"",
+        }
+    )
+    build = world.push("one")
+    for each in planned(world, build):
+        ended(world, each)
+
+    publish_again(world, build)
+
+    said = next(each for each in world.builds.attestations(build) if each.kind is AttestationKind.SBOM)
+    text = b"".join(world.objects.read(said.digest)).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    found = {each["bom-ref"]: each for each in bill["components"] if each["type"] == "library"}
+    assert {ref: (each["name"], each.get("version")) for ref, each in found.items()} == {
+        "library:lib/Led": ("Led Ä�[2J", "1.2.0"),
+        "library:more/libs/Led": ("Led", None),
+    }
+    assert found["library:lib/Led"]["properties"] == [{"name": "kiln:folder", "value": "lib/Led"}]
+    depends = next(each for each in bill["dependencies"] if each["ref"] == "firmware")
+    assert set(found) <= set(depends["dependsOn"])
 
 
 def test_the_environments_of_platformio_are_planned_as_boards(world: World) -> None:
