@@ -20,7 +20,10 @@ Say = Callable[[str], None]
 
 
 def hold(say: Say) -> None:
-    """Add the rules that are missing, where we may. They end with the machine: every set-up looks for them."""
+    """Add the rules that are missing, where we may.
+
+    They end with the machine: every set-up looks for them, and the systemd unit of docs/operations.md at every start.
+    """
     if os.geteuid() or not shutil.which("iptables"):
         return
     for rule in _rules():
@@ -38,3 +41,7 @@ def _rules() -> Iterator[tuple[str, ...]]:
 def _is_done(how: str, rule: tuple[str, ...]) -> bool:
     command = ["iptables", "-w", LOCK_S, "-t", "raw", how, "PREROUTING", *rule]
     return not subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL).returncode
+
+
+if __name__ == "__main__":
+    hold(lambda text: print(text, flush=True))

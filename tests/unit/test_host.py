@@ -3,8 +3,11 @@
 import importlib.util
 import ipaddress
 import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 from types import ModuleType
 
 import pytest
@@ -44,6 +47,22 @@ def test_the_text_gives_the_same_rules() -> None:
 
     assert loop[1].split() == [each.removesuffix("/32") for each in firewall.ADDRESSES]
     assert loop[2].split() == ["-t", "raw", "-A", "PREROUTING", "-d", "$address", *firewall.WHAT, "-j", "DROP"]
+
+
+def test_the_systemd_unit_adds_the_rules_again_at_every_start(tmp_path: pathlib.Path) -> None:
+    said = re.search(r"^ExecStartPre=\+/usr/bin/python3 /opt/kiln/(\S+)$", OPERATIONS, re.MULTILINE)
+    assert said is not None
+    iptables, asked = tmp_path / "iptables", tmp_path / "asked"
+    iptables.write_text(f'#!/bin/sh\necho "$*" >>{asked}\ncase "$*" in *" -C "*) exit 1;; esac\n')
+    iptables.chmod(0o755)
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / said[1])], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=30
+    )
+
+    assert done.returncode == 0
+    added = asked.read_text().count(" -A PREROUTING ") if asked.exists() else 0
+    assert added == (0 if os.geteuid() else len(load("firewall").ADDRESSES))
 
 
 def test_the_text_registers_gvisor_as_the_setup_does() -> None:
