@@ -56,8 +56,10 @@ setup: ## install what `make demo` and `make serve` need
 setup-test: ## install what `make test` needs
 	@deploy/host/setup --test
 
-images: setup ## the build images of all families
+FIRMWARE_LIST = $${KILN_FIRMWARE:-$${KILN_DATA:-.kiln}/firmware}/firmware.toml
+images: setup ## the build images of all families, and base firmware where you list some
 	@$(PYTHON) build-images/build.py
+	@! test -e "$(FIRMWARE_LIST)" || $(PYTHON) -m runners firmware fetch || true
 
 firmware: setup ## base firmware for flash images, as your list of it says (docs/boards.md)
 	@$(PYTHON) -m runners firmware fetch

@@ -65,6 +65,30 @@ def test_the_systemd_unit_adds_the_rules_again_at_every_start(tmp_path: pathlib.
     assert added == (0 if os.geteuid() else len(load("firewall").ADDRESSES))
 
 
+LIST = '["ESP32_GENERIC-20260101-v1.28.0.bin"]\n'
+
+
+@pytest.mark.parametrize(
+    ("listed", "runs"),
+    [("", ["build-images/build.py"]), (LIST, ["build-images/build.py", "-m runners firmware fetch"])],
+    ids=["no list", "a list"],
+)
+def test_base_firmware_is_fetched_with_the_build_images(tmp_path: pathlib.Path, listed: str, runs: list[str]) -> None:
+    """It is extra: without a list nothing is done, and without a network the images are there all the same."""
+    if listed:
+        (tmp_path / "firmware.toml").write_text(listed)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/ran\ncase "$*" in *firmware*) exit 2;; esac\n')
+    python.chmod(0o755)
+
+    command = ["make", "-s", "-C", str(ROOT), "-o", "setup", "images", f"PYTHON={python}"]
+    settings = {"PATH": "/usr/bin:/bin", "KILN_FIRMWARE": str(tmp_path)}
+    done = subprocess.run(command, env=settings, check=False, capture_output=True, timeout=30)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ran").read_text().splitlines() == runs
+
+
 def test_the_text_registers_gvisor_as_the_setup_does() -> None:
     said = re.search(r"```json\n(\{\"runtimes\".+)\n```", OPERATIONS)
     assert said is not None
