@@ -79,19 +79,24 @@ def test_a_compile_error_names_file_and_line() -> None:
     assert "/up" not in service.uploads
 
 
+@pytest.mark.parametrize(
+    ("named", "said"), [("", "make it with build-images/build.py"), ("sha256:2", "name another one, or none")]
+)
 @pytest.mark.parametrize("labels", [{}, {"kiln.entry": "1"}])
-def test_an_image_with_another_first_process_is_not_started(labels: dict[str, str]) -> None:
+def test_an_image_with_another_first_process_is_not_started(labels: dict[str, str], named: str, said: str) -> None:
     """It would say something that is not understood: every job ended as a full disk once."""
     service = InMemoryService()
-    work = runner(service)
+    work = runner(service, image=named)
     assert isinstance(work.engine, InMemoryEngine)
-    name = MicroPython.image
-    work.engine.images[name] = Image(name=name, digest="sha256:2", labels={"kiln.micropython": "1.28", **labels})
+    name = named or MicroPython.image
+    work.engine.images[MicroPython.image] = Image(
+        name=name, digest="sha256:2", labels={"kiln.micropython": "1.28", **labels}
+    )
 
     result = work.run(job(service, GOOD))
 
     assert result.outcome is Outcome.ERROR
-    assert result.message == f"build image {name} is of another version: make it with build-images/build.py"
+    assert result.message == f"build image {name} is of another version: {said}"
     assert "/log" not in service.logs
 
 
