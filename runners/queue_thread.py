@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from dbos import DBOS
 from dbos._dbos import _get_dbos_instance
@@ -107,7 +108,7 @@ class Watch:
 
     def work(self, path: str) -> None:
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as database:
+            with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=1)) as database:
                 seen, busy_until = None, 0.0
                 while not self.nudge.is_set():
                     with self._lock:

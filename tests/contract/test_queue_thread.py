@@ -21,6 +21,14 @@ def watch() -> queue_thread.Watch:
 
 
 @pytest.fixture
+def tmp_path(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder whose name means something else in an address."""
+    odd = tmp_path / "data #1"
+    odd.mkdir()
+    return odd
+
+
+@pytest.fixture
 def done(tmp_path: pathlib.Path, watch: queue_thread.Watch, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """What the workflow was given, by an engine that looks by itself once in ten minutes."""
     made: list[int] = []
