@@ -4,7 +4,7 @@ The durable engine looks at a queue, and whether a workflow ended, again and aga
 waits for every job, half a round each time. On SQLite it is cheap to see that somebody has written (`PRAGMA
 data_version`, 10 microseconds), so one thread looks for that two hundred times a second, and lets the engine look when
 there is something. On other databases the engine's own rounds have to do. Service and runner both use this, and only
-they and this module know the engine, DBOS; two of its functions are not public, and a contract test holds them to what
+they and this module know the engine, DBOS; three of its parts are not public, and a contract test holds them to what
 is needed here.
 """
 
@@ -26,6 +26,8 @@ ROUND_S = 0.1  # between two looks of the engine when nobody tells it that there
 LOOK_S = 0.005  # between two looks at the database's version
 BUSY_LOOK_S = 0.002  # the same for a while after somebody has written: what a build waits for next is near
 BUSY_S = 1.0
+# After so many looks at what others wrote, none of it for us, they are further apart: the door takes a flood then.
+VAIN_LOOKS, VAIN_LOOK_S = 50, 0.02
 APART_S = 0.008  # between two times that the engine is told: it may have no hand free
 WAIT_S = 1.0  # between two looks whether there is still somebody who looks
 SQLITE = "sqlite:///"
@@ -68,6 +70,8 @@ def work_promptly(watch: "Watch", *, concurrency: int, url: str) -> None:
     registered = DBOS.retrieve_queue(queue)
     assert registered is not None
     engine = _get_dbos_instance()
+    working = engine._active_workflows_set  # noqa: SLF001
+    watch.is_full = lambda: working.count_for_queue(queue) >= concurrency
     engine.background_thread_stop_events.append(nudge)
     _start(engine, lambda: queue_worker_thread(nudge, engine, registered), f"kiln-queue-{queue}")
     if url.startswith(SQLITE):
@@ -86,10 +90,9 @@ def _start(engine: DBOS, work: Callable[[], None], name: str) -> None:
 class Watch:
     """Looks at the database for everybody in this process."""
 
-    def __init__(self, queue: str, *, is_full: Callable[[], bool] = lambda: False) -> None:
-        """`is_full`: no hand is free, so that the engine need not be told of more work."""
+    def __init__(self, queue: str) -> None:
         self.queue = queue
-        self._is_full = is_full
+        self.is_full: Callable[[], bool] = lambda: False  # no hand is free: the engine need not be told of more work
         self.nudge = Nudge()
         self.is_on = False
         self._tell_at = 0.0  # not before
@@ -109,32 +112,36 @@ class Watch:
     def work(self, path: str) -> None:
         try:
             with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=1)) as database:
-                seen, busy_until = None, 0.0
+                seen, busy_until, vain = None, 0.0, 0
                 while not self.nudge.is_set():
                     with self._lock:
                         asked = tuple(self._waiting.values())
                     version = (database.execute("pragma data_version").fetchone(), asked)
                     if version != seen:
                         busy_until = time.monotonic() + BUSY_S
-                        seen = version if self._look(database) else None
-                    time.sleep(BUSY_LOOK_S if time.monotonic() < busy_until else LOOK_S)
+                        found = self._look(database)
+                        seen, vain = (None if found is None else version), (0 if found else vain + 1)
+                    busy_s = BUSY_LOOK_S if vain < VAIN_LOOKS else VAIN_LOOK_S
+                    time.sleep(busy_s if time.monotonic() < busy_until else LOOK_S)
         except sqlite3.Error:  # the engine's own rounds go on
             logger.exception("the database is looked at in rounds only", extra={"queue": self.queue})
         finally:
             self.is_on = False
 
-    def _look(self, database: sqlite3.Connection) -> bool:
-        """False when the engine is to be told, and was told a moment ago: look again."""
+    def _look(self, database: sqlite3.Connection) -> bool | None:
+        """Whether there was something for anybody; None: look again, the engine has no hand free or was just told."""
+        is_news = False
         with self._lock:
             waiting = dict(self._waiting)
         for ended, names in waiting.items():
             places = ", ".join("?" * len(names))
             if database.execute(f"{_ENDED} and workflow_uuid in ({places}) limit 1", names).fetchone():
                 ended.set()
-        if self._is_full() or not database.execute(_WAITS, (self.queue,)).fetchone()[0]:
-            return True  # when a hand is free again, that is written, too
-        if time.monotonic() < self._tell_at:
-            return False
+                is_news = True
+        if not database.execute(_WAITS, (self.queue,)).fetchone()[0]:
+            return is_news
+        if self.is_full() or time.monotonic() < self._tell_at:
+            return None
         self.nudge.nudge()
         self._tell_at = time.monotonic() + APART_S
         return True

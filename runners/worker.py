@@ -96,10 +96,6 @@ class Running:
             self._cancelled.update(new)
         return new
 
-    def count(self) -> int:
-        with self._lock:
-            return len(self._jobs)
-
     def has_jobs(self) -> bool:
         with self._lock:
             return bool(self._jobs)
@@ -138,8 +134,7 @@ def serve(
         DBOS.launch()
         try:
             sweep(settings.label, runner)
-            watch = Watch(QUEUE, is_full=lambda: running.count() >= settings.jobs)
-            work_promptly(watch, concurrency=settings.jobs, url=settings.database_url)
+            work_promptly(Watch(QUEUE), concurrency=settings.jobs, url=settings.database_url)
             runner.prepare()
             logger.info("runner ready", extra={"runner": settings.label, "jobs": settings.jobs})
             while not stop(WATCH_S):
