@@ -71,9 +71,15 @@ class Board:
         self.switch_off()
         print("\n".join(self.lines))  # pytest shows it beside a failure
 
-    def printed(self, text: str, *, times: int = 1) -> None:
+    def printed(self, text: str, *, times: int = 1) -> int:
+        """Wait until so many lines hold it. Answers how many do."""
+
+        def count() -> int:
+            found = sum(text in line for line in list(self.lines))
+            return found if found >= times else 0
+
         try:
-            until(lambda: sum(text in line for line in list(self.lines)) >= times)
+            return int(until(count))
         except AssertionError:
             raise AssertionError(f"no {text!r} in:\n" + "\n".join(self.lines)) from None
 

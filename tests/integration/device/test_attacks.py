@@ -52,7 +52,8 @@ def test_a_bundle_is_refused(running: Bench, attack: str) -> None:
 
     bad = running.desire(make(), seq=2)
 
-    refuses(running, reason, release=bad.digest if reason != "downgrade" else "")
+    report = refuses(running, reason, release=bad.digest if reason != "downgrade" else "")
+    assert (report["state"], report["reason"]) == ("refused", reason)
     still_takes_the_next(running)
 
 
@@ -100,7 +101,7 @@ def test_a8_another_release_under_the_ordered_name_is_refused(running: Bench) ->
     running.store.bundles[NEXT.digest] = app("6.0.0", LOOP.replace("20", "30")).bundle
     running.broker.desire(sign_desired(NEXT, seq=2))
 
-    refuses(running, "wrong_release")
+    assert refuses(running, "wrong_release")["running"] != NEXT.digest
 
 
 def test_a12_an_application_goes_on_without_a_broker_and_catches_up(running: Bench) -> None:
@@ -123,7 +124,7 @@ def test_a12_a_board_starts_its_application_without_a_broker(running: Bench) -> 
 
     running.board.switch_on()
 
-    running.board.printed("app 5.0.0")
+    assert running.board.printed("app 5.0.0") == 1
     running.broker.start()
 
 
@@ -132,7 +133,7 @@ def test_a22_a_device_shows_when_it_is_gone(running: Bench) -> None:
 
     running.board.switch_off()
 
-    until(lambda: running.broker.alive[-1] == "0", what="the last will")
+    assert until(lambda: running.broker.alive[-1] == "0", what="the last will")
 
 
 @pytest.mark.parametrize(("cut", "torn"), [(3, True), (20, False), (35, False), (50, True)])
@@ -142,8 +143,8 @@ def test_a_real_power_cut_during_an_update_only_delays_it(running: Bench, cut: i
 
     running.board.switch_on(cut=cut, torn=torn)
 
-    running.board.printed("[power cut]")
-    running.broker.reported("confirmed", release=NEXT.digest)
+    assert running.board.printed("[power cut]") == 1
+    assert running.broker.reported("confirmed", release=NEXT.digest)["running"] == NEXT.digest
 
 
 def test_a_board_that_lost_its_identity_still_runs_its_application(running: Bench) -> None:
@@ -152,7 +153,7 @@ def test_a_board_that_lost_its_identity_still_runs_its_application(running: Benc
 
     running.board.switch_on()
 
-    running.board.printed("app 5.0.0", times=2)
+    assert running.board.printed("app 5.0.0", times=2) == 2
 
 
 def test_a26_a_lost_active_slot_falls_back_and_heals(running: Bench) -> None:

@@ -68,7 +68,8 @@ def test_a_lying_server_is_refused(running: Bench, lie: str) -> None:
 
     running.desire(NEXT, seq=2)
 
-    refuses(running, reason, release=NEXT.digest)
-    running.board.printed("app 5.0.0", times=2)
+    report = refuses(running, reason, release=NEXT.digest)
+    assert report["running"] != NEXT.digest
+    assert running.board.printed("app 5.0.0", times=2) == 2
     running.store.rude = None
     still_takes_the_next(running, seq=3)

@@ -20,5 +20,5 @@ def test_blink_runs_and_is_confirmed(bench: Bench) -> None:
 
     release = bench.desire(make_release(files), seq=1)
 
-    bench.broker.reported("confirmed", release=release.digest)
-    bench.board.printed("blink 1 on linux")
+    assert bench.broker.reported("confirmed", release=release.digest)["running"] == release.digest
+    assert bench.board.printed("blink 1 on linux") >= 1
