@@ -55,6 +55,7 @@ def start(api: Api, kind: Kind, name: str, *, patience_s: int = PATIENCE_S, netw
                 name=name,
                 user=NOBODY,
                 stdin_open=True,
+                network_disabled=kind.is_left_to_the_kernel,
                 environment={
                     "KILN_LOG_BYTES": str(limits.log_bytes),
                     "KILN_OUTPUT_BYTES": str(tar_bytes(limits)),

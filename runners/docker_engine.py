@@ -11,7 +11,6 @@ from typing import Self
 import docker
 
 from runners import docker_container, docker_runtime
-from runners.contract.job import Limits
 from runners.docker_container import API_TIMEOUT_S, TROUBLE, Api, DockerContainer, TakenError, translated
 from runners.docker_network import Networks
 from runners.docker_pool import WARM, Pool
@@ -75,11 +74,11 @@ class DockerEngine:
             found = self._api.inspect_image(name)
         return Image(name=name, digest=str(found["Id"]), labels=dict(found["Config"]["Labels"] or {}))
 
-    def prepare(self, *, image: str, runner: str, limits: Limits) -> None:
-        self._pool.want(self._kind(image=image, runner=runner, limits=limits))
+    def prepare(self, spec: ContainerSpec) -> None:
+        self._pool.want(self._kind(spec))
 
     def start(self, spec: ContainerSpec) -> DockerContainer:
-        kind = self._kind(image=spec.image, runner=spec.runner, limits=spec.limits, has_network=spec.has_network)
+        kind = self._kind(spec)
         if waiting := self._warm(kind, spec.name):
             return waiting
         for _ in range(START_TRIES):
@@ -108,8 +107,9 @@ class DockerEngine:
         with translated("removing networks"):
             self._networks.remove_abandoned(runner)
 
-    def _kind(self, *, image: str, runner: str, limits: Limits, has_network: bool = False) -> Kind:
-        return Kind.of(image=image, runner=runner, limits=limits, has_network=has_network, runtime=self._runtime)
+    def _kind(self, spec: ContainerSpec) -> Kind:
+        has = {"has_network": spec.has_network, "has_localhost": spec.has_localhost}
+        return Kind.of(image=spec.image, runner=spec.runner, limits=spec.limits, runtime=self._runtime, **has)
 
     def _named(self, runner: str) -> set[str]:
         with translated("listing containers"):

@@ -30,8 +30,12 @@ class Runtime:
         """Of a container's host configuration."""
         return {"runtime": self.name} if self.name else {}
 
+    @property
+    def shares_the_kernel(self) -> bool:
+        return self.name in SHARE_THE_KERNEL
+
     def pids(self, limits: Limits) -> int:
-        return limits.pids + (0 if self.name in SHARE_THE_KERNEL else OWN_KERNEL_PIDS)
+        return limits.pids + (0 if self.shares_the_kernel else OWN_KERNEL_PIDS)
 
 
 ENGINES_OWN = Runtime()

@@ -21,15 +21,33 @@ class Kind:
     runner: str
     limits: Limits
     has_network: bool
+    has_localhost: bool
     runtime: Runtime
 
     @classmethod
     def of(
-        cls, *, image: str, runner: str, limits: Limits, has_network: bool = False, runtime: Runtime = ENGINES_OWN
+        cls,
+        *,
+        image: str,
+        runner: str,
+        limits: Limits,
+        has_network: bool = False,
+        has_localhost: bool = True,
+        runtime: Runtime = ENGINES_OWN,
     ) -> Self:
         """The time limit is kept from outside: jobs that differ in it can use the same container."""
         untimed = replace(limits, time_s=0.0)
-        return cls(image=image, runner=runner, limits=untimed, has_network=has_network, runtime=runtime)
+        has = {"has_network": has_network, "has_localhost": has_localhost or has_network}
+        return cls(image=image, runner=runner, limits=untimed, runtime=runtime, **has)
+
+    @property
+    def is_left_to_the_kernel(self) -> bool:
+        """Whether the engine's own part of the network has nothing to do: an empty namespace is the kernel's to make.
+
+        That part starts the daemon's whole binary once more for each container, half of what a container costs, and
+        writes the file that names localhost. A kernel of its own takes what it has of a network from it.
+        """
+        return not self.has_localhost and self.runtime.shares_the_kernel
 
 
 def tar_bytes(limits: Limits) -> int:

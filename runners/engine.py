@@ -30,6 +30,7 @@ class ContainerSpec:
     image: str  # a name, or the digest that names exactly these bytes
     limits: Limits
     has_network: bool = False
+    has_localhost: bool = True  # knows itself by that name; without is cheaper
 
     def __post_init__(self) -> None:
         if self.has_network and self.image != SOURCE_IMAGE:
@@ -85,8 +86,8 @@ class Engine(Protocol):
     def image(self, name: str) -> Image:
         """Raises: ImageMissingError, EngineError."""
 
-    def prepare(self, *, image: str, runner: str, limits: Limits) -> None:
-        """Jobs of this kind will come: start containers ahead, if that is wished for. Never raises."""
+    def prepare(self, spec: ContainerSpec) -> None:
+        """Jobs like this one will come: start containers ahead, if that is wished for. Never raises."""
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container, or resume the one of this name that has its tree.

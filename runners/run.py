@@ -11,7 +11,7 @@ from runners.contract import cache
 from runners.contract.board import Catalogue
 from runners.contract.family import ARDUINO, OWN, PLATFORMIO
 from runners.contract.job import MAX_WARNINGS, Annotation, Artifact, Blob, Job, Limits, Outcome, Result
-from runners.engine import Container, ContainerSpec, Engine
+from runners.engine import Container, ContainerSpec, Engine, Image
 from runners.errors import ContainerTimeoutError, EngineError, ImageMissingError, RefusedError, TransportError
 from runners.flight import Flight, Flights
 from runners.lookout import Lookout
@@ -93,8 +93,9 @@ class Runner:
     def prepare(self) -> None:
         """Have containers started ahead for the family of most repositories, so that the first push is fast, too."""
         with contextlib.suppress(EngineError):  # the image may not be there; other families wait for their first job
-            image = self.engine.image(MicroPython.image)
-            self.engine.prepare(image=image.digest, runner=self.name, limits=Limits())
+            recipe = MicroPython()
+            image, limits = self.engine.image(recipe.image), Limits()
+            self.engine.prepare(self._spec("", recipe, image, limits))
 
     def run(self, job: Job) -> Result:
         """What became of the job. Never raises for what can go wrong with a job: that is a value too."""
@@ -116,7 +117,7 @@ class Runner:
         staged = recipe.stage(job, self._snapshot(job), image)
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, board=_board(job))
-        spec = ContainerSpec(job=job.id, runner=self.name, image=image.digest, limits=job.limits)
+        spec = self._spec(job.id, recipe, image, job.limits)
         with self.flights.board(_flight(job, key), job.id) as flight:
             result = self._known(job, key, flight) or self._build(job, recipe, staged, spec, flight)
             if result.outcome in LASTING and flight.made is None:
@@ -125,6 +126,10 @@ class Runner:
         said = tuple(dict.fromkeys(staged.warnings + looked.result()))[: MAX_WARNINGS - len(made)]
         warnings = said + made
         return replace(result, warnings=warnings, source_warnings=len(said), image=image.digest, cache_key=key)
+
+    def _spec(self, job: str, recipe: Recipe, image: Image, limits: Limits) -> ContainerSpec:
+        has_localhost = recipe.runs_programs
+        return ContainerSpec(job=job, runner=self.name, image=image.digest, limits=limits, has_localhost=has_localhost)
 
     def _known(self, job: Job, key: str, flight: Flight[Landed]) -> Result | None:
         """What another job made of the same request: just now beside us, or some time ago."""

@@ -40,6 +40,7 @@ class Arduino:
     """`runners.recipes.recipe.Recipe`."""
 
     image = "kiln/arduino-avr:current"
+    runs_programs = False
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         if job.board not in image.labels.get(LABEL, "").split():

@@ -40,6 +40,7 @@ class MicroPython:
     """`runners.recipes.recipe.Recipe`."""
 
     image = "kiln/micropython:current"
+    runs_programs = False
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         versions = image.labels.get(LABEL, "").split()

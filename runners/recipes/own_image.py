@@ -28,6 +28,7 @@ class Own:
     """`runners.recipes.recipe.Recipe`."""
 
     image = ""  # the job's own: runners.recipes.recipe.image_of
+    runs_programs = True
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         options = job.options

@@ -23,6 +23,7 @@ class PlatformIO:
     """`runners.recipes.recipe.Recipe`."""
 
     image = "kiln/platformio:current"
+    runs_programs = True
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         if not ENVIRONMENT.fullmatch(job.board):

@@ -44,6 +44,13 @@ class Recipe(Protocol):
     def image(self) -> str:
         """The name of the build image; empty where the job names it."""
 
+    @property
+    def runs_programs(self) -> bool:
+        """Whether programs of the repository, or of an operator's image, run there: nobody knows what those need.
+
+        A container without them is made more cheaply, and does not know the name localhost.
+        """
+
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         """Raises: RefusedError when the snapshot cannot be built for this board, naming the file."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from runners.contract.download import DOWNLOADER
-from runners.contract.job import Limits
 from runners.contract.source import FETCHER, SOURCE_IMAGE
 from runners.engine import ContainerSpec, End, Image
 from runners.errors import ContainerTimeoutError, ImageMissingError
@@ -118,7 +117,7 @@ class InMemoryEngine:
             raise ImageMissingError(name)
         return found[0]
 
-    def prepare(self, *, image: str, runner: str, limits: Limits) -> None:
+    def prepare(self, spec: ContainerSpec) -> None:
         return
 
     def start(self, spec: ContainerSpec) -> InMemoryContainer:

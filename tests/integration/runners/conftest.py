@@ -66,6 +66,7 @@ class Shell:
     """A recipe that runs whatever `build.sh` says: what a hostile repository would do with a compiler's hole."""
 
     image = SHELL_IMAGE
+    runs_programs = False  # so that it gets the container that a compiler gets
 
     def stage(self, job: Job, snapshot: Snapshot, image: Image) -> Staged:
         files = {f"in/{path}": content or b"" for path, content in snapshot.files.items()}
@@ -77,6 +78,12 @@ class Shell:
     def made(self, job: Job, files: Mapping[str, bytes]) -> Made:
         artifacts.check_paths(files)
         return Made(artifacts={FILES_ARTIFACT: artifacts.pack(files)})
+
+
+class Program(Shell):
+    """The same in the container of a family whose builds run what the repository says."""
+
+    runs_programs = True
 
 
 @dataclass
@@ -101,7 +108,8 @@ class Bench:
         )
 
     def runner(self) -> Runner:
-        recipes: dict[str, Recipe] = {**RECIPES, "shell": Shell(), "compiler": Compiler(), "forger": Forger()}
+        ours: dict[str, Recipe] = {"shell": Shell(), "program": Program(), "compiler": Compiler(), "forger": Forger()}
+        recipes = {**RECIPES, **ours}
         return Runner(name=self.name, engine=self.engine, service=self.service, clock=time.monotonic, recipes=recipes)
 
     def run(self, job: Job) -> Result:
@@ -160,8 +168,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def script(bench: Bench, shell_image: None) -> Script:
     """Run a shell script as a build; answers result and log."""
 
-    def run(text: str, **limits: float) -> tuple[Result, str]:
-        job = bench.job({"build.sh": text.encode()})
+    def run(text: str, *, family: str = "shell", **limits: float) -> tuple[Result, str]:
+        job = bench.job({"build.sh": text.encode()}, family=family)
         values = {"time_s": 20.0, "memory_bytes": 64 << 20, "disk_bytes": 16 << 20, **limits}
         whole = Job.from_json({**job.to_json(), "limits": {**job.to_json()["limits"], **values}})
         return bench.run(whole), bench.log(whole)

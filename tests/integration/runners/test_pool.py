@@ -43,7 +43,7 @@ class Stage:
         return ContainerSpec(job=f"{self.runner}-{name}", runner=self.runner, image=image.digest, limits=mine)
 
     def prepare(self) -> None:
-        self.engine.prepare(image=self.engine.image(MicroPython.image).digest, runner=self.runner, limits=LIMITS)
+        self.engine.prepare(self.spec())
         until(lambda: len(self.waiting(running=True)) == SIZE)
 
     def ids(self, *, running: bool = False) -> dict[str, str]:
@@ -147,8 +147,9 @@ def test_a_job_that_was_fed_in_a_waiting_container_is_resumed(stage: Stage) -> N
 def test_what_a_dead_runner_started_ahead_ends_by_itself_and_is_swept(stage: Stage, runtime: str) -> None:
     code = (
         "import sys, time; from runners.docker_engine import DockerEngine; from runners.contract.job import Limits\n"
+        "from runners.engine import ContainerSpec\n"
         "engine = DockerEngine.connect(now=None, warm=2, runtime=sys.argv[3])\n"
-        "engine.prepare(image=sys.argv[1], runner=sys.argv[2], limits=Limits())\n"
+        "engine.prepare(ContainerSpec(job='', image=sys.argv[1], runner=sys.argv[2], limits=Limits()))\n"
         "time.sleep(60)"
     )
     image = stage.engine.image(MicroPython.image).digest
@@ -175,7 +176,7 @@ def test_an_engine_in_trouble_leaves_nothing_behind(stage: Stage, monkeypatch: p
         raise EngineError("no more")
 
     monkeypatch.setattr(docker_pool, "start", start)
-    stage.engine.prepare(image=stage.engine.image(MicroPython.image).digest, runner=stage.runner, limits=LIMITS)
+    stage.engine.prepare(stage.spec())
     until(lambda: next(started, "over") == "over")
     until(lambda: stage.ids() == {})
 

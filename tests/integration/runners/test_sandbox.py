@@ -10,6 +10,7 @@ from tests.integration.runners.conftest import Bench, Script
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("runtime")]
 
+FAMILIES = ("shell", "program")  # one that compiles, one that runs the repository's programs
 SENSES = r"""
 exec 2>&1
 id -u; id -g
@@ -22,8 +23,11 @@ echo "swap $(cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes /sys/fs/cgrou
 """
 
 
-def test_a_build_has_no_root_no_capability_no_network_and_nothing_to_write_to(script: Script, runtime: str) -> None:
-    result, log = script(SENSES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_build_has_no_root_no_capability_no_network_and_nothing_to_write_to(
+    script: Script, runtime: str, family: str
+) -> None:
+    result, log = script(SENSES, family=family)
 
     assert result.outcome is Outcome.SUCCEEDED, log
     lines = log.splitlines()
@@ -41,8 +45,9 @@ def test_a_build_has_no_root_no_capability_no_network_and_nothing_to_write_to(sc
     assert [each for each in lines if each.startswith("swap")] in ([f"swap {64 << 20}"], ["swap 0"])
 
 
-def test_a_build_knows_no_secret_and_no_mount_of_the_host(script: Script) -> None:
-    _, log = script("cut -d' ' -f2 /proc/mounts; echo; env | cut -d= -f1")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_build_knows_no_secret_and_no_mount_of_the_host(script: Script, family: str) -> None:
+    _, log = script("cut -d' ' -f2 /proc/mounts; echo; env | cut -d= -f1", family=family)
 
     mounts, names = (set(part.split()) for part in log.split("\n\n"))
     own = (
@@ -72,13 +77,24 @@ def test_a_build_knows_no_secret_and_no_mount_of_the_host(script: Script) -> Non
     }
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("address", ["169.254.169.254/80", "172.17.0.1/22", "127.0.0.1/2375", "8.8.8.8/53"])
-def test_no_address_can_be_reached(script: Script, address: str) -> None:
-    result, log = script(f"timeout 3 bash -c '(: </dev/tcp/{address})' && echo reached; echo done")
+def test_no_address_can_be_reached(script: Script, address: str, family: str) -> None:
+    result, log = script(f"timeout 3 bash -c '(: </dev/tcp/{address})' && echo reached; echo done", family=family)
 
     assert result.outcome is Outcome.SUCCEEDED
     assert "done" in log
     assert "reached" not in log
+
+
+def test_programs_of_a_repository_find_their_own_container_as_localhost(script: Script, runtime: str) -> None:
+    """What a compiler's container need not have, and is cheaper without."""
+    asked = "getent hosts localhost || echo nobody"
+    _, known = script(asked, family="program")
+    _, unknown = script(asked)
+
+    assert "localhost" in known
+    assert ("nobody" in unknown) is (runtime == "")
 
 
 def test_eating_memory_is_out_of_memory(script: Script) -> None:

@@ -94,6 +94,7 @@ def test_row_14_no_field_of_a_job_or_a_container_is_such_a_wish() -> None:
         "image",
         "limits",
         "has_network",
+        "has_localhost",
     }
     assert "env" not in {each.name for each in dataclasses.fields(Job)}
 
