@@ -10,21 +10,24 @@ import secrets
 import signal
 from collections.abc import Iterator
 
-from service.adapters.broker_rights import ROOT, SERVICE, check_device
+from service.adapters.broker_rights import FOR_A_DEVICE, OF_A_DEVICE, OF_THE_SERVICE, ROOT, SERVICE, check_device
 from service.domain.errors import BrokerError
 
 MAX_PACKET_BYTES = 16 << 10
 ITERATIONS = 101  # mosquitto_passwd's own; tokens are random, so more would only cost time
 SALT_BYTES = 12
 
-ACL = f"""user {SERVICE}
-topic write {ROOT}/+/desired
-topic read {ROOT}/#
-
-pattern read {ROOT}/%u/desired
-pattern write {ROOT}/%u/report
-pattern write {ROOT}/%u/alive
-"""
+ACL = "\n".join(
+    [
+        f"user {SERVICE}",
+        *(f"topic write {ROOT}/+/{kind}" for kind in OF_THE_SERVICE),
+        f"topic read {ROOT}/#",
+        "",
+        *(f"pattern read {ROOT}/%u/{kind}" for kind in FOR_A_DEVICE),
+        *(f"pattern write {ROOT}/%u/{kind}" for kind in OF_A_DEVICE),
+        "",
+    ]
+)
 
 
 def configuration(folder: pathlib.Path, *, host: str, port: int) -> str:
@@ -65,6 +68,10 @@ class MosquittoAccounts:
 
     def allow(self, device: str, token: str) -> None:
         self._change(check_device(device), token)
+
+    def allow_also(self, device: str, token: str) -> bool:
+        check_device(device)
+        return False  # a password file has one line for a user
 
     def forbid(self, device: str) -> None:
         self._change(check_device(device), None)

@@ -5,6 +5,9 @@ from service.domain.errors import BadInputError
 
 SERVICE = "kiln-service"  # the service's own user name, and the beginning of its client ids
 ROOT = "kiln/v1"
+OF_THE_SERVICE = ("desired", "ask", "alive")  # what it publishes; `alive` only to clear what a retired device left
+OF_A_DEVICE = ("report", "alive", "log")
+FOR_A_DEVICE = ("desired", "ask")
 
 
 def check_device(device: str) -> str:
@@ -21,11 +24,12 @@ def may_connect_as(user: str, client: str) -> bool:
 
 def may_publish(user: str, topic: str) -> bool:
     if user == SERVICE:
-        return topic.startswith(f"{ROOT}/") and topic.count("/") == 3 and topic.endswith("/desired")
-    return topic in (f"{ROOT}/{user}/report", f"{ROOT}/{user}/alive")
+        levels = topic.split("/")
+        return topic.startswith(f"{ROOT}/") and len(levels) == 4 and levels[3] in OF_THE_SERVICE
+    return topic in {f"{ROOT}/{user}/{kind}" for kind in OF_A_DEVICE}
 
 
 def may_subscribe(user: str, name: str) -> bool:
     if user == SERVICE:
         return name.startswith(f"{ROOT}/")
-    return name == f"{ROOT}/{user}/desired"
+    return name in {f"{ROOT}/{user}/{kind}" for kind in FOR_A_DEVICE}

@@ -16,7 +16,9 @@ from service.domain.errors import BrokerError
 
 BUSY_S = 5.0
 SALT_BYTES = 16
-_ACCOUNTS = "CREATE TABLE IF NOT EXISTS accounts (device TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL)"
+_ACCOUNT = "(device TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL)"
+# `also` holds the second token of a device whose token is being changed.
+_ACCOUNTS = f"CREATE TABLE IF NOT EXISTS accounts {_ACCOUNT}; CREATE TABLE IF NOT EXISTS also {_ACCOUNT};"
 _RETAINED = "CREATE TABLE IF NOT EXISTS retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL)"
 
 
@@ -35,8 +37,16 @@ def _opened(path: pathlib.Path, schema: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
-        connection.execute(schema)
+        connection.executescript(schema)
         return connection
+
+
+_ROWS = "SELECT salt, hash FROM accounts WHERE device = ? UNION ALL SELECT salt, hash FROM also WHERE device = ?"
+
+
+def _row(device: str, token: str) -> tuple[str | bytes, ...]:
+    salt = secrets.token_bytes(SALT_BYTES)
+    return device, salt, _hash(salt, token.encode())
 
 
 def _hash(salt: bytes, token: bytes) -> bytes:
@@ -54,16 +64,28 @@ class EmbeddedAccounts:
 
     def allow(self, device: str, token: str) -> None:
         check_device(device)
-        salt = secrets.token_bytes(SALT_BYTES)
-        self._write("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", (device, salt, _hash(salt, token.encode())))
+        self._write(
+            ("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", _row(device, token)),
+            ("DELETE FROM also WHERE device = ?", (device,)),
+        )
+
+    def allow_also(self, device: str, token: str) -> bool:
+        check_device(device)
+        self._write(("INSERT OR REPLACE INTO also VALUES (?, ?, ?)", _row(device, token)))
+        return True
 
     def forbid(self, device: str) -> None:
-        self._write("DELETE FROM accounts WHERE device = ?", (device,))
+        self._write(
+            ("DELETE FROM accounts WHERE device = ?", (device,)), ("DELETE FROM also WHERE device = ?", (device,))
+        )
 
-    def _write(self, sql: str, values: tuple[str | bytes, ...]) -> None:
+    def _write(self, *changes: tuple[str, tuple[str | bytes, ...]]) -> None:
         # A connection for each change: they are rare, and threads of the service share nothing then.
         with contextlib.closing(_opened(self._path, _ACCOUNTS)) as connection, _translated("writing an account"):
-            connection.execute(sql, values)
+            connection.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                connection.execute(*change)
+            connection.execute("COMMIT")
 
 
 class AccountsReader:
@@ -75,16 +97,14 @@ class AccountsReader:
 
     def proof(self, device: str, token: bytes) -> bytes | None:
         """What `is_valid` takes later, when the token is right; else None. Raises: BrokerError."""
-        row = self._row(device)
-        if row is None:
-            return None
-        salt, expected = row
-        return salt + expected if hmac.compare_digest(expected, _hash(salt, token)) else None
+        for salt, expected in self._rows(device):
+            if hmac.compare_digest(expected, _hash(salt, token)):
+                return salt + expected
+        return None
 
     def is_valid(self, device: str, proof: bytes) -> bool:
         """False once the device is forbidden or has another token. Raises: BrokerError."""
-        row = self._row(device)
-        return row is not None and row[0] + row[1] == proof
+        return any(salt + expected == proof for salt, expected in self._rows(device))
 
     def has_changed(self) -> bool:
         """Whether some account was written since the last call. Raises: BrokerError."""
@@ -94,12 +114,9 @@ class AccountsReader:
     def close(self) -> None:
         self._connection.close()
 
-    def _row(self, device: str) -> tuple[bytes, bytes] | None:
+    def _rows(self, device: str) -> list[tuple[bytes, bytes]]:
         with _translated("reading an account"):
-            found: tuple[bytes, bytes] | None = self._connection.execute(
-                "SELECT salt, hash FROM accounts WHERE device = ?", (device,)
-            ).fetchone()
-        return found
+            return self._connection.execute(_ROWS, (device, device)).fetchall()
 
     def _read_version(self) -> int:
         with _translated("looking for changed accounts"):

@@ -25,6 +25,7 @@ _TOPIC_LEVELS = 4
 logger = logging.getLogger(__name__)
 
 ReportCallback = Callable[[str, bytes], None]
+LogCallback = Callable[[str, bytes], None]
 AliveCallback = Callable[[str, bool], None]
 
 
@@ -43,6 +44,7 @@ class MqttBroker:
         self._incoming: queue.SimpleQueue[paho.MQTTMessage | None] = queue.SimpleQueue()
         self._report: ReportCallback | None = None
         self._alive: AliveCallback | None = None
+        self._log: LogCallback | None = None
         self._dispatcher: threading.Thread | None = None
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
@@ -60,6 +62,10 @@ class MqttBroker:
     def on_alive(self, callback: AliveCallback) -> None:
         """Before `start`: called with a device id and whether it is connected."""
         self._alive = callback
+
+    def on_log(self, callback: LogCallback) -> None:
+        """Before `start`: called with a device id and the last lines that it printed."""
+        self._log = callback
 
     def start(self) -> None:
         """Returns at once; `is_connected` tells when the broker answered."""
@@ -112,7 +118,7 @@ class MqttBroker:
         if reason.is_failure:
             logger.warning("MQTT broker refused the service", extra={"reason": str(reason)})
             return
-        client.subscribe([(f"{ROOT}/+/report", 1), (f"{ROOT}/+/alive", 1)])
+        client.subscribe([(f"{ROOT}/+/{kind}", 1) for kind in ("report", "alive", "log")])
         self._connected.set()
         logger.info("connected to the MQTT broker", extra={"host": self._host, "port": self._port})
 
@@ -144,5 +150,7 @@ class MqttBroker:
         device, kind = levels[2:]
         if kind == "report" and self._report is not None:
             self._report(device, payload)
-        elif kind == "alive" and self._alive is not None:
+        elif kind == "alive" and self._alive is not None and payload:  # an empty one clears what was kept
             self._alive(device, payload == b"1")
+        elif kind == "log" and self._log is not None:
+            self._log(device, payload)

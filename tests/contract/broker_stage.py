@@ -107,6 +107,7 @@ class Stage:
         self.broker = broker
         self.reports: list[tuple[str, bytes]] = []
         self.alive: list[tuple[str, bool]] = []
+        self.logs: list[tuple[str, bytes]] = []
         self._tokens: dict[str, str] = {}
         self._clients: list[Client] = []
         self.service = self._link()
@@ -138,6 +139,7 @@ class Stage:
     def _link(self) -> MqttBroker:
         link = MqttBroker(host="127.0.0.1", port=self.broker.port, password=SERVICE_PASSWORD)
         link.on_report(lambda device, payload: self.reports.append((device, payload)))
+        link.on_log(lambda device, payload: self.logs.append((device, payload)))
         link.on_alive(lambda device, is_alive: self.alive.append((device, is_alive)))
         link.start()
         expect_soon(lambda: link.is_connected)
@@ -174,3 +176,11 @@ def report(device: str) -> str:
 
 def alive(device: str) -> str:
     return f"kiln/v1/{device}/alive"
+
+
+def log(device: str) -> str:
+    return f"kiln/v1/{device}/log"
+
+
+def ask(device: str) -> str:
+    return f"kiln/v1/{device}/ask"

@@ -6,7 +6,7 @@ import pytest
 
 from service.adapters.mqtt import MqttBroker
 from service.domain.errors import BrokerError
-from tests.contract.broker_stage import QUIET_S, Stage, alive, desired, expect_soon, report
+from tests.contract.broker_stage import QUIET_S, Stage, alive, ask, desired, expect_soon, log, report
 from tests.servers import SERVICE_PASSWORD, free_port
 
 # -- the way there and back
@@ -41,6 +41,28 @@ def test_the_service_hears_reports_and_who_is_alive(stage: Stage, name: str) -> 
 
     expect_soon(lambda: (name, b'{"v":1}') in stage.reports)
     expect_soon(lambda: [each for each in stage.alive if each[0] == name] == [(name, True), (name, False)])
+
+
+def test_a_device_is_asked_for_its_log_and_answers(stage: Stage, name: str) -> None:
+    device = stage.device(name).subscribe(ask(name))
+
+    stage.service.publish(ask(name), b"log", retain=False)
+    expect_soon(lambda: device.messages == [(ask(name), b"log", False)])
+    device.publish(log(name), b"[ota] started\n")
+
+    expect_soon(lambda: (name, b"[ota] started\n") in stage.logs)
+
+
+def test_what_a_device_left_as_alive_can_be_cleared(stage: Stage, name: str) -> None:
+    stage.device(name).publish(alive(name), b"1", retain=True)
+    expect_soon(lambda: (name, True) in stage.alive)
+
+    stage.service.publish(alive(name), b"", retain=True)
+    stage.relink()
+    stage.device(name).publish(report(name), b"later")
+
+    expect_soon(lambda: (name, b"later") in stage.reports)
+    assert [each for each in stage.alive if each[0] == name] == [(name, True)]
 
 
 def test_reports_come_in_order(stage: Stage, name: str) -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from service.domain.errors import BadInputError
-from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, desired, expect_soon, report
+from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, ask, desired, expect_soon, log, report
 
 # -- who may connect
 
@@ -54,6 +54,33 @@ def test_a_new_token_replaces_the_old_one(stage: Stage, name: str) -> None:
     expect_soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
 
 
+def test_two_tokens_are_taken_while_one_follows_the_other_or_the_broker_says_that_it_cannot(
+    stage: Stage, name: str
+) -> None:
+    accounts, old, new = stage.broker.accounts, stage.allow(name), "n" * 43
+    connected = stage.device(name)
+
+    takes_both = accounts.allow_also(name, new)
+
+    if takes_both:
+        expect_soon(lambda: stage.connect(f"{name}", name, new).is_welcome, within_s=2.0)
+    assert stage.connect(name, name, old).is_welcome
+    accounts.allow(name, new)
+    expect_soon(lambda: stage.connect(name, name, new).is_welcome, within_s=2.0)
+    assert not stage.connect(name, name, old).is_welcome
+    assert connected.is_gone.wait(2.0)
+
+
+def test_forbidding_a_device_ends_both_of_its_tokens(stage: Stage, name: str) -> None:
+    old = stage.allow(name)
+    stage.broker.accounts.allow_also(name, "n" * 43)
+
+    stage.broker.accounts.forbid(name)
+
+    expect_soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
+    assert not stage.connect(name, name, "n" * 43).is_welcome
+
+
 def test_a_forbidden_device_is_closed_and_stays_out(stage: Stage, name: str) -> None:
     token = stage.allow(name)
     device = stage.device(name)
@@ -89,7 +116,18 @@ def test_a_name_that_means_something_is_refused(stage: Stage, bad: str) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    ["#", "kiln/#", "kiln/v1/+/desired", "kiln/v1/{victim}/desired", "kiln/v1/{victim}/#", "+/v1/{victim}/+", "$SYS/#"],
+    [
+        "#",
+        "kiln/#",
+        "kiln/v1/+/desired",
+        "kiln/v1/+/ask",
+        "kiln/v1/+/log",
+        "kiln/v1/{victim}/desired",
+        "kiln/v1/{victim}/log",
+        "kiln/v1/{victim}/#",
+        "+/v1/{victim}/+",
+        "$SYS/#",
+    ],
 )
 def test_a22_a_device_hears_nothing_of_another(stage: Stage, name: str, wanted: str) -> None:
     victim = f"{name}-victim"
@@ -97,21 +135,24 @@ def test_a22_a_device_hears_nothing_of_another(stage: Stage, name: str, wanted: 
 
     device = stage.device(name).subscribe(wanted.format(victim=victim))
     stage.service.publish(desired(victim), b"live secret", retain=True)
+    stage.service.publish(ask(victim), b"log", retain=False)
     stage.device(victim).publish(report(victim), b"report secret")
+    stage.device(victim).publish(log(victim), b"log secret")
 
     time.sleep(QUIET_S)
     assert [each for each in device.messages if each[0].startswith("kiln/") and victim in each[0]] == []
     assert [each for each in device.messages if each[0].startswith("$SYS")] == []
 
 
-@pytest.mark.parametrize("topic", ["kiln/v1/{victim}/report", "kiln/v1/{victim}/alive", "kiln/v1/{victim}/desired"])
-def test_a22_a_device_says_nothing_for_another(stage: Stage, name: str, topic: str) -> None:
+@pytest.mark.parametrize("kind", ["report", "alive", "desired", "log", "ask"])
+def test_a22_a_device_says_nothing_for_another(stage: Stage, name: str, kind: str) -> None:
     victim = f"{name}-victim"
-    listening = stage.device(victim).subscribe(desired(victim))
+    listening = stage.device(victim).subscribe(desired(victim)).subscribe(ask(victim))
 
-    stage.device(name).publish(topic.format(victim=victim), b"forged", retain=True)
+    stage.device(name).publish(f"kiln/v1/{victim}/{kind}", b"forged", retain=True)
 
     time.sleep(QUIET_S)
+    assert [each for each in stage.logs if each[0] == victim] == []
     assert [each for each in stage.reports if each[0] == victim] == []
     assert [each for each in stage.alive if each[0] == victim] == []
     assert listening.messages == []
@@ -123,8 +164,9 @@ def test_a22_a_device_sets_no_desired_state_not_even_its_own(stage: Stage, name:
 
     stage.device(name).publish(desired(name), b"forged", retain=True)
     stage.device(name).publish(desired(name), b"", retain=True)
+    stage.device(name).publish(ask(name), b"log", retain=True)
 
-    device = stage.device(name).subscribe(desired(name))
+    device = stage.device(name).subscribe(ask(name)).subscribe(desired(name))
     expect_soon(lambda: device.messages == [(desired(name), b"signed", True)])
 
 
@@ -133,7 +175,7 @@ def test_a22_a_last_will_has_no_more_rights_than_a_message(stage: Stage, name: s
     listening = stage.device(victim).subscribe(desired(victim))
     token = stage.allow(name)
 
-    for topic in (desired(victim), report(victim), alive(victim), desired(name)):
+    for topic in (desired(victim), report(victim), alive(victim), log(victim), ask(victim), desired(name)):
         client = stage.connect(name, name, token, will=topic)
         if client.is_welcome:
             client.die()
