@@ -1,12 +1,13 @@
 # The desired state: which release this device shall run (docs/ota.md, "Desired state").
 from micropython import const
 
-from ota import field, verify
+from ota import field, state as states, verify
 from ota.reason import RefusedError
 
 LIMIT = const(1024)  # bytes of the JWS
 _MAX_BUNDLE = const(0x3FFFFFFF)  # bytes; larger than any board's flash, still a small integer
 _MAX_COUNTER = const(0x7FFFFFFF)
+_MAX_TIME = const(0xFFFFFFFF)  # Unix seconds, the year 2106
 
 IGNORE = "ignore"  # done already, or failed already
 NOTE = "note"  # a newer order for the release that runs: only remember it
@@ -21,7 +22,11 @@ def parse(jws, keys):
     field.hexadecimal(desired, "release")
     field.integer(desired, "size", 1, _MAX_BUNDLE)
     field.integer(desired, "counter", 1, _MAX_COUNTER)
+    if "issued" in desired:
+        field.integer(desired, "issued", 0, _MAX_TIME)
     field.integer(desired, "expires", 0, 0x7FFFFFFFFFFFFFFF)
+    if "config" in desired:
+        field.hexadecimal(desired, "config")
     return desired
 
 
@@ -32,16 +37,16 @@ def judge(desired, device_id, state, now):
     """
     if desired["device"] != device_id:
         raise RefusedError("wrong_device", "for " + desired["device"])
-    seq, release = desired["seq"], desired["release"]
-    if seq < state["seq"] or (seq == state["seq"] and release != state["wanted"]):
+    seq, order = desired["seq"], states.order(desired)
+    if seq < state["seq"] or (seq == state["seq"] and order != state["wanted"]):
         raise RefusedError("replayed", "seq %d, floor %d" % (seq, state["seq"]))
-    running = state[state["active"]] if state["active"] else None
     if seq == state["seq"] and state["failed"] == seq:
         return IGNORE
-    runs = bool(running) and running["release"] == release
+    runs = order == states.runs(state)
     if runs and seq == state["seq"]:
         return IGNORE
-    if now is not None and now > desired["expires"]:
+    # Without a clock there is still a time that it is not before.
+    if max(now or 0, state["time"]) > desired["expires"]:
         raise RefusedError("expired", "since %d" % desired["expires"])
     if desired["counter"] < state["counter"]:
         raise RefusedError(

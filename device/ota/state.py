@@ -1,22 +1,32 @@
-# What the agent must not forget, in one small file. The slot pointer and the trial live in the
-# same file, so that switching is ONE rename: before it the old release runs, after it the new one.
+# What the agent must not forget, in one small file. The pointers to slot and configuration and the
+# trial live in the same file, so that switching is ONE rename: before it the old release runs,
+# after it the new one.
 #
 # The functions change the dict; the caller saves it once. Keys:
 #   active   "a", "b" or "" (nothing installed)
 #   a, b     what each slot holds: {"release", "version", "counter"} or None
-#   trial    None, or {"back": slot to return to, "boots": starts so far}
-#   seq      highest sequence number accepted; wanted: the release it asked for
+#   config   which /kiln/config.* is in force: "a", "b" or "" (as enrolled)
+#   configs  {"a", "b"}: digest of the configuration in each of them, or ""
+#   trial    None, or {"back": slot to return to, "config": the same for the configuration,
+#            "boots": starts so far, "sleeps": starts that ended in an orderly sleep}
+#   seq      highest sequence number accepted; wanted: what it asked for, as order() names it
 #   counter  lowest release counter accepted
+#   epochs   [release, director]: the epochs of the root document that counter and seq belong to
+#   time     highest signed Unix seconds seen; saved when the state is saved anyway
+#   day      [day number of `time`, installs on that day]
 #   failed   the seq whose release failed or was refused, 0 if none: not tried again
 #   outbox   None, or the outcome not yet acknowledged: {"state", "reason", "detail", "release"}
+#   last     "", or "reason: detail" of the last roll-back
 #   crashes  crashes in a row of a confirmed release, for the pause between restarts
 import json
 import os
 
 from micropython import const
 
-_LIMIT = const(2048)  # bytes of the file
+_LIMIT = const(4096)  # bytes of the file; no state of ours is longer
 _DETAIL_LIMIT = const(200)  # characters
+_LAST_LIMIT = const(120)  # characters
+_DAY_S = const(86400)
 
 CONFIRMED = "confirmed"
 DOWNLOADING = "downloading"
@@ -32,12 +42,18 @@ def empty():
         "active": "",
         "a": None,
         "b": None,
+        "config": "",
+        "configs": {"a": "", "b": ""},
         "trial": None,
         "seq": 0,
         "wanted": "",
         "counter": 0,
+        "epochs": [1, 1],
+        "time": 0,
+        "day": [0, 0],
         "failed": 0,
         "outbox": None,
+        "last": "",
         "crashes": 0,
     }
 
@@ -46,12 +62,63 @@ def other(slot):
     return "b" if slot == "a" else "a"
 
 
+def order(desired):
+    """What a desired state asks for, as one text: release, then configuration if there is one."""
+    return desired["release"] + desired.get("config", "")
+
+
+def runs(state):
+    """The same of what runs, "" where nothing does."""
+    record = state[state["active"]] if state["active"] else None
+    return record["release"] + in_force(state) if record else ""
+
+
+def in_force(state):
+    """The digest of the configuration in force, "" for the one as enrolled."""
+    return state["configs"][state["config"]] if state["config"] else ""
+
+
 def want(state, desired):
     """`desired` was accepted; older sequence numbers are refused from now on."""
+    learn(state, desired.get("issued", 0))
     if desired["seq"] > state["seq"]:
         state["seq"] = desired["seq"]
-        state["wanted"] = desired["release"]
+        state["wanted"] = order(desired)
         state["failed"] = 0
+
+
+def learn(state, time):
+    """A signed message says that it is not earlier than `time`, Unix seconds."""
+    state["time"] = max(state["time"], time)
+
+
+def count_install(state, limit):
+    """Count an install; False, and nothing counted, once the day of `time` had `limit`."""
+    day = state["time"] // _DAY_S
+    if state["day"][0] != day:
+        state["day"] = [day, 0]
+    if state["day"][1] >= limit:
+        return False
+    state["day"][1] += 1
+    return True
+
+
+def rebase(state, epochs):
+    """Take up the epochs [release, director] of a root document: a higher one frees its floor.
+
+    True when something changed. Never goes back.
+    """
+    changed = False
+    if epochs[0] > state["epochs"][0]:
+        state["epochs"][0] = epochs[0]
+        state["counter"] = 0
+        changed = True
+    if epochs[1] > state["epochs"][1]:
+        state["epochs"][1] = epochs[1]
+        state["seq"] = state["failed"] = 0
+        state["wanted"] = ""
+        changed = True
+    return changed
 
 
 def note(state, desired):
@@ -67,13 +134,19 @@ def refuse(state, desired, reason, detail):
     _post(state, REFUSED, reason, detail, desired["release"])
 
 
-def begin_trial(state, record):
-    """The inactive slot holds `record`, checked: it is active from the next start on."""
+def begin_trial(state, record, config=None):
+    """Switch: from the next start on the inactive slot runs, which holds `record`, checked.
+
+    With `record` None the same release runs on. `config` is the configuration slot to use then,
+    "" for the one as enrolled, None to change nothing.
+    """
     back = state["active"]
-    slot = other(back)
-    state[slot] = record
-    state["active"] = slot
-    state["trial"] = {"back": back, "boots": 0}
+    if record is not None:
+        state["active"] = other(back)
+        state[state["active"]] = record
+    state["trial"] = {"back": back, "config": state["config"], "boots": 0, "sleeps": 0}
+    if config is not None:
+        state["config"] = config
     state["crashes"] = 0
 
 
@@ -92,13 +165,18 @@ def confirm(state):
 
 
 def roll_back(state, reason, detail):
-    """The trial is lost: the slot from before is active again ("" if there was none)."""
-    failed = state["active"]
+    """The trial is lost: slot and configuration from before are active again."""
+    failed, trial = state["active"], state["trial"]
     release = state[failed]["release"] if state[failed] else ""
-    state["active"] = state["trial"]["back"]
-    state[failed] = None
+    if trial["back"] != failed:
+        state[failed] = None
+    if state["config"] != trial["config"] and state["config"]:
+        state["configs"][state["config"]] = ""
+    state["active"] = trial["back"]
+    state["config"] = trial["config"]
     state["trial"] = None
     state["failed"] = state["seq"]
+    state["last"] = (reason + ": " + detail)[:_LAST_LIMIT]
     _post(state, ROLLED_BACK, reason, detail, release)
 
 
@@ -124,26 +202,38 @@ def load(folder):
     """
     state = empty()
     kept = _read(folder + "/state.json")
-    intact = _sound(kept)
+    intact = type(kept) is dict and "active" in kept
     if intact:
         state.update(kept)
-    floor = _read(folder + "/floor.json")
-    if type(floor) is dict and type(floor.get("counter")) is int and type(floor.get("seq")) is int:
-        state["counter"] = max(state["counter"], floor["counter"])
-        if floor["seq"] > state["seq"]:
-            state["seq"] = floor["seq"]
-            state["wanted"] = str(floor.get("wanted", ""))
+        intact = _sound(state)
+        if not intact:
+            state = empty()
+    floor = empty()
+    kept = _read(folder + "/floor.json")
+    if type(kept) is dict:
+        floor.update(kept)
+        if _sound(floor):
+            _raise(state, floor)
     return state, intact
+
+
+def _raise(state, floor):
+    # A floor of an older epoch says nothing any more.
+    rebase(state, floor["epochs"])
+    if floor["epochs"][0] == state["epochs"][0]:
+        state["counter"] = max(state["counter"], floor["counter"])
+    if floor["epochs"][1] == state["epochs"][1] and floor["seq"] > state["seq"]:
+        state["seq"] = floor["seq"]
+        state["wanted"] = floor["wanted"]
 
 
 def save(folder, state):
     """Replace the state file in one rename. Raises OSError when flash is full or broken."""
-    floor = _read(folder + "/floor.json")
     # First the floor, then the state: a cut between them leaves a higher floor and the old release
     # running, which is safe; the reverse order would leave a way back.
-    if type(floor) is not dict or floor.get("counter") != state["counter"]:
-        kept = {"counter": state["counter"], "seq": state["seq"], "wanted": state["wanted"]}
-        _replace(folder + "/floor.json", kept)
+    floor = {name: state[name] for name in ("counter", "seq", "wanted", "epochs")}
+    if _read(folder + "/floor.json") != floor:
+        _replace(folder + "/floor.json", floor)
     _replace(folder + "/state.json", state)
 
 
@@ -165,26 +255,42 @@ def _read(path):
 
 
 def _sound(state):
-    if type(state) is not dict or state.get("active") not in ("", "a", "b"):
+    # `state` holds every key, from empty() where the file had none: an older agent wrote fewer.
+    if state["active"] not in ("", "a", "b") or state["config"] not in ("", "a", "b"):
         return False
     for name, value in empty().items():
-        kept = state.get(name)
+        kept = state[name]
         if name in ("a", "b"):
-            fields = (("release", str), ("version", str), ("counter", int))
-            good = kept is None or _has(kept, fields)
+            good = kept is None or _has(kept, ("release", "version"), ("counter",))
         elif name == "trial":
-            good = kept is None or (
-                _has(kept, (("back", str), ("boots", int))) and kept["back"] in ("", "a", "b")
-            )
+            good = kept is None or _trial_sound(kept)
         elif name == "outbox":
-            fields = (("state", str), ("reason", str), ("detail", str), ("release", str))
-            good = kept is None or _has(kept, fields)
+            good = kept is None or _has(kept, ("state", "reason", "detail", "release"))
+        elif name == "configs":
+            good = _has(kept, ("a", "b"))
+        elif type(value) is list:
+            good = type(kept) is list and [type(n) for n in kept] == [int, int]
         else:
             good = type(kept) is type(value)
         if not good:
             return False
+    if state["config"] and not in_force(state):
+        return False
     return bool(state["trial"] is None or state["active"])
 
 
-def _has(value, fields):
-    return type(value) is dict and all(type(value.get(name)) is kind for name, kind in fields)
+def _trial_sound(trial):
+    if type(trial) is dict:
+        trial.setdefault("config", "")
+        trial.setdefault("sleeps", 0)
+    return _has(trial, ("back", "config"), ("boots", "sleeps")) and all(
+        trial[name] in ("", "a", "b") for name in ("back", "config")
+    )
+
+
+def _has(value, texts, numbers=()):
+    return type(value) is dict and all(
+        type(value.get(name)) is kind
+        for names, kind in ((texts, str), (numbers, int))
+        for name in names
+    )

@@ -91,7 +91,7 @@ def reasons_in_the_docs() -> set[str]:
 
 
 # Which argument of which call of the agent is a reason code.
-REASONED = {"RefusedError": 0, "_roll_back": 0, "_say": 1, "refuse": 2, "roll_back": 1, "_post": 2}
+REASONED = {"RefusedError": 0, "_say": 1, "refuse": 2, "roll_back": 1, "_post": 2}
 
 
 def reasons_in_the_agent() -> set[str]:

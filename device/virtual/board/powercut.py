@@ -90,7 +90,7 @@ os.umount("/")
 os.mount(os.VfsPosix(FOLDER), "/host")
 sys.path[:] = [".frozen", "/host/lib"]
 
-from ota import agent as agents, hal, notice, update  # noqa: E402 - only now can it be found
+from ota import agent as agents, hal, notice, trial, update  # noqa: E402 - only now can it be found
 
 hal.log = lambda *words: None
 
@@ -103,7 +103,7 @@ class Board(agents.Agent):
         self._order = order
         desired = ORDERS[order]
         if notice.judge(desired, "d1", self.state, None) == notice.INSTALL:
-            self._pending = desired
+            self.pending = desired
 
     def _fetch(self, desired):
         return update.take(io.BytesIO(BUNDLES[self._order]), desired, self, lambda: None)
@@ -151,7 +151,7 @@ def live(flash, order, seen):
             if name == "broken":
                 return name
             if name == "bad":
-                board._crashed("ImportError: bad")
+                trial.crashed(board, "ImportError: bad")
             board.healthy()
             if board.state["trial"] is None:
                 return name

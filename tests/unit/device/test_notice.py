@@ -145,3 +145,31 @@ def test_a9_an_order_over_1024_bytes_is_refused() -> None:
         notice.parse(sign_desired(RELEASE, seq=7, extra="x" * 900), KEYS)
 
     assert caught.value.reason == "too_large"
+
+
+CONFIG = "c" * 64
+
+
+def test_another_configuration_of_the_running_release_is_something_to_install() -> None:
+    assert judge(running(RELEASE, seq=6), config=CONFIG) == notice.INSTALL
+    in_force = {"config": "a", "configs": {"a": CONFIG, "b": ""}}
+    assert judge(running(RELEASE, seq=6, **in_force), config=CONFIG) == notice.NOTE
+    assert judge(running(RELEASE, seq=6, **in_force)) == notice.INSTALL
+
+
+def test_a6_another_configuration_under_one_number_is_refused() -> None:
+    assert refused(state(seq=7, wanted=RELEASE.digest), config=CONFIG) == "replayed"
+    assert judge(state(seq=7, wanted=RELEASE.digest + CONFIG), config=CONFIG) == notice.INSTALL
+
+
+def test_a5_without_a_clock_the_latest_signed_time_counts() -> None:
+    assert refused(state(time=NOW), now=None, expires=NOW - 1) == "expired"
+    assert judge(state(time=NOW), now=None, expires=NOW) == notice.INSTALL
+
+
+@pytest.mark.parametrize("changes", [{"issued": -1}, {"issued": "now"}, {"config": ""}, {"config": 5}], ids=str)
+def test_optional_fields_have_a_shape_too(changes: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError) as caught:
+        notice.parse(sign_desired(RELEASE, seq=7, **changes), KEYS)
+
+    assert caught.value.reason == "malformed"

@@ -29,7 +29,7 @@ def test_a_trial_uses_the_other_slot_and_remembers_the_way_back() -> None:
     kept = on_trial()
 
     assert (kept["active"], kept["a"], kept["b"]) == ("b", OLD, NEW)
-    assert kept["trial"] == {"back": "a", "boots": 0}
+    assert kept["trial"] == {"back": "a", "config": "", "boots": 0, "sleeps": 0}
     assert kept["counter"] == 1
 
 
@@ -114,7 +114,7 @@ def test_the_state_stays_within_a_small_file(tmp_path: Path) -> None:
 
     state.save(str(tmp_path), kept)
 
-    assert (tmp_path / "state.json").stat().st_size < 1024
+    assert (tmp_path / "state.json").stat().st_size < 1400
 
 
 def damaged() -> list[bytes]:
@@ -170,3 +170,111 @@ def test_a_damaged_floor_does_not_hurt_a_good_state(tmp_path: Path) -> None:
 
 def test_a_new_board_starts_empty(tmp_path: Path) -> None:
     assert state.load(str(tmp_path)) == (state.empty(), False)
+
+
+CONFIG = "c" * 64
+
+
+def with_new_configuration(*, release: bool) -> dict[str, Any]:
+    kept = confirmed()
+    kept["configs"]["a"] = CONFIG
+    state.begin_trial(kept, dict(NEW) if release else None, "a")
+    return kept
+
+
+def test_release_and_configuration_are_switched_and_rolled_back_together() -> None:
+    kept = with_new_configuration(release=True)
+    assert (kept["active"], state.in_force(kept), state.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
+
+    state.roll_back(kept, "no_confirm", "3 starts")
+
+    assert (kept["active"], kept["config"], kept["configs"]["a"], kept["b"]) == ("a", "", "", None)
+    assert kept["last"] == "no_confirm: 3 starts"
+
+
+def test_a_configuration_alone_is_on_trial_in_the_slot_that_runs() -> None:
+    kept = with_new_configuration(release=False)
+    assert (kept["active"], kept["a"], kept["config"]) == ("a", OLD, "a")
+
+    state.roll_back(kept, "no_confirm", "")
+
+    assert (kept["active"], kept["a"], kept["config"]) == ("a", OLD, "")
+
+
+def test_a_return_to_the_configuration_as_enrolled_keeps_the_one_before_until_confirmed() -> None:
+    kept = with_new_configuration(release=False)
+    state.confirm(kept)
+    state.begin_trial(kept, None, "")
+    assert state.in_force(kept) == ""
+
+    state.roll_back(kept, "no_confirm", "")
+
+    assert state.in_force(kept) == CONFIG
+
+
+def test_a4_a_higher_epoch_frees_its_floor_and_no_other() -> None:
+    kept = confirmed()
+    kept["counter"] = 2**31 - 1
+
+    assert state.rebase(kept, [2, 1])
+    assert (kept["counter"], kept["seq"], kept["epochs"]) == (0, 4, [2, 1])
+    assert state.rebase(kept, [2, 2])
+    assert (kept["seq"], kept["wanted"], kept["epochs"]) == (0, "", [2, 2])
+    assert not state.rebase(kept, [1, 1])
+    assert kept["epochs"] == [2, 2]
+
+
+def test_a4_a_floor_of_an_older_epoch_is_not_believed_and_a_newer_one_is(tmp_path: Path) -> None:
+    kept = confirmed()
+    kept["counter"] = 9
+    state.save(str(tmp_path), kept)
+    newer = {**confirmed(), "epochs": [2, 1], "counter": 3}
+    (tmp_path / "state.json").write_text(json.dumps(newer))
+    assert state.load(str(tmp_path))[0]["counter"] == 3
+
+    state.save(str(tmp_path), newer)
+    (tmp_path / "state.json").write_text(json.dumps(kept))
+    assert state.load(str(tmp_path))[0]["counter"] == 3
+
+
+def test_a_state_of_an_older_agent_is_completed(tmp_path: Path) -> None:
+    kept = on_trial()
+    for name in ("config", "configs", "epochs", "time", "day", "last"):
+        del kept[name]
+    kept["trial"] = {"back": "a", "boots": 1}
+    (tmp_path / "state.json").write_text(json.dumps(kept))
+
+    loaded, intact = state.load(str(tmp_path))
+
+    assert intact
+    assert loaded["trial"] == {"back": "a", "config": "", "boots": 1, "sleeps": 0}
+    assert (loaded["config"], loaded["epochs"], loaded["active"]) == ("", [1, 1], "b")
+
+
+def test_a28_installs_of_a_day_are_counted() -> None:
+    kept = confirmed()
+    state.learn(kept, 86400 * 20_000 + 5)
+
+    assert [state.count_install(kept, 3) for _ in range(5)] == [True, True, True, False, False]
+    state.learn(kept, 86400 * 20_001)
+    assert state.count_install(kept, 3)
+
+
+def test_time_never_goes_back() -> None:
+    kept = confirmed()
+    state.want(kept, {"seq": 5, "release": NEW["release"], "issued": 100})
+    state.learn(kept, 50)
+
+    assert kept["time"] == 100
+
+
+def test_every_state_fits_the_limit_of_its_file(tmp_path: Path) -> None:
+    kept = with_new_configuration(release=True)
+    kept["wanted"] = "f" * 128
+    for slot in ("a", "b"):
+        kept[slot] = {"release": "f" * 64, "version": "\x01" * 64, "counter": 2**31 - 1}
+    state.roll_back(kept, "import_error", "\x01" * 200)
+
+    state.save(str(tmp_path), kept)
+
+    assert state.load(str(tmp_path)) == (kept, True)

@@ -1,0 +1,49 @@
+# How a trial ends, and what follows a crash. `agent` is ota.agent.Agent. Imported when needed.
+from micropython import const
+
+from ota import hal, state
+
+_PAUSE_LIMIT_S = const(300)
+_STEADY_MS = const(600000)  # a crash after running this long is the first in a row
+
+
+def count(agent):
+    """Count a start on trial before the application runs; too many of them end the trial."""
+    if not state.count_boot(agent.state, agent.device["boots"]):
+        roll_back(agent, "no_confirm", "%d starts" % agent.device["boots"])
+    # A start that kills the board must have been counted.
+    elif not agent.save() and agent.state["trial"]:
+        roll_back(agent, "no_confirm", "the start could not be counted")
+
+
+def settle(agent):
+    """Confirm the trial if the application said so, or ran long enough and the broker knows."""
+    ran_ms = -1 if agent.since is None else agent.age(agent.since)
+    if agent.well or (agent.voice.told and ran_ms >= agent.device["confirm_after_s"] * 1000):
+        state.confirm(agent.state)
+        agent.save()
+        hal.log("confirmed", agent.state[agent.state["active"]]["version"])
+
+
+def roll_back(agent, reason, detail):
+    """End the trial without a restart: slot and configuration from before are in force again."""
+    hal.log("roll back:", reason, detail)
+    state.roll_back(agent.state, reason, detail)
+    agent.save()
+
+
+def crashed(agent, detail):
+    """The application raised: `detail` says what and where. Does not return."""
+    if agent.state["trial"]:
+        roll_back(agent, "crashed" if agent.ticked else "import_error", detail)
+        agent.restart("rolled back")
+    if agent.age(agent.since) > _STEADY_MS:
+        agent.state["crashes"] = 0
+    agent.state["crashes"] += 1
+    agent.save()
+    agent.voice.say(state.IDLE, "crashed", detail)
+    doubled = agent.device["crash_pause_s"] * 2 ** min(agent.state["crashes"] - 1, 6)
+    pause = min(doubled, _PAUSE_LIMIT_S)
+    hal.log("the application crashed, next start in", pause, "s")
+    agent.until(lambda: agent.pending, pause * 1000)
+    agent.restart("crash")
