@@ -1,9 +1,29 @@
-"""CPython's stand-in for the one MicroPython name that the agent's modules need at import."""
+"""CPython's stand-ins for the two MicroPython modules that the agent needs and CPython has not."""
 
 import sys
 from types import ModuleType
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+CBC = 2
+
+
+class Aes:
+    """`cryptolib.aes` in CBC mode, the only one that the agent uses."""
+
+    def __init__(self, key: bytes, mode: int, iv: bytes) -> None:
+        if mode != CBC:
+            raise ValueError("mode")
+        self._decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+
+    def decrypt(self, source: bytes, target: bytearray) -> None:
+        target[:] = self._decryptor.update(source)
+
+
 if "micropython" not in sys.modules:
-    stand_in = ModuleType("micropython")
-    stand_in.const = lambda value: value  # type: ignore[attr-defined]
-    sys.modules["micropython"] = stand_in
+    micropython = ModuleType("micropython")
+    micropython.const = lambda value: value  # type: ignore[attr-defined]
+    sys.modules["micropython"] = micropython
+    cryptolib = ModuleType("cryptolib")
+    cryptolib.aes = Aes  # type: ignore[attr-defined]
+    sys.modules["cryptolib"] = cryptolib
