@@ -28,6 +28,7 @@ from service.adapters.mqtt import MqttBroker
 from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
 from service.adapters.own_images import read_own_images
+from service.adapters.packs import DatabasePacks
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
@@ -54,6 +55,7 @@ class Kiln:
     connections: DatabaseConnections
     builds: DatabaseBuilds
     dependencies: DatabaseDependencies
+    packs: DatabasePacks
     marks: DatabaseMarks
     forges: Forges
     fleet: DatabaseFleet
@@ -94,6 +96,7 @@ def build(settings: Settings) -> Kiln:
         connections=connections,
         builds=builds,
         dependencies=DatabaseDependencies(engine),
+        packs=DatabasePacks(engine),
         marks=DatabaseMarks(engine),
         forges=forges,
         fleet=DatabaseFleet(engine),

@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
+from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.domain.build import Build, BuildId
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
-from service.flows import connect, enrol, follow, plan, receive
+from service.flows import connect, enrol, follow, plan, receive, shorten
 from service.kiln import Kiln
 from service.settings import Settings
 from service.web.actions import Actions
@@ -35,6 +36,7 @@ from service.web.jobs import Jobs
 from service.web.known import Recent
 from service.web.objects import object_routes
 from service.web.ota import Ota
+from service.web.packer import Packer
 from service.web.pages import Pages, templates
 from service.web.people import PeopleApi
 from service.web.repositories import RepositoryApi
@@ -86,7 +88,7 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
         accept=inbox.accept,
         clock=kiln.clock,
     )
-    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects)
+    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects, packer=_packer(kiln))
     badges = Badges(lambda wanted: _look(kiln, wanted))
     fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
     cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
@@ -94,6 +96,15 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     if isinstance(kiln.objects, LocalObjects):
         found += object_routes(kiln.objects, lambda key: receive.check_open(key.partition("/")[0], builds=kiln.builds))
     return found
+
+
+def _packer(kiln: Kiln) -> Packer:
+    return Packer(
+        kiln.packs.find,
+        lambda older, newer: shorten.shorten(
+            older, newer, builds=kiln.builds, objects=kiln.objects, packs=kiln.packs, diff=diff
+        ),
+    )
 
 
 def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None], flash: Flash) -> list[Route]:

@@ -282,3 +282,12 @@ dependencies = sa.Table(
     sa.Column("object_digest", _text, nullable=False),
     sa.Column("size_bytes", _int, nullable=False),
 )
+# From which release to which a pack was made: it is made once, ever.
+packs = sa.Table(
+    "packs",
+    metadata,
+    sa.Column("older", _text, primary_key=True),  # "-": from nothing
+    sa.Column("newer", _text, primary_key=True),
+    sa.Column("object_digest", _text, nullable=False),  # empty: the bundle is not larger
+    sa.Column("size_bytes", _int, nullable=False),
+)

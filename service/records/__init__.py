@@ -7,7 +7,19 @@ from service.records.builds import Builds
 from service.records.dependencies import Dependencies
 from service.records.fleet import Fleet
 from service.records.marks import Marks, Untold
+from service.records.packs import Packs
 from service.records.people import People
 from service.records.repositories import Connections, Noted, Repositories
 
-__all__ = ["Builds", "Connections", "Dependencies", "Fleet", "Marks", "Noted", "People", "Repositories", "Untold"]
+__all__ = [
+    "Builds",
+    "Connections",
+    "Dependencies",
+    "Fleet",
+    "Marks",
+    "Noted",
+    "Packs",
+    "People",
+    "Repositories",
+    "Untold",
+]

@@ -22,6 +22,7 @@ DOORS = {
     "botocore": ("service/adapters/objects_s3.py",),
     "cyclonedx": ("service/adapters/cyclonedx_bom.py",),
     "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py", "service/verify/*.py"),
+    "bsdiff4": ("service/adapters/deltas.py",),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "detect_secrets": ("runners/recipes/lint/secrets.py",),
     "docker": ("runners/docker_*.py",),

@@ -1,0 +1,27 @@
+"""Packs that were made, in the database."""
+
+import sqlalchemy as sa
+
+from service.adapters.schema import packs
+from service.domain.pack import Kept
+from service.domain.release import ReleaseDigest
+
+
+class DatabasePacks:
+    """`service.records.Packs` on SQLAlchemy."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def find(self, older: ReleaseDigest, newer: ReleaseDigest) -> Kept | None:
+        query = sa.select(packs).where((packs.c.older == older) & (packs.c.newer == newer))
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Kept(digest=row["object_digest"], size_bytes=row["size_bytes"])
+
+    def keep(self, older: ReleaseDigest, newer: ReleaseDigest, kept: Kept) -> None:
+        values = {"object_digest": kept.digest, "size_bytes": kept.size_bytes}
+        here = (packs.c.older == older) & (packs.c.newer == newer)
+        with self._engine.begin() as connection:
+            if not connection.execute(packs.update().where(here).values(**values)).rowcount:
+                connection.execute(packs.insert().values(older=older, newer=newer, **values))

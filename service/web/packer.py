@@ -1,0 +1,70 @@
+"""Packs on demand: of the same two releases once at a time, and one after the other, beside the event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
+
+from service.domain.errors import KilnError, NotFoundError
+from service.domain.pack import Kept
+from service.domain.release import ReleaseDigest
+
+logger = logging.getLogger("kiln.packs")
+
+MAX_WAITING = 32  # packs that are to be made; for another one a device takes the bundle
+WAIT_S = 5.0  # a device counts ten seconds of silence as a broken line; the pack is made all the same
+
+_Pair = tuple[ReleaseDigest, ReleaseDigest]
+
+
+class Packer:
+    """`find` and `make` work in threads: `service.records.Packs.find`, `service.flows.shorten.shorten`."""
+
+    def __init__(
+        self,
+        find: Callable[[ReleaseDigest, ReleaseDigest], Kept | None],
+        make: Callable[[ReleaseDigest, ReleaseDigest], Kept],
+        *,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._find = find
+        self._make = make
+        self._wait_s = wait_s
+        self._turn = asyncio.Semaphore(1)
+        self._made: dict[_Pair, asyncio.Task[Kept]] = {}
+
+    async def get(self, older: ReleaseDigest, newer: ReleaseDigest) -> Kept:
+        """A pack that there is. Raises: NotFoundError when there is none, or none yet: then the bundle is taken."""
+        kept = await run_in_threadpool(self._find, older, newer)
+        if kept is None:
+            kept = await self._wait((older, newer))
+        if not kept.digest:
+            raise NotFoundError("no pack: the bundle is not larger")
+        return kept
+
+    async def _wait(self, pair: _Pair) -> Kept:
+        task = self._made.get(pair)
+        if task is None:
+            if len(self._made) >= MAX_WAITING:
+                raise NotFoundError("no pack now: too many are to be made")
+            task = self._made[pair] = asyncio.create_task(self._in_turn(pair))
+            task.add_done_callback(lambda done: self._ended(pair, done))
+        try:
+            # Shielded: whoever hangs up must not stop what others wait for.
+            return await asyncio.wait_for(asyncio.shield(task), self._wait_s)
+        except TimeoutError:
+            raise NotFoundError("no pack yet: it is being made") from None
+        except KilnError as error:  # the bundle may be whole
+            raise NotFoundError("no pack: it could not be made") from error
+
+    async def _in_turn(self, pair: _Pair) -> Kept:
+        async with self._turn:
+            return await run_in_threadpool(self._make, *pair)
+
+    def _ended(self, pair: _Pair, task: asyncio.Task[Kept]) -> None:
+        del self._made[pair]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            said = {"older": pair[0], "newer": pair[1], "error": type(error).__name__, "reason": str(error)}
+            logger.warning("no pack made", extra=said)
