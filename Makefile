@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench images firmware lock clean
+.PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench powercut images firmware lock clean
 
 ##@ Start
 help: ## show this help
@@ -36,6 +36,9 @@ e2e: setup-test ## the demo's story, asserted step by step
 
 bench: setup-test ## the measured goals, as ratios against a baseline in the same run
 	@$(PYTHON) -m tests.bench
+
+powercut: setup-test ## a power cut at every flash operation of a board's life (about half an hour)
+	@$(PYTHON) -m tests.integration.device.powercut
 
 lint: setup-test
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m codespell_lib

@@ -1,63 +1,20 @@
-# MicroPython: lives of a board whose power fails, on littlefs in RAM. Run by the tests:
-#   micropython powercut.py FOLDER PROGRAM_BYTES STEP FIRST
-# FOLDER holds lib/ota, kiln/, bundles and orders. The real agent runs; its download is replaced
-# by a file and its restart by an exception. Prints one line for each outcome that must not be.
-import gc
-import io
+# MicroPython: power cuts at every program and erase of a board's life. Run by the tests:
+#   micropython powercut.py FOLDER PROGRAM_BYTES prepare
+#   micropython powercut.py FOLDER PROGRAM_BYTES cut SEED COUNT ACT...
+# FOLDER holds plan.json and what it names (tests/integration/device/plan.py). `prepare` lives each
+# act once and keeps the chip after it; `cut` lives COUNT cuts of each act (0: all of them).
+# Prints WRONG and why for each outcome that must not be, and how many cuts each act had.
 import json
-import os
+import random
 import sys
+import time
 
-FOLDER, PROGRAM, STEP, FIRST = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-ERASE = 4096
-BLOCKS = 40
-BLANK = b"\xff" * ERASE
+FOLDER, PROGRAM = sys.argv[1], int(sys.argv[2])
+TWICE = 8  # each so many cuts, a second one falls into what follows the first
 
-
-class PowerCutError(BaseException):
-    pass
-
-
-class Flash:
-    """The power fails at operation `cut`: before it, or in its middle when `torn`."""
-
-    def __init__(self, data, cut=0, torn=False):
-        self.data = data
-        self.cut = cut
-        self.torn = torn
-        self.count = 0
-        self.off = False  # the cut has come
-        self.gone = False  # and what the collector still closes goes nowhere
-
-    def readblocks(self, block, buffer, offset=0):
-        at = block * ERASE + offset
-        buffer[:] = memoryview(self.data)[at : at + len(buffer)]
-
-    def writeblocks(self, block, buffer, offset=0):
-        self._write(block * ERASE + offset, buffer)
-
-    def ioctl(self, operation, argument):
-        if operation == 4:
-            return BLOCKS
-        if operation == 5:
-            return ERASE
-        if operation == 6:
-            self._write(argument * ERASE, BLANK)
-        return 0
-
-    def _write(self, at, buffer):
-        if self.gone:
-            return
-        if self.off:
-            raise PowerCutError
-        self.count += 1
-        if self.count == self.cut:
-            self.off = True
-            half = len(buffer) // 2
-            if self.torn:
-                self.data[at : at + half] = memoryview(buffer)[:half]
-            raise PowerCutError
-        self.data[at : at + len(buffer)] = buffer
+import judge  # noqa: E402 - found beside this file
+import life  # noqa: E402
+import ram  # noqa: E402
 
 
 def read(name):
@@ -65,147 +22,98 @@ def read(name):
         return f.read()
 
 
-CONFIG = {name: read("kiln/" + name) for name in ("device.json", "trust.json", "settings.json")}
-BUNDLES = {name: read(name + ".bundle") for name in ("one", "two", "bad")}
-ORDERS = {name: json.loads(read(name + ".json")) for name in BUNDLES}
+PLAN = json.loads(read("plan.json"))
+FILES = {name: read(name) for name in PLAN["files"]}
 
 
-def contents(bundle):
-    """Path -> bytes of a bundle, read without the agent."""
-    _, _, rest = bundle.split(b"\n", 2)
-    files, lines = {}, []
-    while rest[64:65] == b" " and rest.find(b"\n") > 0 and len(lines) < 9:
-        line, rest = rest.split(b"\n", 1)
-        lines.append(line.decode().split(" "))
-        if sum(int(size) for _, size, _ in lines) == len(rest):
-            break
-    for _, size, path in lines:
-        files[path], rest = rest[: int(size)], rest[int(size) :]
-    return files
+def image(act):
+    """The name of the file that keeps the chip at the beginning of `act`."""
+    return "%s.%d.img" % (act["name"], PROGRAM)
 
 
-FILES = {name: contents(bundle) for name, bundle in BUNDLES.items()}
+class Acts:
+    """The acts of the plan, in `world`."""
 
-os.umount("/")
-os.mount(os.VfsPosix(FOLDER), "/host")
-sys.path[:] = [".frozen", "/host/lib"]
+    def __init__(self, world):
+        self._world = world
+        self.say = world.say
+        size = PLAN["blocks"] * ram.ERASE
+        self._chip, *self._rooms = [bytearray(size) for _ in range(3)]
 
-from ota import agent as agents, hal, notice, trial, update  # noqa: E402 - only now can it be found
+    def live(self, act):
+        """One life of the chip in the surroundings of `act`: (life, what is wrong)."""
+        lived = life.Life(self._world, ram.Flash(self._chip, PROGRAM))
+        life.surround(self._world, act["world"], FILES)
+        wrong = lived.live() or judge.judge(PLAN, act, lived)
+        return lived, wrong
 
-hal.log = lambda *words: None
-
-
-class Board(agents.Agent):
-    """The agent on this flash, with `order` waiting at the broker."""
-
-    def __init__(self, order):
-        super().__init__()
-        self._order = order
-        desired = ORDERS[order]
-        if notice.judge(desired, "d1", self.state, None) == notice.INSTALL:
-            self.pending = desired
-
-    def _fetch(self, desired):
-        return update.take(io.BytesIO(BUNDLES[self._order]), desired, self, lambda: None)
-
-
-def mount(flash):
-    try:
-        os.umount("/")
-    except OSError:
-        pass
-    os.mount(os.VfsLfs2(flash, progsize=PROGRAM, readsize=PROGRAM), "/")
-
-
-def tree(folder, prefix=""):
-    found = {}
-    for entry in os.ilistdir(folder):
-        path = folder + "/" + entry[0]
-        if entry[1] == 0x4000:
-            found.update(tree(path, prefix + entry[0] + "/"))
-        else:
-            with open(path, "rb") as f:
-                found[prefix + entry[0]] = f.read()
-    return found
-
-
-def started(board):
-    """Which release is in the active slot, whole; "broken" if none is."""
-    active = board.state["active"]
-    files = tree("/" + active) if active else {}
-    for name, wanted in FILES.items():
-        if files == wanted:
-            return name
-    return "broken"
-
-
-def live(flash, order, seen):
-    """Start the board again and again until nothing changes any more; the release it runs."""
-    for _ in range(12):
-        mount(flash)
-        try:
-            board = Board(order)
-            board.boot()
-            name = started(board)
-            seen.append(name)
-            if name == "broken":
-                return name
-            if name == "bad":
-                trial.crashed(board, "ImportError: bad")
-            board.healthy()
-            if board.state["trial"] is None:
-                return name
-        except SystemExit:
-            continue
-    return "restless"
-
-
-def cut_life(base, order, cut, torn):
-    """One life with one cut; ("", ...) when nothing is wrong, else what is."""
-    flash = Flash(bytearray(base), cut, torn)
-    seen = []
-    try:
-        live(flash, order, seen)
-    except PowerCutError:
-        pass
-    if not flash.off:
-        return None, flash.count
-    again = Flash(bytearray(flash.data))
-    flash.gone = True
-    seen = []
-    last = live(again, order, seen)
-    wanted = "one" if order == "bad" else order
-    if last != wanted or "broken" in seen:
-        return "cut %d torn %s: %s, last %s" % (cut, torn, seen, last), 0
-    return "", 0
-
-
-def new():
-    flash = Flash(bytearray(b"\xff" * (BLOCKS * ERASE)))
-    os.VfsLfs2.mkfs(flash, progsize=PROGRAM, readsize=PROGRAM)
-    mount(flash)
-    os.mkdir("/kiln")
-    for name, content in CONFIG.items():
-        with open("/kiln/" + name, "wb") as f:
-            f.write(content)
-    return flash
-
-
-empty = new().data
-one = Flash(bytearray(empty))
-if live(one, "one", []) != "one":
-    print("WRONG: the first release did not install")
-lives = 0
-for order, base in (("one", empty), ("two", one.data), ("bad", one.data)):
-    for torn in (False, True):
-        cut = FIRST
-        while True:
-            wrong, _ = cut_life(base, order, cut, torn)
-            if wrong is None:
-                break
+    def prepare(self):
+        """Live each act without a cut, on the chip that the act before it left."""
+        life.lay_out(ram.Flash(self._chip, PROGRAM), FILES)
+        ends = {"": bytes(self._chip)}
+        for act in PLAN["acts"]:
+            self._chip[:] = ends[act["base"]]
+            life.edit(ram.Flash(self._chip, PROGRAM), act["edits"], FILES)
+            life.Host(FOLDER).write(image(act), self._chip)
+            lived, wrong = self.live(act)
             if wrong:
-                print("WRONG order", order, wrong)
-            lives += 1
-            cut += STEP
-            gc.collect()
-print("lives", lives)
+                self.explain("WRONG %s without a cut: %s" % (act["name"], wrong))
+            ends[act["name"]] = bytes(self._chip)
+            self.say("act", act["name"], len(lived.flash.log), "operations")
+
+    def cut(self, act, count):
+        """Cut the power in `act`; how many cuts that were."""
+        base = life.Host(FOLDER).read(image(act))
+        self._chip[:] = base
+        log = self.live(act)[0].flash.log
+        pictures = ram.Pictures(base, log, self._rooms[0])
+        done = 0
+        for cut, torn in chosen(len(log), count):
+            pictures.draw(cut, torn, self._chip)
+            lived, wrong = self.live(act)
+            done += 1
+            if wrong:
+                self.explain("WRONG %s cut %d torn %s: %s" % (act["name"], cut, torn, wrong))
+            elif done % TWICE == 0 and lived.flash.log:
+                done += 1
+                pictures.draw(cut, torn, self._chip)
+                self._again(act, lived.flash.log, (cut, torn))
+        return done
+
+    def _again(self, act, log, first):
+        cut, torn = random.randrange(len(log)), bool(random.getrandbits(1))
+        ram.Pictures(self._chip, log, self._rooms[1]).draw(cut, torn, self._chip)
+        _, wrong = self.live(act)
+        if wrong:
+            where = "%d torn %s, then %d torn %s" % (first + (cut, torn))
+            self.explain("WRONG %s cut %s: %s" % (act["name"], where, wrong))
+
+    def explain(self, text):
+        self.say(text)
+        for words in self._world.lines[-12:]:
+            self.say("   ", *words)
+
+
+def chosen(operations, count):
+    """Which cuts to make, in rising order: (operation, torn)."""
+    every = range(operations * 2)
+    if count and count < operations * 2:
+        every = sorted({random.randrange(operations * 2) for _ in range(count)})
+    return ((number >> 1, bool(number & 1)) for number in every)
+
+
+def main():
+    acts = Acts(life.World())
+    if sys.argv[3] == "prepare":
+        acts.prepare()
+        return
+    random.seed(int(sys.argv[4]))
+    count, names = int(sys.argv[5]), sys.argv[6:]
+    for act in PLAN["acts"]:
+        if act["name"] in names:
+            start = time.ticks_ms()
+            done = acts.cut(act, count)
+            acts.say("cuts", act["name"], done, time.ticks_diff(time.ticks_ms(), start), "ms")
+
+
+main()

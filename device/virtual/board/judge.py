@@ -1,0 +1,51 @@
+# Whether a life went as it must: judged from outside, by what started and what the flash holds.
+import life
+
+
+def judge(plan, act, lived):
+    """What is wrong after the life `lived`, which rests; empty when all of `act` holds."""
+    allowed = [tuple(pair) for pair in act["may_start"]]
+    names = [_named(plan, start) for start in lived.starts]
+    for name, start in zip(names, lived.starts):
+        if name not in allowed:
+            return "started " + repr(names)
+        if plan["counters"][name[0]] < start[3][0][1]:
+            return "downgraded: " + repr((names, start[3]))
+    if not names or names[-1] != tuple(act["ends"]):
+        return "ended with " + repr(names[-1:])
+    return _risen(lived.floors + [life.floors()]) or _kept(plan, act) or _agent(plan, act, lived)
+
+
+def _named(plan, start):
+    return plan["trees"].get(start[0], "broken"), start[1].get("MARK", "")
+
+
+def _risen(floors):
+    for before, after in zip(floors, floors[1:]):
+        if after[0] < before[0] or after[1] < before[1]:
+            return "floors fell: " + repr(floors)
+    return ""
+
+
+def _kept(plan, act):
+    # What the flash remembers of the end.
+    state, floor = life.read_json("/kiln/state.json"), life.read_json("/kiln/floor.json")
+    if state is None or floor is None:
+        return "no state or no floor"
+    release = act["ends"][0]
+    counter = plan["counters"][release]
+    good = (
+        ("trial", state["trial"] is None),
+        ("outbox", state["outbox"] is None),
+        ("release", state[state["active"]]["release"] == plan["digests"][release]),
+        ("counter", state["counter"] == counter == floor["counter"]),
+        ("seq", state["seq"] == act["seq"]),
+        ("trust.json", life.file_digest("/kiln/trust.json") in act["trust"]),
+    )
+    wrong = [name for name, holds in good if not holds]
+    return "at rest %s: %s, %s" % (wrong, state, floor) if wrong else ""
+
+
+def _agent(plan, act, lived):
+    name = plan["agents"].get(life.tree_digest(lived.starts[-1][2]), "broken")
+    return "" if name == act["agent"] else "agent is " + name

@@ -1,0 +1,58 @@
+"""Runs the MicroPython side of the power-cut harness, two processes at a time."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.virtual import flash as flashing
+
+PROGRAM_BYTES = (32, 256)  # ESP32 and ESP8266; rp2
+_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`wrong` are the lines about what must not be, `cuts` how many there were, by act and program size."""
+
+    wrong: list[str]
+    cuts: dict[tuple[str, int], int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.cuts.values())
+
+
+def run(script: str, *words: object, timeout_s: float) -> str:
+    """What a script of device/virtual/board prints. Raises AssertionError when it fails."""
+    command = [flashing.tool("micropython"), "-X", "heapsize=16M", str(flashing.BOARD / script), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def cut(folder: Path, acts: Sequence[str], *, seed: int, count: int, timeout_s: float) -> Outcome:
+    """Cut the power `count` times (0: everywhere) in each act of the plan in `folder`, for both program sizes."""
+    wrong: list[str] = []
+    cuts: dict[tuple[str, int], int] = {}
+    for program in PROGRAM_BYTES:
+        wrong += _wrong(run("powercut.py", folder, program, "prepare", timeout_s=timeout_s))
+
+    def one(act: str, program: int) -> str:
+        return run("powercut.py", folder, program, "cut", seed, count, act, timeout_s=timeout_s)
+
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        jobs = {(act, program): pool.submit(one, act, program) for act in acts for program in PROGRAM_BYTES}
+        for key, job in jobs.items():
+            wrong += [f"[{key[1]}] {line}" for line in _wrong(job.result())]
+            found = re.search(rf"^cuts {key[0]} (\d+) ", job.result(), re.MULTILINE)
+            cuts[key] = int(found[1]) if found else 0
+    return Outcome(wrong, cuts)
+
+
+def _wrong(output: str) -> list[str]:
+    # What follows a line about something wrong, indented, is what the board printed.
+    return [line for line in output.splitlines() if line.startswith(("WRONG", "   "))]

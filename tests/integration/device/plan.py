@@ -1,0 +1,169 @@
+"""Plans for the power-cut harness: boards, releases and acts as files that MicroPython can read.
+
+An act is a stretch of a board's life: what the broker and the server hold, and what must come of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from device.virtual import flash as flashing
+from tests.fakes.releases import FakeRelease, make_release, sign_desired
+from tests.fakes.signing import Signer, canonical
+
+BLOCKS = 96  # of 4 KiB: agent, two slots, and room for littlefs
+DEVICE = {
+    "id": "d1",
+    "token": "token",
+    "board": "unix",
+    "repo": "local/blink",
+    "base": "http://host",
+    "mqtt": {"host": "host", "port": 1883},
+    "confirm_after_s": 2,
+    "crash_pause_s": 0,
+    "trial_s": 60,
+}
+WELL = "while True:\n    ota.sleep_ms(50)\n"
+
+
+@cache
+def key(role: str) -> Signer:
+    """A key of 2,048 bits: the harness verifies thousands of signatures."""
+    return Signer(bits=2048)
+
+
+def trust() -> dict[str, Any]:
+    return {"release": [key("release").entry], "director": [key("director").entry]}
+
+
+def application(counter: int, body: str = WELL) -> dict[str, bytes]:
+    """Four files, one of them in a folder: enough to be mixed."""
+    main = f"import ota\nimport probe\nimport part\nprobe.started(ota.settings)\n{body}"
+    return {
+        "lib/deep/text.txt": b"%d " % counter * 500,
+        "main.py": main.encode(),
+        "part.py": f"VERSION = {counter}\n".encode(),
+        "same.txt": b"the same in every release\n" * 8,
+    }
+
+
+def tree_digest(files: Mapping[str, bytes]) -> str:
+    """As `life.tree_digest` on the board."""
+    digest = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        digest.update(f"{path} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """`may_start` and `ends` are pairs of a release and the settings' MARK."""
+
+    name: str
+    base: str = ""  # the act before it, "" for a new board
+    desired: bytes = b""
+    paths: Mapping[str, bytes] = field(default_factory=dict)
+    faults: Sequence[Mapping[str, Any]] = ()
+    edits: Sequence[tuple[str, bytes | None]] = ()
+    may_start: Sequence[tuple[str, str]]
+    ends: tuple[str, str]
+    seq: int
+    agent: str = "factory"
+    trust: Sequence[Mapping[str, Any]] = ()
+
+
+class Plan:
+    """Collects releases and acts, then writes them as one folder."""
+
+    def __init__(self) -> None:
+        self.releases: dict[str, FakeRelease] = {}
+        self._trees: dict[str, str] = {}
+        self._acts: list[Act] = []
+
+    def release(self, name: str, counter: int, body: str = WELL, **changes: Any) -> FakeRelease:
+        return self.add(name, application(counter, body), counter=counter, **changes)
+
+    def add(self, name: str, files: dict[str, bytes], *, counter: int, **changes: Any) -> FakeRelease:
+        """A release of these files."""
+        claims = {"version": f"{counter}.0.0", "counter": counter, **changes}
+        made = make_release(files, key=key("release"), claims=claims)
+        self.releases[name] = made
+        self._trees[tree_digest(files)] = name
+        return made
+
+    def order(self, name: str, *, seq: int, **changes: Any) -> bytes:
+        return sign_desired(self.releases[name], seq=seq, key=key("director"), **changes)
+
+    def bundle(self, *names: str) -> dict[str, bytes]:
+        """What a server of these releases holds, by path."""
+        found = (self.releases[name] for name in names)
+        return {f"/ota/v1/releases/{made.digest}/bundle": made.bundle for made in found}
+
+    def act(self, name: str, **facts: Any) -> None:
+        self._acts.append(Act(name=name, **facts))
+
+    def write(self, folder: Path) -> list[str]:
+        """Write the plan; the names of its acts."""
+        tree = folder / "board"
+        flashing.lay_out(tree, device=DEVICE, trust=trust(), settings={"MARK": "first"})
+        agent = tree / "lib" / "ota"
+        whole = {path.name: path.read_bytes() for path in agent.iterdir()}
+        names = [str(path.relative_to(folder)) for path in tree.rglob("*") if path.is_file()]
+        blobs = Blobs(folder, names)
+        plan = {
+            "blocks": BLOCKS,
+            "trees": self._trees,
+            "digests": {name: made.digest for name, made in self.releases.items()},
+            "counters": {name: made.counter for name, made in self.releases.items()},
+            "agents": {tree_digest(whole): "factory"},
+            "acts": [_as_json(act, blobs) for act in self._acts],
+            "files": names,
+        }
+        (folder / "plan.json").write_text(json.dumps(plan))
+        return [act.name for act in self._acts]
+
+
+class Blobs:
+    """Bytes by their digest, as files in a folder; `names` collects them."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self._folder = folder
+        self._names = names
+
+    def name(self, content: bytes | None) -> str | None:
+        if content is None:
+            return None
+        name = hashlib.sha256(content).hexdigest()[:16]
+        if name not in self._names:
+            self._names.append(name)
+            (self._folder / name).write_bytes(content)
+        return name
+
+
+def _as_json(act: Act, blobs: Blobs) -> dict[str, Any]:
+    known = act.trust or [trust()]
+    return {
+        "name": act.name,
+        "base": act.base,
+        "edits": [(path, blobs.name(content)) for path, content in act.edits],
+        "world": {
+            "desired": blobs.name(act.desired or None),
+            "paths": {path: blobs.name(content) for path, content in act.paths.items()},
+            "faults": list(act.faults),
+        },
+        "may_start": act.may_start,
+        "ends": act.ends,
+        "seq": act.seq,
+        "agent": act.agent,
+        "trust": [hashlib.sha256(written).hexdigest() for value in known for written in _spellings(value)],
+    }
+
+
+def _spellings(value: Mapping[str, Any]) -> list[bytes]:
+    # As a flasher writes it, and as a root document holds it.
+    return [json.dumps(value).encode(), canonical(dict(value))]
