@@ -19,10 +19,10 @@ class Agent:
         from ota import config
 
         self.root = root
-        self.device = config.device(root)
-        self.settings = config.settings(root)
-        app.forget("config")
         self.state, intact = state.load(root + "/kiln")
+        self.device = config.device(root, self.state)
+        self.settings = config.settings(root, self.state)
+        app.forget("config")
         self.link = link.Link(self.device)
         self.voice = voice.Voice()
         self.clock = None  # what knows the signed time; without one the board's own clock counts
