@@ -101,5 +101,8 @@ class Engine(Protocol):
     def remove(self, job: str) -> None:
         """Kill and remove the job's container, if there is one. Safe to call from another thread. Never raises."""
 
+    def remove_left(self, job: str, runner: str) -> None:
+        """Remove the job's container if a predecessor of this name, who died, left one. Raises: EngineError."""
+
     def remove_waiting(self, runner: str) -> None:
         """Remove what a dead predecessor of this name made ahead. Raises: EngineError."""

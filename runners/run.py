@@ -142,7 +142,7 @@ class Runner:
             found = replace(same, job=job.id) if isinstance(same, Result) else self._keep(job, same)
             found = replace(found, cached_from=other.by)
         if found is not None:
-            self.engine.remove(job.id)  # of an earlier try, which died before it could end
+            self.engine.remove_left(job.id, self.name)
         return found
 
     def _build(self, job: Job, recipe: Recipe, staged: Staged, spec: ContainerSpec, flight: Flight[Landed]) -> Result:

@@ -77,8 +77,6 @@ class GitSources:
             bare = str(folder / "bare")
             if not _borrow(repository, folder / "bare", commit):
                 self._copy(folder, repository, bare, commit)
-            if self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
-                raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
             yield from self._archive(folder, repository, bare, commit)
 
     def _copy(self, folder: pathlib.Path, repository: Repository, bare: str, commit: str) -> None:
@@ -122,14 +120,18 @@ class GitSources:
             command, env=_environment(folder, repository), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None
-            size = 0
-            while chunk := process.stdout.read(CHUNK_BYTES):
+            size, chunk = 0, process.stdout.read(CHUNK_BYTES)
+            is_of_commit = _is_of(chunk, commit)
+            while chunk and is_of_commit:
                 size += len(chunk)
                 if size > MAX_SNAPSHOT_BYTES:
                     process.kill()
                     raise TooLargeError(f"the repository has more than {MAX_SNAPSHOT_BYTES >> 20} MiB of files")
                 yield chunk
-        if process.returncode != 0:
+                chunk = process.stdout.read(CHUNK_BYTES)
+        if not is_of_commit and self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
+            raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
+        if not is_of_commit or process.returncode != 0:
             raise SourceError(f"git archive ended with {process.returncode}")
 
     def _git(self, folder: pathlib.Path, repository: Repository, *arguments: str) -> str:
@@ -159,6 +161,12 @@ class GitSources:
                 raise BadInputError(f"{repository.id} cannot be read: check its address and credentials ({word})")
             raise SourceError(f"git could not read {repository.id}: {word}")
         return said
+
+
+def _is_of(archive: bytes, commit: str) -> bool:
+    """Whether its first header names this commit: git-archive(1). Of a tag it names what the tag leads to."""
+    said = f" comment={commit}\n"
+    return archive[:20] == b"pax_global_header\0\0\0" and archive[512:].startswith(f"{len(said) + 2}{said}".encode())
 
 
 def _borrow(repository: Repository, bare: pathlib.Path, commit: str) -> bool:

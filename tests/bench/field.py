@@ -73,9 +73,16 @@ class Field:
 
     def deliver(self, commit: str, branch: str = "main") -> int:
         """A signed delivery; answers the number of its build."""
+        return self.send(self.event(commit, branch))
+
+    def event(self, commit: str, branch: str = "main") -> bytes:
+        """What a forge says of a push. It knows without asking git."""
         before = self._git("rev-parse", f"{commit}^@").strip() or "0" * 40
         event = {**json.loads(payload(commit)), "before": before, "ref": f"refs/heads/{branch}"}
-        return int(json.loads(deliver(self.hook, json.dumps(event).encode()))["id"])
+        return json.dumps(event).encode()
+
+    def send(self, event: bytes) -> int:
+        return int(json.loads(deliver(self.hook, event))["id"])
 
     def has_log(self, build: int, board: str) -> bool:
         return any(each.stat().st_size for each in (self.kiln.data / "logs").glob(f"**/*-{build}-{board}*"))
@@ -91,6 +98,18 @@ class Field:
         with contextlib.closing(sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)) as connection:
             return connection.execute(query, values).fetchall()
 
+    def all_released(self, builds: list[int]) -> bool:
+        """Asked once for all of them, for what the question costs is taken from what is measured.
+
+        Raises: RuntimeError when one ended otherwise.
+        """
+        places = ", ".join("?" * len(builds))
+        found = self.ask(f"select status, count(*) from builds where id in ({places}) group by status", *builds)
+        ended = {str(status): count for status, count in found}
+        if bad := ended.keys() & {"failed", "error", "cancelled", "skipped"}:
+            raise RuntimeError(f"of builds {builds} some ended otherwise: {bad}")
+        return ended.get("succeeded") == len(builds)
+
     def released(self, build: int) -> bool:
         """Raises: RuntimeError when it ended otherwise."""
         status, said = self.ask("select status, message from builds where id = ?", build)[0]
@@ -103,13 +122,13 @@ class Field:
         return subprocess.run(command, check=True, env=clean_environment(), capture_output=True, text=True).stdout
 
 
-def wait(look: Callable[[], object]) -> float:
+def wait(look: Callable[[], object], *, every_s: float = LOOK_S) -> float:
     """The moment when `look` was true, monotonic seconds."""
     deadline = time.monotonic() + WAIT_S
     while not look():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {WAIT_S:g} s")
-        time.sleep(LOOK_S)
+        time.sleep(every_s)
     return time.monotonic()
 
 

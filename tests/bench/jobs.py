@@ -20,6 +20,7 @@ SETTLE_S = 1.5  # until waiting containers are there again
 MANY = (20, 100, 200)  # the last fills half of the smallest board's file system
 BIG = 1000  # files of a repository, most of them for no board
 PUSHES, AT_ONCE = 13, 4  # of four boards each: 52 jobs
+SELDOM_S = 0.02  # between two looks where whole seconds are measured
 UNIX = "unix"
 
 
@@ -42,10 +43,10 @@ def main() -> None:
 def one(field: Field, number: int) -> tuple[float, float]:
     """Seconds from the delivery to the first byte of the log, and to the artifact."""
     field.write(FILES, f"{number} {uuid.uuid4()}")
-    commit = field.commit()
+    event = field.event(field.commit())
     time.sleep(SETTLE_S)
     began = time.monotonic()
-    build = field.deliver(commit)
+    build = field.send(event)
     first = wait(lambda: field.has_log(build, UNIX))
     made = wait(lambda: field.has_artifact(build, UNIX))
     wait(lambda: field.released(build))
@@ -54,10 +55,10 @@ def one(field: Field, number: int) -> tuple[float, float]:
 
 def repeat(field: Field) -> float:
     """Another commit with the same files."""
-    commit = field.commit()
+    event = field.event(field.commit())
     time.sleep(SETTLE_S / 5)
     began = time.monotonic()
-    build = field.deliver(commit)
+    build = field.send(event)
     made = wait(lambda: field.has_artifact(build, UNIX))
     wait(lambda: field.released(build))
     if not field.ask("select 1 from jobs where build = ? and result like '%cached_from\": \"k%'", build):
@@ -129,10 +130,10 @@ def growth(folder: pathlib.Path) -> None:
             ours, theirs = [], []
             for number in range(4):
                 field.write(files, f"{number} {uuid.uuid4()}")
-                commit = field.commit()
+                event = field.event(field.commit())
                 time.sleep(SETTLE_S)
                 began = time.monotonic()
-                build = field.deliver(commit)
+                build = field.send(event)
                 ours.append(wait(lambda build=build: field.released(build)) - began)  # type: ignore[misc]
                 theirs.append(together(field, list(BOARDS.items()), len(BOARDS)))
         mine, bare = statistics.median(ours[1:]), statistics.median(theirs[1:])
@@ -144,14 +145,14 @@ def queue(folder: pathlib.Path) -> None:
     """Pushes to as many branches, all at once."""
     jobs = PUSHES * len(BOARDS)
     with Field.open(folder / "queue", list(BOARDS)) as field:
-        commits = []
+        events = []
         for number in range(PUSHES):
             field.write(FILES, f"{number} {uuid.uuid4()}")
-            commits.append((field.commit(f"b{number}"), f"b{number}"))
+            events.append(field.event(field.commit(f"b{number}"), f"b{number}"))
         time.sleep(SETTLE_S)
         began = time.monotonic()
-        builds = [field.deliver(commit, branch) for commit, branch in commits]
-        wait(lambda: all(field.released(each) for each in builds))
+        builds = [field.send(each) for each in events]
+        wait(lambda: field.all_released(builds), every_s=SELDOM_S)
         ours = time.monotonic() - began
         bare = [(f"q{number}-{each}", arch) for number in range(PUSHES) for each, arch in BOARDS.items()]
         theirs = together(field, bare, AT_ONCE)

@@ -139,6 +139,10 @@ class InMemoryEngine:
         if job in self.containers:
             self.containers[job].remove()
 
+    def remove_left(self, job: str, runner: str) -> None:
+        if job in self.jobs(runner):
+            self.remove(job)
+
     def remove_waiting(self, runner: str) -> None:
         return
 
