@@ -137,7 +137,7 @@ def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> 
     if kept.cached_from:  # no container, so nobody else has written a log
         said = f"[kiln: the same source was built by {kept.cached_from}: taken from there]\n"
         parts.logs.append(JobId(job), 0, said.encode())
-    return kept.to_json()
+    return kept.to_json() | {"job": job}
 
 
 def release(parts: Parts, build: BuildId) -> None:

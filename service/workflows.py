@@ -7,8 +7,8 @@ run twice (killed after its effect, before its checkpoint); `service.steps` hold
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,7 +37,8 @@ RECEIVE = "receive"  # the workflow that starts the builds of deliveries which c
 # must not wait for them. No limit by the clock, which may be set back.
 RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
-BUILD = "build"  # the workflow of one build
+BUILD = "build-2"  # the workflow of one build
+OLD_BUILD = "build"  # in the order that it had before: builds that began in it end in it
 MAX_BUILDS_AT_ONCE = 8
 RESULT_POLL_S = 0.05  # where nobody sees that a job has ended
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
@@ -64,7 +65,7 @@ class Starter:
         if len(starts) == 1:
             self._start(connection, *starts[0])
         else:
-            options = _options(RECEIVE, RECEIVE, starts[0].build)
+            options = _options(RECEIVE, RECEIVE, f"{RECEIVE}-{starts[0].build}")
             self._client.enqueue_in_transaction(connection, options, [list(each) for each in starts])
 
     def start_each(self, starts: Sequence[Sequence[float] | int]) -> None:
@@ -80,10 +81,10 @@ class Starter:
 
     def stop(self, builds: Sequence[BuildId]) -> None:
         """End their workflows and those of their jobs, begun or not; a runner removes the container of such a job."""
-        self._client.cancel_workflows([f"{BUILD}-{each}" for each in builds], cancel_children=True)
+        self._client.cancel_workflows([_name(each) for each in builds], cancel_children=True)
 
     def _start(self, connection: sa.Connection, build: int, begin_at: float) -> None:
-        options = _options(CONTROL, BUILD, build)
+        options = _options(CONTROL, BUILD, _name(build))
         # No longer than anybody waits for, were the clock set back meanwhile.
         wait_s = min(begin_at - self._clock.now().timestamp(), LONGEST_BURST.total_seconds())
         if wait_s > 0:
@@ -91,11 +92,16 @@ class Starter:
         self._client.enqueue_in_transaction(connection, options, build)
 
 
-def _options(queue: str, workflow: str, build: int) -> EnqueueOptions:
+def _name(build: int) -> str:
+    """The id of a build's workflow, in whatever order."""
+    return f"build-{build}"
+
+
+def _options(queue: str, workflow: str, name: str) -> EnqueueOptions:
     return {
         "queue_name": queue,
         "workflow_name": workflow,
-        "workflow_id": f"{workflow}-{build}",
+        "workflow_id": name,
         "app_version": VERSION,
     }
 
@@ -140,16 +146,22 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, OutsideError | sa.exc.OperationalError)
 
 
+def _durable(name: str) -> Callable[[Step], Step]:
+    return DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
+
+
 def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) -> None:
-    def step(name: str, act: Callable[..., Any]) -> Step:
+    def observed(name: str, act: Callable[..., Any]) -> Step:
         def run(build: int, *arguments: Any) -> dict[str, Any]:  # Any: what JSON carries
             observe(name, "begin", build)
             outcome = steps.outcome_of(parts, act, build, *arguments)
             observe(name, "end", build)
             return outcome
 
-        decorate = DBOS.step(name=name, retries_allowed=True, max_attempts=STEP_TRIES, should_retry=_is_passing)
-        return decorate(run)
+        return run
+
+    def step(name: str, act: Callable[..., Any]) -> Step:
+        return _durable(name)(observed(name, act))
 
     def wait_for(workflow: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         return _result_of(_on_runner(workflow, name, value), watch)
@@ -164,17 +176,22 @@ def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) ->
         plan=dependencies.by_runner(
             step("plan", steps.lay_out), step("dependencies", steps.keep_dependencies), wait_for
         ),
-        collect=step("collect", steps.collect),
+        # To wait, to ask for the result and to keep it are one checkpoint; in a workflow itself each would be one.
+        collect=_durable("collect_first")(_of_the_first(observed("collect", steps.collect), watch)),
         publish=step("publish", steps.release),
         end=step("end", steps.end),
         announce=step("announce", steps.tell),
-        watch=watch,
     )
+    old_steps = replace(build_steps, collect=_of_the_first(step("collect", steps.collect), watch))
     _install_receive(starter)
 
     @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:
         _build(build, build_steps)
+
+    @DBOS.workflow(name=OLD_BUILD, max_recovery_attempts=1000)
+    def old_build_workflow(build: int) -> None:
+        _build(build, old_steps)
 
 
 def _install_receive(starter: Starter) -> None:
@@ -193,11 +210,10 @@ class BuildSteps:
 
     source: Step
     plan: Step
-    collect: Step
+    collect: Step  # given the handles of jobs: of that which ends first
     publish: Step
     end: Step
     announce: Step
-    watch: Watch
 
 
 def _build(build: int, do: BuildSteps) -> None:
@@ -220,7 +236,7 @@ def _run(build: int, do: BuildSteps) -> tuple[str, str]:
         jobs = value_of(do.plan(build))
         if jobs is None:
             return Status.SKIPPED.value, steps.NOT_TOUCHED
-        kept = [value_of(do.collect(build, job, result)) for job, result in _results(jobs, do.watch)]
+        kept = list(_kept(build, jobs, do.collect))
         status = total(status_of(Outcome(each["outcome"])) for each in kept)
         if status is not Status.SUCCEEDED:
             worst = next(each for each in kept if status_of(Outcome(each["outcome"])) is status)
@@ -243,22 +259,27 @@ def _result_of(handle: Any, watch: Watch) -> dict[str, Any]:
     return result
 
 
-def _first(handles: list[Any], watch: Watch) -> Any:  # the handle of the one that ended first
-    watch.wait_for_one([each.workflow_id for each in handles])
-    return DBOS.wait_first(handles, polling_interval_sec=RESULT_POLL_S)
-
-
-def _results(jobs: list[dict[str, Any]], watch: Watch) -> Any:  # a generator of (job id, result JSON), as jobs finish
-    waiting = [_on_runner(WORKFLOW, job["id"], job) for job in jobs]
-    while waiting:
-        done = _first(waiting, watch)
-        waiting = [each for each in waiting if each.workflow_id != done.workflow_id]
+def _of_the_first(collect: Step, watch: Watch) -> Step:
+    def collect_first(build: int, waiting: list[Any]) -> dict[str, Any]:  # handles of jobs
+        watch.wait_for_one([each.workflow_id for each in waiting])
+        done = DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
         try:
             result = done.get_result()
         except Exception as error:  # noqa: BLE001  # the runner's own trouble arrives as any exception
             broken = Result(job=done.workflow_id, outcome=Outcome.ERROR, message=f"the runner broke off: {error}"[:500])
             result = broken.to_json()
-        yield done.workflow_id, result
+        return collect(build, done.workflow_id, result)
+
+    return collect_first
+
+
+def _kept(build: int, jobs: list[dict[str, Any]], collect: Step) -> Iterator[dict[str, Any]]:
+    """Results of jobs as JSON, as they are kept, when they end."""
+    waiting = {job["id"]: _on_runner(WORKFLOW, job["id"], job) for job in jobs}
+    while waiting:
+        kept = value_of(collect(build, list(waiting.values())))
+        del waiting[kept["job"]]
+        yield kept
 
 
 def _board(jobs: list[dict[str, Any]], name: str) -> str:
