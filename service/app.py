@@ -14,10 +14,11 @@ from starlette.middleware import Middleware
 from service import steps, workflows
 from service.adapters.boms import CycloneDx
 from service.background import Background
+from service.device_routes import Heard
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
 from service.domain.provenance import Builder
-from service.flows import dependencies, plan, source, track
+from service.flows import dependencies, plan, source
 from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
@@ -80,7 +81,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
     )
     workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)
     kiln.fleet.send_again()
-    kiln.broker.on_report(lambda device, payload: _take_report(kiln, device, payload))
+    Heard.at(kiln, background.outbox.wake)
     kiln.broker.start()
     background.start()
     # What lives as long as the process need not be looked through again: a full collection took 100 ms,
@@ -117,15 +118,6 @@ def _job_url(kiln: Kiln, job: JobId, purpose: str) -> str:
 def _access_url(kiln: Kiln, fetch: str) -> str:
     token = kiln.tokens.issue(ACCESS_PURPOSE, fetch, expires_s=plan.JOB_URLS_EXPIRE_S)
     return f"{kiln.settings.url}/runner/v1/fetches/{fetch}/access?token={token}"
-
-
-def _take_report(kiln: Kiln, device: str, payload: bytes) -> None:
-    try:
-        report = track.take_report(device, payload, fleet=kiln.fleet, clock=kiln.clock)
-    except KilnError as error:
-        logger.warning("report refused", extra={"device": device, "error": str(error)})
-        return
-    logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
 
 
 def serve(settings: Settings, *, observe: steps.Observer = workflows.log_step) -> None:

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from runners.contract.board import Catalogue
 from service import workflows
 from service.adapters.access import AccessDesk, leave_of
+from service.adapters.agents import DatabaseAgents
 from service.adapters.authorities import read_authorities
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.clock import SystemClock
+from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.connections import DatabaseConnections
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
@@ -59,6 +61,8 @@ class Kiln:
     marks: DatabaseMarks
     forges: Forges
     fleet: DatabaseFleet
+    configurations: DatabaseConfigurations
+    agents: DatabaseAgents
     objects: Objects
     sources: GitSources
     desk: AccessDesk
@@ -81,7 +85,8 @@ def build(settings: Settings) -> Kiln:
     engine = open_database(settings.database)
     workflows.prepare(engine)
     starter = workflows.Starter(engine, clock)
-    connections = DatabaseConnections(engine, Sealer(instance.key))
+    sealer = Sealer(instance.key)
+    connections = DatabaseConnections(engine, sealer)
     repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)
     forges = ForgeApis(connections, clock)
     catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
@@ -100,6 +105,8 @@ def build(settings: Settings) -> Kiln:
         marks=DatabaseMarks(engine),
         forges=forges,
         fleet=DatabaseFleet(engine),
+        configurations=DatabaseConfigurations(engine, sealer),
+        agents=DatabaseAgents(engine),
         objects=objects,
         sources=GitSources(data / "git", leave=leave, authorities=authorities),
         desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),

@@ -4,13 +4,13 @@ import base64
 import functools
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
+from service import device_routes
 from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
@@ -19,7 +19,6 @@ from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
 from service.flows import connect, enrol, follow, plan, receive, shorten
 from service.kiln import Kiln
-from service.settings import Settings
 from service.web.actions import Actions
 from service.web.api import Api
 from service.web.attempts import Attempts
@@ -58,7 +57,8 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
-    flash = Flash(sight=sight, builds=kiln.builds, manifest=_manifest_of(kiln), images=kiln.flash)
+    manifest = _manifest_of(kiln)
+    flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash)
     pages = Pages(
         auth=auth,
         sight=sight,
@@ -69,7 +69,8 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         templates=templates(),
     )
     for_people = [
-        *_building(kiln, sight, inbox, announced, flash),
+        *_building(kiln, sight, inbox, flash),
+        *device_routes.for_people(kiln, sight, announced, manifest),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
@@ -88,11 +89,12 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
         accept=inbox.accept,
         clock=kiln.clock,
     )
-    ota = Ota(builds=kiln.builds, fleet=kiln.fleet, objects=kiln.objects, packer=_packer(kiln))
+    ota = Ota(builds=kiln.builds, agents=kiln.agents, fleet=kiln.fleet, objects=kiln.objects, packer=_packer(kiln))
     badges = Badges(lambda wanted: _look(kiln, wanted))
     fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
     cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
     found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *cache.routes(), *ota.routes(), *badges.routes()]
+    found += device_routes.for_devices(kiln)
     if isinstance(kiln.objects, LocalObjects):
         found += object_routes(kiln.objects, lambda key: receive.check_open(key.partition("/")[0], builds=kiln.builds))
     return found
@@ -107,18 +109,15 @@ def _packer(kiln: Kiln) -> Packer:
     )
 
 
-def _building(kiln: Kiln, sight: Sight, inbox: Inbox, announced: Callable[[], None], flash: Flash) -> list[Route]:
-    """Builds with their logs and artifacts, and devices."""
+def _building(kiln: Kiln, sight: Sight, inbox: Inbox, flash: Flash) -> list[Route]:
+    """Builds with their logs and artifacts."""
     api = Api(
         auth=sight.auth,
         sight=sight,
         builds=kiln.builds,
-        fleet=kiln.fleet,
         marks=kiln.marks,
         flash=flash.states,
         base_url=kiln.settings.url,
-        enrol=lambda wanted: _enrol(kiln, announced, wanted),
-        device_file=lambda enrolled: _device_file(kiln.settings, enrolled),
     )
     jobs = Jobs(
         auth=sight.auth,
@@ -247,34 +246,6 @@ def new_secret(check: Check) -> str:
     if check is Check.SIGNATURE:
         return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     return secrets.token_hex(20)
-
-
-def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request) -> enrol.Enrolled:
-    enrolled = enrol.enrol(
-        request,
-        repositories=kiln.repositories,
-        builds=kiln.builds,
-        fleet=kiln.fleet,
-        accounts=kiln.accounts,
-        keys=kiln.keys,
-        clock=kiln.clock,
-        catalogue=kiln.catalogue,
-        new_token=lambda: secrets.token_urlsafe(32),
-    )
-    announced()
-    return enrolled
-
-
-def _device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
-    """`device.json` of the agent (device/README.md)."""
-    return {
-        "id": enrolled.device.id,
-        "token": enrolled.token,
-        "board": enrolled.device.board,
-        "repo": enrolled.device.repository,
-        "base": settings.url,
-        "mqtt": {"host": settings.mqtt_host, "port": settings.mqtt_port},
-    }
 
 
 def _look(kiln: Kiln, wanted: Wanted) -> str | None:

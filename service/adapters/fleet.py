@@ -8,14 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
-from service.adapters.schema import devices, outbox, reports
-from service.domain.device import Device, DeviceId, DeviceState, Report
+from service.adapters.schema import configurations, device_events, device_logs, devices, outbox, reports
+from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, DeviceState, Report, joined
 from service.domain.errors import ConflictError, NotFoundError
-from service.domain.notice import Notice
-from service.domain.release import ReleaseDigest
+from service.domain.notice import Notice, Order
 from service.domain.repository import RepositoryId
 
 MAX_REPORTS = 200  # kept for each device
+MAX_EVENTS = 200  # likewise
+MAX_EVENT_CHARS = 300
 
 
 class DatabaseFleet:
@@ -41,7 +42,7 @@ class DatabaseFleet:
         return _device(row)
 
     def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]:
-        query = sa.select(devices).order_by(devices.c.id)
+        query = sa.select(devices).where(devices.c.retired_at.is_(None)).order_by(devices.c.id)
         if repository is not None:
             query = query.where(devices.c.repository == repository)
         if channel is not None:
@@ -51,31 +52,46 @@ class DatabaseFleet:
 
     def withdraw(self, name: DeviceId) -> None:
         with self._engine.begin() as connection:
-            connection.execute(outbox.delete().where(outbox.c.device == name))
+            for table in (outbox, configurations, device_events):
+                connection.execute(table.delete().where(table.c.device == name))
             connection.execute(devices.delete().where(devices.c.id == name))
+
+    def retire(self, name: DeviceId, *, now: datetime.datetime) -> None:
+        values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until"))
+        values |= {"token_digest": "", "config": "", "connected": False, "retired_at": now.timestamp()}
+        with self._engine.begin() as connection:
+            mine = _living(name)
+            if connection.execute(devices.update().where(mine).values(**values)).rowcount == 0:
+                if connection.execute(sa.select(devices.c.id).where(devices.c.id == name)).first() is None:
+                    raise NotFoundError(f"no device {name[:80]!r}")
+                return
+            for table in (outbox, configurations, device_logs):
+                connection.execute(table.delete().where(table.c.device == name))
+            connection.execute(outbox.insert().values(device=name, seq=0, payload=b""))
 
     def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
         query = sa.select(devices).where(devices.c.desired_until < before.timestamp()).order_by(devices.c.id)
         with self._engine.connect() as connection:
             return [_device(row) for row in connection.execute(query.limit(limit)).mappings()]
 
-    def desire(
-        self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes, until: datetime.datetime
-    ) -> bool:
+    def desire(self, name: DeviceId, order: Order) -> bool:
         with self._engine.begin() as connection:
-            mine = (devices.c.id == name) & (devices.c.seq == seq - 1)
-            update = devices.update().where(mine)
-            update = update.values(seq=seq, desired=release, desired_until=until.timestamp())
-            if connection.execute(update).rowcount == 0:
-                return False
-            connection.execute(outbox.delete().where(outbox.c.device == name))  # its place is this one's now
-            connection.execute(outbox.insert().values(device=name, seq=seq, payload=notice))
-            return True
+            return ordered(connection, name, order, order.config)
+
+    def notice(self, name: DeviceId) -> bytes | None:
+        query = sa.select(outbox.c.payload).where(outbox.c.device == name)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar() or None
+
+    def settle_token(self, name: DeviceId, digest: str) -> None:
+        mine = _living(name) & (devices.c.new_token_digest == digest)
+        with self._engine.begin() as connection:
+            connection.execute(devices.update().where(mine).values(token_digest=digest, new_token_digest=None))
 
     def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
         text = json.dumps(_plain(report))
         with self._engine.begin() as connection:
-            mine = devices.c.id == name
+            mine = _living(name)
             # Written first, so that two reports of one device follow each other.
             if connection.execute(devices.update().where(mine).values(seen_at=now.timestamp())).rowcount == 0:
                 raise NotFoundError(f"no device {name[:80]!r}")
@@ -83,17 +99,53 @@ class DatabaseFleet:
             shown = report.after(_report(before) if before else None)
             connection.execute(devices.update().where(mine).values(report=json.dumps(_plain(shown))))
             connection.execute(reports.insert().values(device=name, at=now.timestamp(), report=text))
-            newest = sa.select(reports.c.id).where(reports.c.device == name).order_by(reports.c.id.desc())
-            oldest_kept = connection.execute(newest.offset(MAX_REPORTS).limit(1)).scalar()
-            if oldest_kept is not None:
-                old = (reports.c.device == name) & (reports.c.id <= oldest_kept)
-                connection.execute(reports.delete().where(old))
+            _keep_newest(connection, reports, name, MAX_REPORTS)
 
     def reports(self, name: DeviceId, *, limit: int = 50) -> list[tuple[datetime.datetime, Report]]:
         query = sa.select(reports).where(reports.c.device == name).order_by(reports.c.id.desc()).limit(limit)
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [(moment(row["at"]), _report(row["report"])) for row in rows]
+
+    def alive(self, name: DeviceId, *, connected: bool, now: datetime.datetime) -> None:
+        values: dict[str, Any] = {"connected": connected, "seen_at": now.timestamp()}
+        with self._engine.begin() as connection:
+            if connection.execute(devices.update().where(_living(name)).values(**values)).rowcount == 0:
+                raise NotFoundError(f"no device {name[:80]!r}")
+
+    def clear_again(self, name: DeviceId) -> None:
+        with self._engine.begin() as connection:
+            emptied = (outbox.c.device == name) & (outbox.c.payload == b"")
+            connection.execute(outbox.update().where(emptied).values(sent_at=None))
+
+    def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
+        table, row = device_events, {"device": name, "at": now.timestamp(), "what": what}
+        with self._engine.begin() as connection:
+            connection.execute(table.insert().values(**row, detail=detail[:MAX_EVENT_CHARS]))
+            _keep_newest(connection, table, name, MAX_EVENTS)
+
+    def events(self, name: DeviceId, *, limit: int = 50) -> list[DeviceEvent]:
+        query = sa.select(device_events).where(device_events.c.device == name).order_by(device_events.c.id.desc())
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.limit(limit)).mappings().all()
+        return [DeviceEvent(at=moment(row["at"]), what=row["what"], detail=row["detail"]) for row in rows]
+
+    def add_log(self, name: DeviceId, text: str, *, now: datetime.datetime) -> None:
+        with self._engine.begin() as connection:
+            if connection.execute(devices.update().where(_living(name)).values(seen_at=now.timestamp())).rowcount == 0:
+                raise NotFoundError(f"no device {name[:80]!r}")
+            mine = device_logs.c.device == name
+            kept = connection.execute(sa.select(device_logs.c.text).where(mine)).scalar()
+            values = {"at": now.timestamp(), "text": joined(kept or "", text)}
+            if kept is None:
+                connection.execute(device_logs.insert().values(device=name, **values))
+            else:
+                connection.execute(device_logs.update().where(mine).values(**values))
+
+    def log(self, name: DeviceId) -> DeviceLog | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(device_logs).where(device_logs.c.device == name)).mappings().first()
+        return None if row is None else DeviceLog(at=moment(row["at"]), text=row["text"])
 
     def unsent(self, *, limit: int = 500) -> list[Notice]:
         due = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(limit)
@@ -111,10 +163,32 @@ class DatabaseFleet:
             connection.execute(outbox.update().where(outbox.c.id.in_(ids)).values(sent_at=now.timestamp()))
 
 
+def ordered(connection: sa.Connection, name: DeviceId, order: Order, before: str) -> bool:
+    """Write an order that follows seq - 1 and the configuration `before`. False when the device's record is another."""
+    mine = _living(name) & (devices.c.seq == order.seq - 1) & (devices.c.config == before)
+    values = {"seq": order.seq, "desired": order.release, "desired_until": order.until.timestamp()}
+    if connection.execute(devices.update().where(mine).values(**values, config=order.config)).rowcount == 0:
+        return False
+    connection.execute(outbox.delete().where(outbox.c.device == name))  # its place is this one's now
+    connection.execute(outbox.insert().values(device=name, seq=order.seq, payload=order.notice))
+    return True
+
+
+def _living(name: DeviceId) -> sa.ColumnElement[bool]:
+    return (devices.c.id == name) & devices.c.retired_at.is_(None)
+
+
+def _keep_newest(connection: sa.Connection, table: sa.Table, name: DeviceId, count: int) -> None:
+    newest = sa.select(table.c.id).where(table.c.device == name).order_by(table.c.id.desc())
+    oldest = connection.execute(newest.offset(count).limit(1)).scalar()
+    if oldest is not None:
+        connection.execute(table.delete().where((table.c.device == name) & (table.c.id <= oldest)))
+
+
 def _device(row: sa.RowMapping) -> Device:
     values: dict[str, Any] = dict(row)
     values["created_at"] = moment(row["created_at"])
-    for name in ("seen_at", "desired_until"):
+    for name in ("seen_at", "desired_until", "retired_at"):
         values[name] = None if row[name] is None else moment(row[name])
     values["report"] = None if row["report"] is None else _report(row["report"])
     return Device(**values)

@@ -3,9 +3,12 @@
 import argparse
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
-from service.cli.client import Client
+from service.cli.client import Client, CommandError, read_secret
+
+PATH = "/api/v1/devices"
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
@@ -17,15 +20,118 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--channel", default="beta")
     enrol.add_argument("--output", type=pathlib.Path, default=pathlib.Path(), help="folder for the two files")
     enrol.set_defaults(act=_add_device)
-    devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", "/api/v1/devices"))
-    one = devices.add_parser("show")
-    one.add_argument("id")
-    one.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/devices/{given.id}"))
+    devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", PATH))
+    for name, act, text in (
+        ("show", _show, "what it runs and reported, with reasons, and what was done to it"),
+        ("retire", _retire, "for good: its credentials die at once, and its id is never used again"),
+    ):
+        one = devices.add_parser(name, help=text)
+        one.add_argument("id")
+        one.set_defaults(act=act)
+    _add_settings(devices)
+    log = devices.add_parser("log", help="what it printed last: asks it, and waits up to 10 seconds")
+    log.add_argument("id")
+    log.add_argument("--kept", action="store_true", help="what is kept here, without asking")
+    log.set_defaults(act=_log)
+    add_many(devices, "token", "token", "give it another token over the air; the old one is good until it has it")
+    add_many(devices, "move", "address", "tell it KILN_BASE_URL and the broker's address as they are set now")
+
+
+def _add_settings(devices: Any) -> None:
+    settings = devices.add_parser("settings", help="show or change what the application gets as ota.settings")
+    settings.add_argument("id")
+    settings.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="NAME:=JSON for what no schema declares")
+    settings.add_argument("--unset", action="append", default=[], metavar="NAME")
+    settings.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="- for standard input")
+    settings.add_argument("--file", metavar="FILE", help="a JSON object with all settings; no others stay set")
+    settings.set_defaults(act=_settings)
+
+
+def add_many(parent: Any, name: str, deed: str, text: str) -> None:
+    """A command that orders `deed` for the devices that are named, or for all."""
+    command = parent.add_parser(name, help=text)
+    command.add_argument("ids", nargs="*", metavar="ID")
+    command.add_argument("--all", action="store_true", help="every device that you may see")
+    command.set_defaults(act=for_each(deed))
+
+
+def for_each(deed: str) -> Callable[[Client, argparse.Namespace], Any]:
+    """POSTs `deed` for each; one that fails does not keep the others from it."""
+
+    def act(client: Client, given: argparse.Namespace) -> Any:
+        if given.all == bool(given.ids):
+            raise CommandError("name devices, or say --all")
+        names = [each["id"] for each in client.call("GET", PATH)] if given.all else given.ids
+        return {name: _ordered(client, name, deed) for name in names}
+
+    return act
+
+
+def _ordered(client: Client, name: str, deed: str) -> dict[str, Any]:
+    try:
+        device = client.call("POST", f"{PATH}/{name}/{deed}")
+    except CommandError as error:
+        return {"error": str(error)}
+    return {"ordered": device["desired"] is not None, "seq": device["seq"]}
+
+
+def _show(client: Client, given: argparse.Namespace) -> Any:
+    return client.call("GET", f"{PATH}/{given.id}")
+
+
+def _retire(client: Client, given: argparse.Namespace) -> Any:
+    return client.call("DELETE", f"{PATH}/{given.id}")
+
+
+def _log(client: Client, given: argparse.Namespace) -> Any:
+    found = client.call("GET" if given.kept else "POST", f"{PATH}/{given.id}/log")
+    if found["at"] is None:
+        return "nothing: it has not answered, and nothing was kept before"
+    note = "" if found["is_fresh"] or given.kept else f"# no answer now; this came at {found['at']}\n"
+    return note + found["text"]
+
+
+def _settings(client: Client, given: argparse.Namespace) -> Any:
+    path = f"{PATH}/{given.id}/settings"
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for change in given.changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise CommandError(f"{change[:80]!r} is not NAME=VALUE")
+        if name.endswith(":"):
+            values[name[:-1]] = _json(text, change)
+        else:
+            texts[name] = text
+    for change in given.secret:
+        name, _, file = change.partition("=")
+        texts[name] = read_secret(file)
+    if given.file:
+        if texts or values or given.unset:
+            raise CommandError("--file says all settings; say others there")
+        return client.call("PUT", path, {"values": _object(given.file)})
+    if not (texts or values or given.unset):
+        return client.call("GET", path)
+    return client.call("PATCH", path, {"texts": texts, "values": values, "unset": given.unset})
+
+
+def _object(name: str) -> dict[str, Any]:
+    value = _json(read_secret(name), name)
+    if not isinstance(value, dict):
+        raise CommandError(f"{name} holds no JSON object")
+    return value
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{what[:80]!r} holds no JSON") from error
 
 
 def _add_device(client: Client, given: argparse.Namespace) -> Any:
     body = {"id": given.id, "repository": given.repository, "board": given.board, "channel": given.channel}
-    enrolled = client.call("POST", "/api/v1/devices", body)
+    enrolled = client.call("POST", PATH, body)
     given.output.mkdir(parents=True, exist_ok=True)
     files = []
     for name in ("device", "trust"):

@@ -51,11 +51,17 @@ def file(path: str, content: bytes) -> File:
 
 def index(files: Iterable[File]) -> Index:
     """Raises: BadInputError for a bad path, TooLargeError over the limits."""
-    ordered = sorted(files, key=lambda each: each.path.encode())
-    if not {"main.py", "main.mpy"} & {each.path for each in ordered}:
+    found = list(files)
+    if not {"main.py", "main.mpy"} & {each.path for each in found}:
         raise BadInputError("there is no main.py at the top of the source folder: a board would have nothing to start")
-    if said := complaint(each.path for each in ordered):
+    if said := complaint(each.path for each in sorted(found, key=lambda each: each.path.encode())):
         raise BadInputError(said)
+    return listed(found)
+
+
+def listed(files: Iterable[File]) -> Index:
+    """The index of files whose paths were checked. Raises: TooLargeError over the limits."""
+    ordered = sorted(files, key=lambda each: each.path.encode())
     lines = "".join(f"{each.digest} {len(each.content)} {each.path}\n" for each in ordered).encode()
     if len(ordered) > MAX_FILES or len(lines) > MAX_INDEX_BYTES:
         raise TooLargeError(f"{len(ordered)} files: a bundle holds at most {MAX_FILES}")
@@ -75,12 +81,13 @@ class Statement:
     mpy: int
     arch: int
     index: Index
+    type: str = "release"  # or "agent"
 
     def payload(self) -> bytes:
         return canonical(
             {
                 "v": 1,
-                "type": "release",
+                "type": self.type,
                 "repo": self.repo,
                 "name": self.name,
                 "commit": self.commit,

@@ -16,6 +16,8 @@ DeviceId = NewType("DeviceId", str)
 
 MAX_REPORT_BYTES = 1024
 MAX_DETAIL_CHARS = 200
+MAX_LOG_BYTES = 1024  # of one message
+MAX_LOG_CHARS = 4096  # kept for each device
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _TEXTS = {
     "reason": 40,
@@ -26,8 +28,12 @@ _TEXTS = {
     "board": 64,
     "slot": 8,
     "sys": 120,
+    "config": 64,
+    "last": 160,
+    "cause": 40,
 }
-_NUMBERS = ("counter", "seq", "boots", "free", "heap", "mpy")
+_NUMBERS = ("counter", "seq", "boots", "free", "heap", "mpy", "agent", "root")
+SETTLED = ("idle", "confirmed")  # in these the configuration in force is not on trial
 
 
 class DeviceState(enum.Enum):
@@ -68,6 +74,17 @@ class Report:
     free: int = 0
     heap: int = 0
     mpy: int = 0
+    config: str = ""  # digest of the configuration in force
+    agent: int = 0  # counter of the agent that runs
+    root: int = 0  # version of its root document
+    stale: bool = False  # it heard nothing signed for too long
+    last: str = ""  # of the last roll-back, "reason: detail"
+    cause: str = ""  # of the last restart
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is on trial."""
+        return self.state.value in SETTLED
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
@@ -80,7 +97,7 @@ class Report:
                 raise MalformedError("not a report of version 1")
             fields: dict[str, Any] = {name: _text(value, name, limit) for name, limit in _TEXTS.items()}
             fields |= {name: _number(value, name) for name in _NUMBERS}
-            return cls(state=DeviceState(value.get("state")), **fields)
+            return cls(state=DeviceState(value.get("state")), stale=value.get("stale") is True, **fields)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"not a report: {error}") from error
 
@@ -116,9 +133,44 @@ class Device:
     board: str
     channel: str
     token_digest: str  # SHA-256 of its token: 256 random bits need no slow hash
+    new_token_digest: str | None = None  # of the token that it is to change to; until then both are taken
+    config: str = ""  # digest of the configuration that its orders name; empty: as it was enrolled
+    retired_at: datetime.datetime | None = None  # it is gone for good, and its id with it
+    connected: bool | None = None  # to the broker; None: it never was
     seq: int = 0  # of its newest desired state
     desired: ReleaseDigest | None = None
     desired_until: datetime.datetime | None = None  # then the signed desired state expires
     report: Report | None = None
     seen_at: datetime.datetime | None = None
     created_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvent:
+    """What was done to a device, or what is odd about it."""
+
+    at: datetime.datetime
+    what: str  # "enrolled", "settings", "token", "address", "agent", "retired", "alarm"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLog:
+    """The last lines that a device printed."""
+
+    at: datetime.datetime  # when it sent the newest of them
+    text: str
+
+
+def readable(payload: bytes) -> str:
+    """Lines of a device as text without control characters. Raises: MalformedError when there are too many."""
+    if len(payload) > MAX_LOG_BYTES:
+        raise MalformedError(f"a log message is at most {MAX_LOG_BYTES} bytes")
+    text = payload.decode(errors="replace")
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+
+
+def joined(kept: str, new: str) -> str:
+    """A log and the lines that came later. A device sends its newest lines each time: what repeats is kept once."""
+    repeated = next((size for size in range(min(len(kept), len(new)), 0, -1) if kept.endswith(new[:size])), 0)
+    return (kept + new[repeated:])[-MAX_LOG_CHARS:]

@@ -21,30 +21,43 @@ class Desired:
     release: ReleaseDigest
     size_bytes: int
     counter: int
+    issued: int  # Unix seconds
     expires: int  # Unix seconds
+    config: str = ""  # digest of the device's configuration; empty: it keeps what it was enrolled with
 
     def payload(self) -> bytes:
-        return canonical(
-            {
-                "v": 1,
-                "type": "desired",
-                "device": self.device,
-                "seq": self.seq,
-                "release": self.release,
-                "size": self.size_bytes,
-                "counter": self.counter,
-                "expires": self.expires,
-            }
-        )
+        value = {
+            "v": 1,
+            "type": "desired",
+            "device": self.device,
+            "seq": self.seq,
+            "release": self.release,
+            "size": self.size_bytes,
+            "counter": self.counter,
+            "issued": self.issued,
+            "expires": self.expires,
+        }
+        return canonical({**value, "config": self.config} if self.config else value)
 
 
-def topic(device: DeviceId) -> str:
-    return f"kiln/v1/{device}/desired"
+def topic(device: DeviceId, kind: str = "desired") -> str:
+    return f"kiln/v1/{device}/{kind}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A signed desired state, and what of it is kept beside."""
+
+    seq: int
+    release: ReleaseDigest
+    config: str  # the configuration that it names
+    notice: bytes  # JWS
+    until: datetime.datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A row of the outbox: a retained message that must reach the broker."""
+    """A row of the outbox: a retained message that must reach the broker. An empty one: the device is retired."""
 
     id: int
     device: DeviceId

@@ -3,7 +3,7 @@
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError
-from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired
+from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired, Order
 from service.domain.release import Bundle, Release
 from service.ports import Clock, Keys
 from service.records import Builds, Fleet
@@ -35,7 +35,7 @@ def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys
     """Make this bundle the desired state of one device. False when it was that already."""
     for _ in range(MAX_TRIES):
         device = fleet.device(name)
-        if device.desired == bundle.digest:
+        if device.desired == bundle.digest or device.retired_at is not None:
             return False
         if order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
             return True
@@ -44,19 +44,27 @@ def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys
 
 def order(device: Device, bundle: Bundle, release: Release, *, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
     """Sign a desired state as it follows this record of the device. False when the record is out of date."""
-    until = clock.now() + LIFETIME
+    return fleet.desire(device.id, written(device, bundle, release, device.config, keys=keys, clock=clock))
+
+
+def written(device: Device, bundle: Bundle, release: Release, config: str, *, keys: Keys, clock: Clock) -> Order:
+    """The signed desired state that follows this record of the device. Raises: BadInputError."""
+    now = clock.now()
+    until = now + LIFETIME
     desired = Desired(
         device=device.id,
         seq=device.seq + 1,
         release=bundle.digest,
         size_bytes=bundle.size_bytes,
         counter=release.counter,
+        issued=int(now.timestamp()),
         expires=int(until.timestamp()),
+        config=config,
     )
     notice = keys.sign("director", desired.payload()).encode()
     if len(notice) > MAX_NOTICE_BYTES:
         raise BadInputError(f"the desired state of {device.id} has {len(notice)} bytes, over {MAX_NOTICE_BYTES}")
-    return fleet.desire(device.id, seq=desired.seq, release=bundle.digest, notice=notice, until=until)
+    return Order(seq=desired.seq, release=bundle.digest, config=config, notice=notice, until=until)
 
 
 def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:

@@ -12,6 +12,8 @@ def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
     """
     notices = fleet.unsent()
     if notices:
-        broker.publish_many([(topic(each.device), each.payload) for each in notices], retain=True)
+        messages = [(topic(each.device), each.payload) for each in notices]
+        messages += [(topic(each.device, "alive"), b"") for each in notices if not each.payload]
+        broker.publish_many(messages, retain=True)
         fleet.sent(notices, now=clock.now())
     return len(notices)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runners.contract.board import Catalogue, UnknownBoardError
+from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, device_id
 from service.domain.errors import BadInputError, OutsideError
 from service.domain.repository import RepositoryId
 from service.flows.announce import tell
 from service.ports import BrokerAccounts, Clock, Keys
-from service.records import Builds, Fleet, Repositories
+from service.records import Builds, Configurations, Fleet, Repositories
 
 MAX_CHANNEL_CHARS = 40
 
@@ -31,6 +32,7 @@ class Enrolled:
 
     device: Device
     token: str
+    key: bytes  # encrypts its configurations
     trust: dict[str, list[dict[str, object]]]
 
 
@@ -45,16 +47,19 @@ def enrol(
     repositories: Repositories,
     builds: Builds,
     fleet: Fleet,
+    configurations: Configurations,
     accounts: BrokerAccounts,
     keys: Keys,
     clock: Clock,
     catalogue: Catalogue,
     new_token: Callable[[], str],
+    new_key: Callable[[], bytes],
+    by: str = "",
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
     known = repositories.get(wanted.repository)
     _check(wanted, catalogue)
-    token = new_token()
+    token, key = new_token(), new_key()
     device = Device(
         id=device_id(wanted.id),
         repository=known.id,
@@ -69,12 +74,19 @@ def enrol(
     except OutsideError:
         fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
+    while not configurations.change(fleet.device(device.id), Configuration(secrets=Secrets(key=key)), None):
+        pass  # it was told of a release meanwhile
+    fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
+    _tell(device, builds=builds, fleet=fleet, keys=keys, clock=clock)
+    return Enrolled(device=device, token=token, key=key, trust=trust(keys))
+
+
+def _tell(device: Device, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> None:
     release = builds.current(device.repository, device.channel)
     if release is not None:
         for bundle in builds.bundles(release.build):
             if bundle.board == device.board:
                 tell(device.id, bundle, release, fleet=fleet, keys=keys, clock=clock)
-    return Enrolled(device=device, token=token, trust=trust(keys))
 
 
 def _check(wanted: Request, catalogue: Catalogue) -> None:

@@ -5,14 +5,16 @@ The adapters write each method in one transaction. Everything that a durable ste
 
 from service.records.builds import Builds
 from service.records.dependencies import Dependencies
-from service.records.fleet import Fleet
+from service.records.fleet import Agents, Configurations, Fleet
 from service.records.marks import Marks, Untold
 from service.records.packs import Packs
 from service.records.people import People
 from service.records.repositories import Connections, Noted, Repositories
 
 __all__ = [
+    "Agents",
     "Builds",
+    "Configurations",
     "Connections",
     "Dependencies",
     "Fleet",

@@ -4,8 +4,10 @@ import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.domain.device import Device, DeviceId, Report
-from service.domain.notice import Notice
+from service.domain.agent import AgentRelease
+from service.domain.configuration import Configuration
+from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report
+from service.domain.notice import Notice, Order
 from service.domain.release import ReleaseDigest
 from service.domain.repository import RepositoryId
 
@@ -15,29 +17,58 @@ class Fleet(Protocol):
         """Raises: ConflictError when the id was ever used."""
 
     def device(self, name: DeviceId) -> Device:
-        """Raises: NotFoundError."""
+        """Retired or not. Raises: NotFoundError."""
 
-    def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]: ...
+    def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]:
+        """Those that are not retired, in the order of their ids."""
 
     def withdraw(self, name: DeviceId) -> None:
         """Forget a device whose enrolment failed half-way: nobody has its token."""
 
+    def retire(self, name: DeviceId, *, now: datetime.datetime) -> None:
+        """It has no token, order, settings or log any more, and its id is never used again.
+
+        What the broker keeps of it is cleared through the outbox. Safe to repeat. Raises: NotFoundError.
+        """
+
     def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
         """Devices whose desired state expires before then."""
 
-    def desire(
-        self, name: DeviceId, *, seq: int, release: ReleaseDigest, notice: bytes, until: datetime.datetime
-    ) -> bool:
+    def desire(self, name: DeviceId, order: Order) -> bool:
         """Set the desired release and queue its notice, in one transaction.
 
-        False, and nothing is done, when the device's `seq` is not `seq - 1`: somebody else was faster.
+        False, and nothing is done, when the device's `seq` is not the one before, its configuration is another than
+        the order names, or it is retired: somebody else was faster.
         """
+
+    def notice(self, name: DeviceId) -> bytes | None:
+        """The newest desired state, as JWS."""
+
+    def settle_token(self, name: DeviceId, digest: str) -> None:
+        """The new token with this digest is the only one from now on. Nothing is done when there is a newer one."""
 
     def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
         """Keep what a device said; an outcome outlasts the `idle` of a later start. Raises: NotFoundError."""
 
     def reports(self, name: DeviceId, *, limit: int = 50) -> list[tuple[datetime.datetime, Report]]:
         """Newest first."""
+
+    def alive(self, name: DeviceId, *, connected: bool, now: datetime.datetime) -> None:
+        """Whether it is connected to the broker. Raises: NotFoundError, also for one that is retired."""
+
+    def clear_again(self, name: DeviceId) -> None:
+        """What the broker keeps of a retired device is cleared once more."""
+
+    def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
+        """Keep what was done to a device, or what is odd about it."""
+
+    def events(self, name: DeviceId, *, limit: int = 50) -> list[DeviceEvent]:
+        """Newest first."""
+
+    def add_log(self, name: DeviceId, text: str, *, now: datetime.datetime) -> None:
+        """The lines that a device printed last, joined to what is kept. Raises: NotFoundError."""
+
+    def log(self, name: DeviceId) -> DeviceLog | None: ...
 
     def unsent(self, *, limit: int = 500) -> list[Notice]:
         """The newest notice of each device that still has to reach the broker, oldest first."""
@@ -46,3 +77,30 @@ class Fleet(Protocol):
         """Every device's newest notice is unsent again: the broker may have lost what it kept."""
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None: ...
+
+
+class Configurations(Protocol):
+    """What is kept sealed of devices."""
+
+    def get(self, name: DeviceId) -> Configuration:
+        """Empty for a device without one. Raises: ConflictError when it was sealed by another instance."""
+
+    def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
+        """Keep a configuration, with the order that names it, in one transaction.
+
+        `new_token` is the digest of the token that it changes the device to. `device` is the record that both follow.
+        False, and nothing is done, when that is out of date. Without an
+        order (there is no release yet) the first one will name it.
+        """
+
+
+class Agents(Protocol):
+    """Releases of the agent."""
+
+    def newest(self) -> AgentRelease | None: ...
+
+    def get(self, digest: ReleaseDigest) -> AgentRelease:
+        """Raises: NotFoundError."""
+
+    def add(self, release: AgentRelease) -> None:
+        """Raises: ConflictError when there is one with this counter already."""

@@ -1,6 +1,5 @@
 """What devices fetch (docs/ota.md, Fetch)."""
 
-import hmac
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -9,13 +8,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.domain import bundle, pack
-from service.domain.device import Device, device_id
-from service.domain.errors import BadInputError, BadSignatureError, NotFoundError
+from service.domain.device import Device
+from service.domain.errors import NotFoundError
 from service.domain.release import ReleaseDigest
 from service.flows import shorten
-from service.flows.enrol import token_digest
 from service.ports import Objects
-from service.records import Builds, Fleet
+from service.records import Agents, Builds, Fleet
+from service.web.device_auth import device_of
 from service.web.packer import Packer
 from service.web.ranges import ranged_response
 
@@ -26,6 +25,7 @@ _HEADERS = {"Cache-Control": "private, no-transform"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ota:
     builds: Builds
+    agents: Agents
     fleet: Fleet
     objects: Objects
     packer: Packer
@@ -38,20 +38,20 @@ class Ota:
         ]
 
     async def bundle(self, request: Request) -> Response:
-        """A bundle of the device's own repository. Never a redirect: small HTTP clients store its body."""
+        """A bundle of the device's own repository, or of the agent. Never a redirect: small clients store its body."""
         device = await run_in_threadpool(self._device, request)
         digest = ReleaseDigest(request.path_params["digest"])
-        found = await run_in_threadpool(self.builds.bundle, digest)
-        build = await run_in_threadpool(self.builds.build, found.build)
-        if build.repository != device.repository:
+        found = await run_in_threadpool(self._object, device, digest)
+        return await ranged_response(self.objects, found, request, media_type=bundle.MEDIA_TYPE, headers=_HEADERS)
+
+    def _object(self, device: Device, digest: ReleaseDigest) -> str:
+        try:
+            found = self.builds.bundle(digest)
+        except NotFoundError:
+            return self.agents.get(digest).object_digest
+        if self.builds.build(found.build).repository != device.repository:
             raise NotFoundError("no such release")
-        return await ranged_response(
-            self.objects,
-            found.object_digest,
-            request,
-            media_type=bundle.MEDIA_TYPE,
-            headers=_HEADERS,
-        )
+        return found.object_digest
 
     async def pack(self, request: Request) -> Response:
         """What differs from the release `from`; 404 where the device is to take the bundle."""
@@ -63,13 +63,4 @@ class Ota:
         return await ranged_response(self.objects, kept.digest, request, media_type=pack.MEDIA_TYPE, headers=_HEADERS)
 
     def _device(self, request: Request) -> Device:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        try:
-            device = self.fleet.device(device_id(request.headers.get("x-kiln-device", "")))
-        except (BadInputError, NotFoundError):
-            device = None
-        # The same work and the same answer whether the device or the token is wrong.
-        expected = device.token_digest if device else token_digest("")
-        if not hmac.compare_digest(token_digest(token), expected) or device is None or scheme.lower() != "bearer":
-            raise BadSignatureError("not a device of this Kiln, or not its token")
-        return device
+        return device_of(request, self.fleet).device

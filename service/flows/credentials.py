@@ -1,0 +1,66 @@
+"""Credentials: a device gets another token over the air, or none ever again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.domain.configuration import Secrets
+from service.domain.device import Device, DeviceId, Report
+from service.flows.configure import Parts, change, living
+from service.flows.enrol import token_digest
+from service.ports import BrokerAccounts
+from service.records import Configurations, Fleet
+
+
+def rotate(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[], str], by: str) -> Device:
+    """Order another token. The old one is taken until the device has confirmed the new one.
+
+    Raises: NotFoundError, ConflictError for a retired device, BrokerError.
+    """
+    living(name, parts.fleet)
+    token = new_token()
+    accounts.allow_also(name, token)  # before the device can hear of it
+
+    def edit(secrets: Secrets) -> Secrets:
+        return replace(secrets, device={**secrets.device, "token": token})
+
+    device = change(name, edit, parts, what="token", detail=f"by {by}", new_token=token_digest(token))
+    # Two that rotate at once: whichever was ordered last is the one that the broker takes.
+    accounts.allow_also(name, parts.configurations.get(name).secrets.device["token"])
+    return device
+
+
+def settle(
+    device: Device, report: Report, *, fleet: Fleet, configurations: Configurations, accounts: BrokerAccounts
+) -> bool:
+    """End the old token, when this report shows that the device lives with the new one. Raises: BrokerError."""
+    if device.new_token_digest is None or report.config != device.config or not report.is_settled:
+        return False
+    token = configurations.get(device.id).secrets.device.get("token", "")
+    if token_digest(token) != device.new_token_digest:
+        return False
+    accounts.allow(device.id, token)
+    fleet.settle_token(device.id, device.new_token_digest)
+    return True
+
+
+def follow(device: Device, token: str, *, configurations: Configurations, accounts: BrokerAccounts) -> None:
+    """Have the broker take what a device with two tokens will come with, where it knows one password of a user.
+
+    `token` is the one that the device showed us when it asked over HTTP because the broker was away; when it
+    fetches the configuration instead (empty), it will soon come with the new one. Raises: BrokerError.
+    """
+    if device.new_token_digest is None:
+        return
+    new = configurations.get(device.id).secrets.device.get("token", "")
+    if new and not accounts.allow_also(device.id, new):
+        accounts.allow(device.id, token or new)
+
+
+def retire(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, by: str) -> Device:
+    """Its credentials are dead when this returns. Safe to repeat. Raises: NotFoundError, BrokerError."""
+    now = parts.clock.now()
+    if parts.fleet.device(name).retired_at is None:
+        parts.fleet.retire(name, now=now)
+        parts.fleet.note(name, "retired", f"by {by}", now=now)
+    accounts.forbid(name)
+    return parts.fleet.device(name)

@@ -1,0 +1,174 @@
+"""The API of devices, JSON under /api/v1/devices and /api/v1/agent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.domain.configuration import Configuration, Schema
+from service.domain.device import Device, DeviceId, DeviceLog, device_id
+from service.domain.errors import BadInputError, NotFoundError
+from service.domain.repository import RepositoryId
+from service.domain.rights import Right
+from service.flows.configure import Wish
+from service.flows.enrol import Enrolled, Request as Wanted
+from service.records import Fleet
+from service.web import device_views as views
+from service.web.auth import NOTHING
+from service.web.bodies import read_fields
+from service.web.device_deeds import DeviceDeeds
+from service.web.sight import Sight
+
+ANSWER_S = 10.0  # how long a device that was asked for its log may take
+LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceApi:
+    """The routes and what they need. `device_file` makes what a device must be given of an enrolment."""
+
+    sight: Sight
+    fleet: Fleet
+    configuration: Callable[[DeviceId], Configuration]
+    schema: Callable[[Device], Schema]
+    deeds: DeviceDeeds
+    enrol: Callable[[Wanted, str], Enrolled]
+    device_file: Callable[[Enrolled], dict[str, Any]]
+
+    def routes(self) -> list[Route]:
+        devices = "/api/v1/devices"
+        one = f"{devices}/{{device}}"
+        return [
+            Route(devices, self.every, methods=["GET"]),
+            Route(devices, self.add, methods=["POST"]),
+            Route(one, self.show, methods=["GET"]),
+            Route(one, self.retire, methods=["DELETE"]),
+            Route(f"{one}/settings", self.settings, methods=["GET"]),
+            Route(f"{one}/settings", self.change_settings, methods=["PUT", "PATCH"]),
+            Route(f"{one}/token", self.rotate, methods=["POST"]),
+            Route(f"{one}/address", self.move, methods=["POST"]),
+            Route(f"{one}/agent", self.update_agent, methods=["POST"]),
+            Route(f"{one}/log", self.log, methods=["GET"]),
+            Route(f"{one}/log", self.ask, methods=["POST"]),
+            Route("/api/v1/agent", self.agent, methods=["GET"]),
+            Route("/api/v1/agent", self.release_agent, methods=["POST"]),
+        ]
+
+    async def every(self, request: Request) -> Response:
+        self.sight.auth.require_known(request)
+        theirs = await self.sight.visible(request, Right.DEVICES)
+        found = [each for each in await run_in_threadpool(self.fleet.devices) if each.repository in theirs]
+        return JSONResponse([views.device(each) for each in found])
+
+    async def add(self, request: Request) -> Response:
+        fields = await read_fields(request, ("id", "repository", "board"), ("channel",))
+        await self.sight.repository(request, fields["repository"], Right.DEVICES)
+        wanted = Wanted(
+            id=fields["id"],
+            repository=RepositoryId(fields["repository"]),
+            board=fields["board"],
+            channel=fields.get("channel") or "beta",
+        )
+        enrolled = await run_in_threadpool(self.enrol, wanted, self.sight.auth.name(request))
+        answer = {"device": self.device_file(enrolled), "trust": enrolled.trust}
+        return JSONResponse(answer, status_code=201)
+
+    async def show(self, request: Request) -> Response:
+        device = await self._which(request)
+        return JSONResponse(await run_in_threadpool(self._whole, device))
+
+    def _whole(self, device: Device) -> dict[str, Any]:
+        return {
+            **views.device(device),
+            "configuration": views.configuration(device, self.configuration(device.id)),
+            "events": [views.event(each) for each in self.fleet.events(device.id)],
+            "reports": [{"at": at.isoformat(), **views.report(each)} for at, each in self.fleet.reports(device.id)],
+        }
+
+    async def retire(self, request: Request) -> Response:
+        device = await self._which(request)
+        return JSONResponse(views.device(await run_in_threadpool(self.deeds.retire, device.id, self._by(request))))
+
+    async def settings(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._settings, await self._which(request)))
+
+    def _settings(self, device: Device) -> dict[str, Any]:
+        kept = self.configuration(device.id)
+        return views.settings(device, kept, self.schema(device))
+
+    async def change_settings(self, request: Request) -> Response:
+        """PUT: these and no others. PATCH: these besides what is set."""
+        device = await self._which(request)
+        fields = await read_fields(request, (), ("values", "texts", "unset"))
+        texts, unset = fields.get("texts", {}), fields.get("unset", [])
+        if not all(isinstance(each, str) for each in [*texts.values(), *unset]):
+            raise BadInputError("'texts' maps names to text, and 'unset' is a list of names")
+        whole = request.method == "PUT"
+        wish = Wish(values=fields.get("values", {}), texts=texts, unset=tuple(unset), whole=whole)
+        changed = await run_in_threadpool(self.deeds.settings, device.id, wish, self._by(request))
+        return JSONResponse(await run_in_threadpool(self._settings, changed), status_code=202)
+
+    async def rotate(self, request: Request) -> Response:
+        return await self._do(request, self.deeds.rotate)
+
+    async def move(self, request: Request) -> Response:
+        return await self._do(request, self.deeds.move)
+
+    async def update_agent(self, request: Request) -> Response:
+        return await self._do(request, self.deeds.update_agent)
+
+    async def _do(self, request: Request, deed: Callable[[DeviceId, str], Device]) -> Response:
+        """Ordered; the device does it when it hears of it."""
+        device = await self._which(request)
+        return JSONResponse(views.device(await run_in_threadpool(deed, device.id, self._by(request))), status_code=202)
+
+    async def log(self, request: Request) -> Response:
+        """What is kept."""
+        device = await self._which(request)
+        return JSONResponse(views.log(await run_in_threadpool(self.fleet.log, device.id), is_fresh=False))
+
+    async def ask(self, request: Request) -> Response:
+        """Ask the device, and wait for its answer; what is kept when none comes."""
+        device = await self._which(request)
+        before = await run_in_threadpool(self.fleet.log, device.id)
+        found = await self._answer(device.id, before) if device.retired_at is None else before
+        return JSONResponse(views.log(found, is_fresh=found != before))
+
+    async def _answer(self, name: DeviceId, before: DeviceLog | None) -> DeviceLog | None:
+        found = before
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                if await run_in_threadpool(self.deeds.ask, name):
+                    while found == before:
+                        await asyncio.sleep(LOOK_S)
+                        found = await run_in_threadpool(self.fleet.log, name)
+        return found
+
+    async def agent(self, request: Request) -> Response:
+        """The newest release of the agent, if there is one."""
+        self.sight.auth.require_known(request)
+        return JSONResponse(views.agent(await run_in_threadpool(self.deeds.newest_agent)))
+
+    async def release_agent(self, request: Request) -> Response:
+        """Make the agent that this Kiln carries a release, unless it is one already."""
+        self.sight.auth.require(request, Right.ADMIN)
+        return JSONResponse(views.agent(await run_in_threadpool(self.deeds.release_agent)), status_code=201)
+
+    async def _which(self, request: Request) -> Device:
+        """Raises: NotFoundError, BadSignatureError, ForbiddenError, BadInputError."""
+        name = device_id(request.path_params["device"])
+        try:
+            device = await run_in_threadpool(self.fleet.device, name)
+        except NotFoundError as error:
+            raise error if self.sight.auth.is_admin(request) else NotFoundError(NOTHING) from error
+        await self.sight.repository(request, device.repository, Right.DEVICES)
+        return device
+
+    def _by(self, request: Request) -> str:
+        return self.sight.auth.name(request)

@@ -1,0 +1,141 @@
+"""`kiln devices` and `kiln agent` against a service over HTTP."""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service import cli
+from service.domain.device import DeviceId
+from service.web import devices as api
+from tests.fakes.devices import DeviceSite
+from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.servers import free_port, http_server
+from tests.unit.service.configuring import told_in
+
+ROOF = DeviceId("roof")
+
+
+@pytest.fixture
+def devices(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSite]:
+    monkeypatch.setattr(api, "ANSWER_S", 0.2)
+    site = Site.make(tmp_path / "data")
+    site.follow("acme/blink")
+    yield DeviceSite.over(site)
+    site.close()
+
+
+class Terminal:
+    def __init__(
+        self, devices: DeviceSite, folder: pathlib.Path, port: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder, self.kiln = folder, devices.site.kiln
+        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
+
+    def run(self, line: str) -> tuple[int, Any]:
+        """Exit code, and what was printed: JSON as what it says."""
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser.add_subparsers(required=True))
+        given = parser.parse_args([word.replace("HERE", str(self.folder)) for word in line.split()])
+        code = cli.run(cli.Client(url=self._url, token=ADMIN_TOKEN), given)
+        printed = self._capsys.readouterr()
+        try:
+            return code, json.loads(printed.out)
+        except ValueError:
+            return code, printed.out + printed.err
+
+    def settings(self) -> dict[str, Any]:
+        return dict(self.kiln.configurations.get(ROOF).secrets.settings)
+
+
+@pytest.fixture
+def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    """With a device `roof`, whose files are in `HERE/roof`."""
+    port = free_port()
+    with http_server(devices.site.app, port):
+        made = Terminal(devices, tmp_path, port, capsys)
+        code, _ = made.run("devices add roof --repository github/acme/blink --board unix --output HERE/roof")
+        assert code == 0
+        yield made
+
+
+def test_settings_are_changed_shown_and_taken_back(terminal: Terminal) -> None:
+    (terminal.folder / "password").write_text("hunter2\n")
+
+    code, said = terminal.run("devices settings roof PLACE=12 LOUD:=true --secret WIFI_PASSWORD=HERE/password")
+    first = terminal.settings()
+    terminal.run("devices settings roof --unset PLACE")
+    shown = terminal.run("devices settings roof")
+
+    assert code == 0
+    assert first == {"PLACE": "12", "LOUD": True, "WIFI_PASSWORD": "hunter2"}
+    assert [each["name"] for each in shown[1]["settings"]] == ["LOUD", "WIFI_PASSWORD"]
+    assert "hunter2" not in json.dumps([said, shown])
+
+
+def test_a_file_says_all_settings(terminal: Terminal) -> None:
+    terminal.run("devices settings roof A=x")
+    (terminal.folder / "all.json").write_text('{"B": 1.5}')
+
+    assert terminal.run("devices settings roof --file HERE/all.json")[0] == 0
+    assert terminal.settings() == {"B": 1.5}
+    for wrong in ("A=y --file HERE/all.json", "A", "A:=x", "--file HERE/none.json", "--secret A=HERE/none", "A:=null"):
+        code, said = terminal.run(f"devices settings roof {wrong}")
+        assert code == 1
+        assert said.startswith("kiln: ")
+    assert terminal.settings() == {"B": 1.5}
+
+
+def test_the_device_s_own_file_opens_what_is_ordered_for_it(terminal: Terminal) -> None:
+    terminal.run("devices settings roof A=x")
+    path = terminal.folder / "roof" / "device.json"
+
+    key = bytes.fromhex(json.loads(path.read_text())["key"])
+
+    assert told_in(terminal.kiln.configurations.get(ROOF).content, key)["settings"] == {"A": "x"}
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(terminal: Terminal) -> None:
+    terminal.run("devices add cellar --repository github/acme/blink --board unix --output HERE/cellar")
+
+    assert terminal.run("devices token roof")[1] == {"roof": {"ordered": False, "seq": 0}}
+    assert set(terminal.run("devices move --all")[1]) == {"cellar", "roof"}
+    assert terminal.run("agent show") == (0, None)
+    code, release = terminal.run("agent release")
+    assert set(terminal.run("agent update --all")[1]) == {"cellar", "roof"}
+
+    secrets = terminal.kiln.configurations.get(ROOF).secrets
+    assert set(secrets.device) == {"token", "base", "mqtt"}
+    assert (code, release["counter"], secrets.agent["release"]) == (0, 1, release["digest"])
+    assert terminal.run("agent show") == (0, release)
+    code, said = terminal.run("devices token roof none")
+    assert code == 0
+    assert "no device" in said["none"]["error"]
+    for nothing in ("devices token", "devices token roof --all"):
+        assert terminal.run(nothing) == (1, "kiln: name devices, or say --all\n")
+
+
+def test_a_log_is_asked_for(terminal: Terminal) -> None:
+    assert terminal.run("devices log roof") == (0, "nothing: it has not answered, and nothing was kept before\n")
+    terminal.kiln.fleet.add_log(ROOF, "[ota] hello\n", now=terminal.kiln.clock.now())
+
+    _, kept = terminal.run("devices log roof --kept")
+    _, asked = terminal.run("devices log roof")
+
+    assert kept == "[ota] hello\n"
+    assert asked.startswith("# no answer now; this came at 20")
+    assert asked.endswith("\n[ota] hello\n")
+
+
+def test_a_device_is_retired(terminal: Terminal) -> None:
+    assert terminal.run("devices retire roof")[1]["retired_at"] is not None
+
+    assert terminal.run("devices list") == (0, [])
+    assert terminal.run("devices show roof")[1]["events"][0]["what"] == "retired"
+    code, said = terminal.run("devices settings roof A=x")
+    assert code == 1
+    assert "retired" in said

@@ -1,0 +1,103 @@
+"""A site with devices that have orders, and what travels to and from them over HTTP."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain import bundle
+from service.domain.build import Build
+from service.domain.device import DeviceId
+from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.repository import Repository
+from service.flows import announce
+from tests.fakes.asgi import Reply
+from tests.fakes.broker import MemoryAccounts, MemoryBroker
+from tests.fakes.site import Browser, Site, application
+
+
+@dataclass
+class Device:
+    """As a board asks: with what enrolment gave it."""
+
+    site: Site
+    file: dict[str, Any]
+    trust: dict[str, Any]
+
+    @property
+    def id(self) -> DeviceId:
+        return DeviceId(self.file["id"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.file['token']}", "X-Kiln-Device": self.id}
+
+    def ask(self, path: str, *, of: str = "", method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
+        """Something under its own address, or under that of another."""
+        who = Browser(self.site, origin=None, headers={**self.headers, **headers})
+        return who.send(method, f"/ota/v1/devices/{of or self.id}/{path}", body=body)
+
+    def fetch(self, target: str) -> Reply:
+        return Browser(self.site, origin=None, headers=self.headers).get(target)
+
+
+@dataclass
+class DeviceSite:
+    """`site` with a broker in memory."""
+
+    site: Site
+    broker: MemoryBroker
+    accounts: MemoryAccounts
+
+    @classmethod
+    def over(cls, site: Site) -> "DeviceSite":
+        broker, accounts = MemoryBroker(), MemoryAccounts()
+        parts: dict[str, Any] = {"broker": broker, "accounts": accounts}  # other adapters of the same ports
+        site.kiln = dataclasses.replace(site.kiln, **parts)
+        site.app = application(site.kiln)
+        return cls(site, broker, accounts)
+
+    def enrol(self, by: Browser, name: str, repository: Repository, *, board: str = "unix") -> Device:
+        body = {"id": name, "repository": repository.id, "board": board}
+        reply = by.send("POST", "/api/v1/devices", json=body)
+        assert reply.status == 201, reply.body
+        return Device(self.site, reply.fields["device"], reply.fields["trust"])
+
+    def release(self, build: Build, content: bytes = b"print(1)\n", *, board: str = "unix") -> Bundle:
+        """A signed release in channel beta, announced."""
+        kiln = self.site.kiln
+        files = [bundle.file("main.py", content)]
+        index = bundle.index(files)
+        said = bundle.Statement(
+            repo=build.repository,
+            name="blink",
+            commit=build.commit,
+            version=f"0.0.{build.number}",
+            counter=build.number,
+            board=board,
+            mpy=0,
+            arch=0,
+            index=index,
+        )
+        statement = kiln.keys.sign("release", said.payload())
+        stored = kiln.objects.put(bundle.pack(statement, index, files))
+        made = Bundle(
+            digest=ReleaseDigest(hashlib.sha256(statement.encode()).hexdigest()),
+            build=build.id,
+            board=board,
+            statement=statement,
+            object_digest=stored.digest,
+            size_bytes=stored.size_bytes,
+        )
+        release = Release(
+            build=build.id,
+            repository=build.repository,
+            name="blink",
+            version=f"0.0.{build.number}",
+            counter=build.number,
+            channel="beta",
+            created_at=kiln.clock.now(),
+        )
+        kiln.builds.add_release(release, [made])
+        announce.announce(build.id, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+        return made

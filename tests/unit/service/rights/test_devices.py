@@ -1,0 +1,254 @@
+"""What people do to devices over the API, who may, and what nobody is shown."""
+
+import json
+import pathlib
+import threading
+
+import pytest
+
+from service.domain.configuration import Configuration, Secrets
+from service.domain.device import DeviceId
+from service.web import device_views, devices as api
+from tests.fakes.devices import Device, DeviceSite
+from tests.fakes.site import ADMIN_TOKEN, Browser, Site
+from tests.unit.service.configuring import SCHEMA
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def devices(site: Site) -> DeviceSite:
+    return DeviceSite.over(site)
+
+
+@pytest.fixture
+def one(devices: DeviceSite, site: Site, owner: Browser) -> Device:
+    """A device of `secret` with an order."""
+    made = devices.enrol(owner, "one", site.of("secret"))
+    devices.release(site.build(site.of("secret")))
+    return made
+
+
+def test_a_device_is_given_its_key_once(one: Device, owner: Browser) -> None:
+    assert len(bytes.fromhex(one.file["key"])) == 32
+    for target in ("", "/one", "/one/settings", "/one/log"):
+        assert one.file["key"].encode() not in owner.get(f"/api/v1/devices{target}").body
+        assert one.file["token"].encode() not in owner.get(f"/api/v1/devices{target}").body
+
+
+def test_settings_are_shown_by_name(one: Device, owner: Browser) -> None:
+    changed = owner.send(
+        "PATCH", "/api/v1/devices/one/settings", json={"texts": {"WIFI_PASSWORD": PASSWORD}, "values": {"PERIOD": 5}}
+    )
+    shown = owner.get("/api/v1/devices/one")
+
+    assert changed.status == 202
+    assert [(each["name"], each["is_set"]) for each in changed.fields["settings"]] == [
+        ("PERIOD", True),
+        ("WIFI_PASSWORD", True),
+    ]
+    assert shown.fields["configuration"]["settings"] == ["PERIOD", "WIFI_PASSWORD"]
+    assert shown.fields["configuration"]["encrypted"] is True
+    assert shown.fields["configuration"]["in_force"] is False
+    assert [each["what"] for each in shown.fields["events"]] == ["settings", "enrolled"]
+    assert shown.fields["events"][0]["detail"] == "PERIOD, WIFI_PASSWORD, by github/1"
+    for reply in (changed, shown, owner.get("/api/v1/devices/one/settings"), owner.get("/devices")):
+        assert PASSWORD.encode() not in reply.body
+
+    digest = shown.fields["configuration"]["digest"]
+    said = json.dumps({"v": 1, "state": "confirmed", "config": digest}).encode()
+    one.ask("report", method="POST", body=said)
+    assert owner.get("/api/v1/devices/one").fields["configuration"]["in_force"] is True
+
+
+def test_all_settings_are_replaced_by_put(one: Device, owner: Browser, site: Site) -> None:
+    owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"A": "x"}})
+
+    owner.send("PUT", "/api/v1/devices/one/settings", json={"values": {"B": True}})
+
+    assert site.kiln.configurations.get(one.id).secrets.settings == {"B": True}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"values": []},
+        {"texts": {"A": 1}},
+        {"unset": "A"},
+        {"unset": [1]},
+        {"unset": ["A"]},
+        {"values": {"A": None}},
+        {"values": {"A B": 1}},
+        {"values": {"A": "\ud800"}},
+        {"other": {}},
+        [],
+    ],
+)
+def test_what_is_no_change_of_settings_is_refused(one: Device, owner: Browser, site: Site, body: object) -> None:
+    assert owner.send("PATCH", "/api/v1/devices/one/settings", json=body).status == 400
+    assert site.kiln.fleet.device(one.id).config == ""
+
+
+def test_declared_settings_are_shown_with_their_values_but_secrets_are_not(one: Device, site: Site) -> None:
+    kept = Configuration(secrets=Secrets(settings={"PERIOD_S": 5, "API_KEY": PASSWORD}))
+
+    shown = device_views.settings(site.kiln.fleet.device(one.id), kept, SCHEMA)["settings"]
+
+    by_name = {each["name"]: each for each in shown}
+    assert by_name["PERIOD_S"] == {"name": "PERIOD_S", "is_set": True, "type": "integer", "value": 5, "default": 60}
+    assert by_name["API_KEY"] == {"name": "API_KEY", "is_set": True, "type": "secret"}
+    assert by_name["MODE"]["is_set"] is False
+
+
+DEEDS = [
+    ("PATCH", "/one/settings", {"texts": {"A": "x"}}),
+    ("PUT", "/one/settings", {"values": {"A": "x"}}),
+    ("POST", "/one/token", None),
+    ("POST", "/one/address", None),
+    ("POST", "/one/agent", None),
+    ("POST", "/one/log", None),
+    ("DELETE", "/one", None),
+]
+
+
+@pytest.mark.parametrize("deed", DEEDS, ids=[f"{method} {target}" for method, target, _ in DEEDS])
+def test_a20_only_who_has_the_right_orders_anything_of_a_device(
+    one: Device, site: Site, viewer: Browser, deed: tuple[str, str, dict[str, object] | None]
+) -> None:
+    method, target, body = deed
+    stranger = site.browser().sign_in_as(site.user(9, "eve"))
+    before = site.kiln.fleet.device(one.id)
+
+    statuses = [each.send(method, f"/api/v1/devices{target}", json=body).status for each in (viewer, stranger)]
+    statuses.append(site.browser().send(method, f"/api/v1/devices{target}", json=body).status)
+
+    assert statuses == [403, 404, 404]
+    assert site.kiln.fleet.device(one.id) == before
+    assert [each.what for each in site.kiln.fleet.events(one.id)] == ["enrolled"]
+
+
+def test_a20_a_token_for_reading_orders_nothing(one: Device, site: Site, owner: Browser) -> None:
+    reading, devices = (site.program(site.token(owner, scope)) for scope in ("view", "devices"))
+
+    assert reading.send("POST", "/api/v1/devices/one/token").status == 403
+    assert devices.send("POST", "/api/v1/devices/one/token").status == 202
+
+
+def test_a21_no_secret_is_in_anything_that_is_kept_or_served(
+    devices: DeviceSite,
+    one: Device,
+    owner: Browser,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    site = devices.site
+    owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"WIFI_PASSWORD": PASSWORD}})
+    owner.send("POST", "/api/v1/devices/one/token")
+    kept = site.kiln.configurations.get(one.id)
+    build = site.build(site.of("secret"), "two")
+    devices.release(build, b"print(2)\n")
+    desired, config = one.ask("desired"), one.ask(f"config/{kept.digest}")
+
+    secrets = [PASSWORD, one.file["token"], one.file["key"], kept.secrets.device["token"], kept.secrets.key.hex()]
+    needles = [each.encode() for each in secrets] + [kept.secrets.key]
+    served = [desired.body, config.body, *devices.broker.retained.values()]
+    targets = (
+        "/devices",
+        "/api/v1/devices",
+        "/api/v1/devices/one",
+        f"/builds/{build.id}",
+        f"/api/v1/builds/{build.id}",
+    )
+    for who in (owner, site.browser()):
+        served += [who.get(target).body for target in targets]
+    site.kiln.engine.dispose()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("kiln.db") for path in files)
+    served += [path.read_bytes() for path in files]
+    served += [caplog.text.encode()]
+    assert [needle for needle in needles for text in served if needle in text] == []
+
+
+def test_a21_nobody_reads_a_device_s_files_without_being_it(
+    devices: DeviceSite, one: Device, site: Site, owner: Browser
+) -> None:
+    owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"A": "x"}})
+    config = site.kiln.configurations.get(one.id)
+    digest = site.kiln.fleet.device(one.id).desired
+    anybody, admin = site.browser(), site.program(ADMIN_TOKEN)
+
+    for who in (anybody, owner, admin):
+        for target in ("desired", f"config/{config.digest}"):
+            assert who.get(f"/ota/v1/devices/one/{target}").status == 401
+        assert who.get(f"/ota/v1/releases/{digest}/bundle").status == 401
+    assert anybody.get(f"/objects/{config.digest}").status in (401, 403, 404)
+    assert one.fetch(f"/ota/v1/releases/{digest}/bundle").status == 200
+
+
+def test_a23_a_retired_device_stays_in_sight_and_its_id_is_never_used_again(
+    devices: DeviceSite, one: Device, site: Site, owner: Browser
+) -> None:
+    assert owner.send("DELETE", "/api/v1/devices/one").status == 200
+    assert owner.send("DELETE", "/api/v1/devices/one").status == 200
+
+    shown = owner.get("/api/v1/devices/one").fields
+    body = {"id": "one", "repository": "github/acme/secret", "board": "unix"}
+    assert shown["retired_at"] is not None
+    assert shown["events"][0]["what"] == "retired"
+    assert owner.get("/api/v1/devices").fields == []
+    assert owner.send("POST", "/api/v1/devices", json=body).status == 409
+    for method, target, sent in DEEDS[:5]:
+        assert owner.send(method, f"/api/v1/devices{target}", json=sent).status == 409
+    assert devices.accounts.tokens == {}
+
+
+def test_a24_an_id_is_enrolled_once_whoever_asks(one: Device, site: Site, devices: DeviceSite, admin: Browser) -> None:
+    before = dict(devices.accounts.tokens)
+
+    for repository in ("secret", "other"):
+        body = {"id": "one", "repository": f"github/acme/{repository}", "board": "unix"}
+        assert admin.send("POST", "/api/v1/devices", json=body).status == 409
+
+    assert devices.accounts.tokens == before
+    assert one.ask("desired").status == 200
+
+
+def test_devices_are_told_where_kiln_is_now(one: Device, site: Site, owner: Browser) -> None:
+    assert owner.send("POST", "/api/v1/devices/one/address").status == 202
+
+    kept = site.kiln.configurations.get(one.id).secrets.device
+    assert kept == {"base": one.file["base"], "mqtt": one.file["mqtt"]}
+
+
+def test_a_device_is_asked_for_its_log(
+    devices: DeviceSite, one: Device, site: Site, owner: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ANSWER_S", 0.3)
+    monkeypatch.setattr(api, "LOOK_S", 0.05)
+    never = owner.send("POST", "/api/v1/devices/one/log").fields
+
+    monkeypatch.setattr(api, "ANSWER_S", 5.0)
+    answer = threading.Timer(
+        0.2, lambda: site.kiln.fleet.add_log(DeviceId("one"), "[ota] hello\n", now=site.kiln.clock.now())
+    )
+    answer.start()
+    fresh = owner.send("POST", "/api/v1/devices/one/log").fields
+    answer.join()
+    devices.broker.is_away = True
+    kept = owner.send("POST", "/api/v1/devices/one/log").fields
+
+    assert devices.broker.said == [("kiln/v1/one/ask", b"log")] * 2
+    assert (never["text"], never["at"], never["is_fresh"]) == ("", None, False)
+    assert (fresh["text"], fresh["is_fresh"]) == ("[ota] hello\n", True)
+    assert (kept["text"], kept["is_fresh"]) == ("[ota] hello\n", False)
+    assert owner.get("/api/v1/devices/one/log").fields == kept
+
+
+def test_reasons_are_shown_with_a_sentence(one: Device, owner: Browser) -> None:
+    one.ask("report", method="POST", body=b'{"v":1,"state":"refused","reason":"downgrade","detail":"counter 1"}')
+
+    shown = owner.get("/api/v1/devices/one").fields
+
+    assert shown["report"]["why"] == "the release is older than what the device has had"
+    assert [each["reason"] for each in shown["reports"]] == ["downgrade"]
