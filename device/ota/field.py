@@ -11,6 +11,11 @@ def document(raw, kind):
         fields = json.loads(raw)
     except (ValueError, TypeError, RuntimeError):  # RuntimeError: CPython's nesting limit
         raise RefusedError("malformed", "not JSON") from None
+    return checked(fields, kind)
+
+
+def checked(fields, kind):
+    """`fields`, if they are an object of version 1 whose `type` is `kind`."""
     if type(fields) is not dict:
         raise RefusedError("malformed", "not an object")
     integer(fields, "v", 1, 1)

@@ -1,4 +1,5 @@
-# The keys that this device believes, by role. Read when needed: two moduli are 2 KB of heap.
+# The keys that this device believes, by role: trust.json, which is the payload of the newest root
+# document that it took (docs/ota.md, "Root document"). Read when needed: a key is 1 KB of heap.
 import json
 import os
 
@@ -6,28 +7,69 @@ from micropython import const
 
 from ota.reason import RefusedError
 
-_LIMIT = const(8192)  # bytes of the file
+LIMIT = const(8192)  # bytes of the file
 
 
 def keys(root, role):
-    """The keys of "release" or "director" in trust.json: [{"kid", "n" hex, "e"}].
+    """The keys of "root", "release" or "director" in trust.json: [{"kid", "n" hex, "e"}].
 
     Raises RefusedError where there is none: without a key nothing is believed.
     """
-    path = root + "/kiln/trust.json"
-    try:
-        if os.stat(path)[6] > _LIMIT:
-            raise ValueError
-        with open(path) as f:
-            found = json.loads(f.read())[role]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RefusedError("bad_signature", "trust.json cannot be read") from None
-    if type(found) is not list or not all(_sound(key) for key in found):
+    found = load(root).get(role)
+    if type(found) is not list or not all(sound(key) for key in found):
         raise RefusedError("bad_signature", "trust.json is malformed")
     return found
 
 
-def _sound(key):
+def load(root):
+    """trust.json as a dict. Raises RefusedError where it cannot be read."""
+    path = root + "/kiln/trust.json"
+    try:
+        if os.stat(path)[6] > LIMIT:
+            raise ValueError
+        # From the file, not from a text of it: that would want 8 KB of the heap in one piece.
+        with open(path) as f:
+            found = json.load(f)
+        if type(found) is dict:
+            return found
+    except (OSError, ValueError):
+        pass
+    raise RefusedError("bad_signature", "trust.json cannot be read")
+
+
+def facts(root):
+    """(version, expires, [release epoch, director epoch]) of trust.json.
+
+    Version 0 is that of keys without a root key, as devices of Kiln 0.1 have them: no document can
+    follow, and both epochs are 1.
+    """
+    try:
+        found = load(root)
+    except RefusedError:
+        return 0, 0, [1, 1]
+    epochs = found.get("epochs", {})
+    numbers = [found.get("version", 0), found.get("expires", 0)]
+    numbers += [epochs.get(role, 1) for role in ("release", "director")]
+    return numbers[0], numbers[1], numbers[2:]
+
+
+def version(root):
+    """Of the newest root document taken, 0 where there is none."""
+    return facts(root)[0]
+
+
+def expires(root):
+    """Unix seconds, 0 for never."""
+    return facts(root)[1]
+
+
+def epoch(root, role):
+    """The epoch of "release" or "director"."""
+    return facts(root)[2][0 if role == "release" else 1]
+
+
+def sound(key):
+    """Whether `key` has the shape of a key."""
     return type(key) is dict and all(
         type(key.get(name)) is kind for name, kind in (("kid", str), ("n", str), ("e", int))
     )

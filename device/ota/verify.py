@@ -10,6 +10,9 @@ from ota.reason import RefusedError
 _EXPONENT = const(65537)
 _MIN_MODULUS_BYTES = const(256)
 _MAX_MODULUS_BYTES = const(512)
+_PIECE = const(128)  # characters of base64url; a multiple of 4
+
+UNKNOWN = "unknown key or algorithm"  # detail of a refusal that a newer root document may mend
 
 # DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 section 9.2, note 1).
 _DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
@@ -23,39 +26,55 @@ def payload(jws, keys, limit):
     """
     if len(jws) > limit:
         raise RefusedError("too_large", "signed message of %d bytes" % len(jws))
-    parts = jws.split(b".")
-    if len(parts) != 3:
+    first = jws.find(b".")
+    second = jws.find(b".", first + 1)
+    if first < 0 or second < 0 or jws.find(b".", second + 1) >= 0:
         raise RefusedError("malformed", "not a compact JWS")
-    key = _key(parts[0], keys)
-    signature = _decode(parts[2])
-    digest = hashlib.sha256(jws[: len(parts[0]) + 1 + len(parts[1])]).digest()
-    if not _signed(signature, digest, key):
+    key = named(jws[:first], keys)
+    if key is None:
+        raise RefusedError("bad_signature", UNKNOWN)
+    view = memoryview(jws)
+    if not signed(view[second + 1 :], hashlib.sha256(view[:second]).digest(), key):
         raise RefusedError("bad_signature", "signature does not verify")
-    return _decode(parts[1])
+    return decode(view[first + 1 : second])
 
 
-def _key(header, keys):
-    # The protected header has one permitted spelling for each key, so it is compared, not parsed:
-    # no other algorithm, no second key and no extra field can be expressed.
+def named(header, keys):
+    """The key of `keys` that the protected header `header` (base64url) names, or None.
+
+    A header has one permitted spelling for each key, so it is compared, not parsed: no other
+    algorithm, no second key and no extra field can be expressed.
+    """
     for key in keys:
         if header == _encode(('{"alg":"RS256","kid":"%s"}' % key["kid"]).encode()):
             return key
-    raise RefusedError("bad_signature", "unknown key or algorithm")
+    return None
 
 
-def _signed(signature, digest, key):
-    n = int(key["n"], 16)
-    size = len(key["n"].lstrip("0")) + 1 >> 1
-    if key["e"] != _EXPONENT or not _MIN_MODULUS_BYTES <= size <= _MAX_MODULUS_BYTES:
+def signed(signature, digest, key):
+    """Whether `signature` (base64url) is that of the SHA-256 `digest` by `key`."""
+    modulus = usable(key)
+    raw = decode(signature)
+    size = len(raw)
+    if modulus is None or size != len(modulus) or raw >= modulus:
         return False
-    if len(signature) != size:
-        return False
-    s = int.from_bytes(signature, "big")
-    if s >= n:
-        return False
+    s, n = int.from_bytes(raw, "big"), int.from_bytes(modulus, "big")
+    del raw, modulus  # the power wants the room
+    opened = power(s, n).to_bytes(size, "big")
     padding = b"\xff" * (size - 3 - len(_DIGEST_INFO) - len(digest))
-    expected = b"\x00\x01" + padding + b"\x00" + _DIGEST_INFO + digest
-    return power(s, n).to_bytes(size, "big") == expected
+    return opened == b"\x00\x01" + padding + b"\x00" + _DIGEST_INFO + digest
+
+
+def usable(key):
+    """The modulus of `key` in bytes, without leading zeros, or None if it may not be used."""
+    # By way of bytes: a number that is read from hex takes twice its room.
+    text = key["n"]
+    try:
+        modulus = binascii.unhexlify("0" + text if len(text) & 1 else text).lstrip(b"\x00")
+    except ValueError:
+        return None
+    good = key["e"] == _EXPONENT and _MIN_MODULUS_BYTES <= len(modulus) <= _MAX_MODULUS_BYTES
+    return modulus if good else None
 
 
 def power(s, n):
@@ -74,16 +93,29 @@ def power_by_squaring(s, n):
     return result * s % n
 
 
+def decode(text):
+    """The bytes of the base64url `text`. Raises RefusedError for any but the one spelling of them.
+
+    Encoding the result again must give the same text. That refuses padding, white space, foreign
+    characters and loose bits at the end, all of which a2b_base64 forgives.
+    """
+    if not len(text):
+        raise RefusedError("bad_signature", "not base64url")
+    raw = bytearray()
+    # Piece by piece: each step of this makes a copy, and heap is short.
+    for at in range(0, len(text), _PIECE):
+        raw += _decode(bytes(text[at : at + _PIECE]))
+    return raw
+
+
 def _decode(text):
-    # Encoding the result again must give the same text. That refuses padding, white space, foreign
-    # characters and loose bits at the end, all of which a2b_base64 forgives.
     try:
         raw = binascii.a2b_base64(
             text.replace(b"-", b"+").replace(b"_", b"/") + b"=="[: -len(text) % 4]
         )
     except ValueError:
         raise RefusedError("bad_signature", "not base64url") from None
-    if not text or _encode(raw) != text:
+    if _encode(raw) != text:
         raise RefusedError("bad_signature", "not base64url")
     return raw
 

@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import json
+from collections.abc import Callable
+from typing import Any
 
 import jwt
 import pytest
 
-from ota import verify
+from ota import notice, statement, verify
 from ota.reason import RefusedError
-from tests.fakes.signing import Signer, canonical, foreign_key, release_key
+from tests.fakes.releases import make_release, sign_desired
+from tests.fakes.signing import Signer, canonical, director_key, foreign_key, release_key
 
 SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 SHA1_INFO = bytes.fromhex("3021300906052b0e03021a05000414")
@@ -195,3 +198,44 @@ def test_powers_without_three_argument_pow_are_the_same() -> None:
 
     for s in (0, 1, 2, n - 1, 3**1900):
         assert verify.power_by_squaring(s, n) == pow(s, 65537, n)
+
+
+RELEASE = make_release({"main.py": b"pass\n"})
+MESSAGES: dict[str, tuple[Callable[[], bytes], Callable[[], Signer], Callable[[bytes, list[Any]], Any]]] = {
+    "statement": (lambda: RELEASE.statement, release_key, statement.parse),
+    "desired": (lambda: sign_desired(RELEASE, seq=7), director_key, notice.parse),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", list(MESSAGES))
+def test_a1_every_flipped_bit_of_a_message_is_refused(kind: str) -> None:
+    make, key, parse = MESSAGES[kind]
+    jws, keys = make(), [key().entry]
+    said = dict.fromkeys(("bad_signature", "malformed", "believed"), 0)
+    assert parse(jws, keys)["v"] == 1
+
+    for place in range(len(jws)):
+        for bit in range(8):
+            changed = bytearray(jws)
+            changed[place] ^= 1 << bit
+            try:
+                parse(bytes(changed), keys)
+                said["believed"] += 1
+            except RefusedError as error:
+                said[error.reason] += 1
+
+    assert said["believed"] == 0
+    assert said["bad_signature"] + said["malformed"] == 8 * len(jws)
+
+
+@pytest.mark.parametrize("kind", list(MESSAGES))
+def test_a1_a_message_of_the_other_kind_is_refused_whoever_signed_it(kind: str) -> None:
+    make, _, _ = MESSAGES["desired" if kind == "statement" else "statement"]
+    raw = base64.urlsafe_b64decode(make().split(b".")[1] + b"==")
+    _, key, parse = MESSAGES[kind]
+
+    with pytest.raises(RefusedError) as caught:
+        parse(key().sign(raw), [key().entry])
+
+    assert caught.value.reason == "malformed"

@@ -1,0 +1,69 @@
+# The time, as far as the director key says it (docs/ota.md, "Time"). A board's own clock and NTP
+# are believed in nothing: whoever sets them could let an old order live, or a good one die.
+import binascii
+import os
+
+from micropython import const
+
+from ota import hal
+
+LIMIT = const(1024)  # bytes of the JWS
+_NONCE_BYTES = const(16)
+_MAX = const(0x7FFFFFFFFFFFFFFF)
+
+
+def nonce():
+    """32 hex digits that nobody can have signed before."""
+    return binascii.hexlify(os.urandom(_NONCE_BYTES)).decode()
+
+
+def accept(jws, keys, device_id, asked):
+    """(Unix seconds, seq of the newest desired state) of the answer `jws` to the nonce `asked`.
+
+    Raises RefusedError.
+    """
+    from ota import field, verify
+    from ota.reason import RefusedError
+
+    said = field.document(verify.payload(jws, keys, LIMIT), "time")
+    field.integer(said, "time", 1, _MAX)
+    field.integer(said, "seq", 0, _MAX)
+    if said.get("device") != device_id:
+        raise RefusedError("wrong_device", "time for another device")
+    if said.get("nonce") != asked:
+        raise RefusedError("replayed", "time for another nonce")
+    return said["time"], said["seq"]
+
+
+class Clock:
+    """Time since the last signed answer. Call `now` at least once in six days: ticks wrap."""
+
+    def __init__(self):
+        self._time = None  # Unix seconds of the last answer
+        self._seconds = 0  # since then, or since the start
+        self._rest_ms = 0
+        self._ticks = hal.ticks_ms()
+
+    def set(self, time):
+        """An answer came: it is `time` now, Unix seconds."""
+        self.age()
+        self._time, self._seconds, self._rest_ms = time, 0, 0
+
+    def now(self):
+        """Unix seconds, or None before the first answer of this start."""
+        age = self.age()
+        return None if self._time is None else self._time + age
+
+    def age(self):
+        """Seconds of running since the last answer, or since the start."""
+        ticks = hal.ticks_ms()
+        # In seconds and a rest, so that the numbers stay small integers on every board.
+        self._rest_ms += hal.ticks_diff(ticks, self._ticks)
+        self._ticks = ticks
+        self._seconds += self._rest_ms // 1000
+        self._rest_ms %= 1000
+        return self._seconds
+
+    def stale(self, limit_s):
+        """Whether this device ran `limit_s` without an answer."""
+        return self.age() > limit_s
