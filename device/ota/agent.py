@@ -225,7 +225,7 @@ class Agent:
         try:
             return update.fetch(desired, self, self.turn)
         finally:
-            app.forget("update", "download", "install", "bundle")
+            app.forget("update", "download", "http", "net", "install", "bundle")
 
     def _switch(self, record):
         changed = dict(self.state)

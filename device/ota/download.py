@@ -1,187 +1,203 @@
-# One HTTP/1.1 GET whose body is read like a file; a broken line is taken up again with Range
-# (RFC 9110 section 14). Anything but a plain answer of the promised length is refused.
-import select
-import socket
+# A long body, read like a file or into one; a broken line is taken up again with Range (RFC 9110
+# section 14), also after a restart. Anything but a plain answer of a fitting length is refused.
+import os
 
 from micropython import const
 
-from ota import hal
+from ota import hal, http, net
 from ota.reason import RefusedError
 
-_STALL_MS = const(10000)  # longest silence
-_BASE_MS = const(60000)  # whole time allowed: this, and ...
-_BYTES_A_SECOND = const(512)  # ... this rate at least
+NO_PACK = "no_pack"  # there is none: no refusal, and never reported
+
+_GRACE_S = const(60)  # time without a look at the rate
+_BYTES_A_SECOND = const(512)  # the rate wanted after that
 _ATTEMPTS = const(6)  # in a row without a new byte
 _BACKOFF_MS = const(500)  # doubled each time
-_LINE_LIMIT = const(512)  # bytes of a header line
-_LINES_LIMIT = const(48)
+_IDLE_MS = const(50)
+_NAP_MS = const(5)
+_SYNC_BYTES = const(4096)  # a block of flash
+_ENOENT = const(2)
 
 
-class Bundle:
-    """The `size` bytes of the bundle `release`, as a source with readinto().
+class Source:
+    """The `size` bytes that the service holds under `path`, as a source with readinto().
 
-    `device` is device.json's dict; `idle` is called at least every 100 ms while waiting.
+    `device` is the effective device.json; `idle` is called at least every 100 ms. Where a server
+    does not resume, what was read already is read again and dropped.
     """
 
-    def __init__(self, device, release, size, idle):
+    def __init__(self, device, path, size, idle):
         self._device = device
-        self._host, self._port, prefix = split(device["base"])
-        self._path = prefix + "/ota/v1/releases/" + release + "/bundle"
-        self._size = size
+        self._path = path
+        self._bases = http.bases(device)
         self._idle = idle
-        self._at = 0
-        self._sock = None
-        self._poller = None
+        self._idled = self._began = hal.ticks_ms()
+        self._answer = None
+        self._skip = 0  # bytes of this answer that were read before
         self._failures = 0
-        self._start = hal.ticks_ms()
-        self._spare = b""  # body bytes that came with the headers
+        self._slow_ms = int(device.get("slow_s", _GRACE_S) * 1000)
+        self.size = size
+        self.at = self._from = 0
 
     def readinto(self, view):
         """Read 1 to len(view) bytes; 0 at the end. Raises RefusedError after all retries."""
-        left = self._size - self._at
-        if not left:
-            return 0
-        while True:
+        while self.at != self.size:
             try:
-                if self._sock is None:
+                if self._answer is None:
                     self._open()
-                n = self._read(view[: min(len(view), left)])
-            except (OSError, EOFError) as e:
+                    continue
+                left = self._skip or self.size - self.at
+                n = self._read(view[:left] if left < len(view) else view)
+            except OSError as e:
                 self._fail(e)
                 continue
-            self._at += n
+            if self._skip:
+                self._skip -= n
+                continue
+            self.at += n
             self._failures = 0
             return n
+        return 0
 
     def close(self):
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = self._poller = None
-        self._spare = b""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
 
     def _fail(self, error):
         self.close()
         self._failures += 1
-        hal.log("download:", error.args[0] if error.args else "closed", "at byte", self._at)
+        hal.log("download:", error.args[0] if error.args else "closed", "at byte", self.at)
         if self._failures >= _ATTEMPTS:
-            raise RefusedError("download_failed", "no answer: " + repr(error))
+            raise http.gone(error)
+        if len(self._bases) > 1:
+            self._bases.append(self._bases.pop(0))
         pause = _BACKOFF_MS << self._failures
         until = hal.ticks_ms() + pause // 2 + hal.jitter(pause // 2)
         while hal.ticks_diff(until, hal.ticks_ms()) > 0:
-            hal.sleep_ms(50)
-            self._idle()
+            self._wait(_IDLE_MS)
 
     def _open(self):
-        address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0][-1]
-        self._sock = socket.socket()
-        self._sock.settimeout(_STALL_MS // 1000)
-        self._sock.connect(address)
-        request = "GET %s HTTP/1.1\r\nHost: %s\r\n" % (self._path, self._host)
-        request += "Authorization: Bearer %s\r\n" % self._device["token"]
-        request += "X-Kiln-Device: %s\r\n" % self._device["id"]
-        if self._at:
-            request += "Range: bytes=%d-\r\n" % self._at
-        self._sock.write((request + "Connection: close\r\n\r\n").encode())
-        self._sock.setblocking(False)
-        self._poller = select.poll()
-        self._poller.register(self._sock, select.POLLIN)
-        self._head()
+        try:
+            asking = http.ask(self._device, self._bases[0], self._path, self.at)
+            self._answer = net.finish(asking, self._idle)
+            self._accept(self._answer)
+        except RefusedError as e:
+            self.close()
+            # Lies and refusals: only another base can know better.
+            if e.reason == NO_PACK or len(self._bases) < 2:
+                raise
+            hal.log("download:", self._bases.pop(0), e.detail)
 
-    def _head(self):
-        status = self._line().split(b" ", 2)
-        if len(status) < 2 or status[0][:7] != b"HTTP/1.":
-            raise OSError("not HTTP")
-        length, span = None, b""
-        for _ in range(_LINES_LIMIT):
-            line = self._line()
-            if not line:
-                break
-            name, _, value = _partition(line)
-            if name == b"content-length":
-                length = value
-            elif name == b"content-range":
-                span = value
-            elif name in (b"transfer-encoding", b"content-encoding") and value != b"identity":
-                raise RefusedError("download_failed", "encoded answer")
-        else:
-            raise RefusedError("download_failed", "too many header lines")
-        self._accept(status[1], length, span)
-
-    def _accept(self, status, length, span):
-        if status[:1] == b"5":
-            raise OSError("HTTP " + status.decode())  # worth another attempt
-        wanted = b"206" if self._at else b"200"
-        if status == b"200" and self._at:
-            # The server does not resume: what is on flash already is skipped by starting again.
-            raise RefusedError("download_failed", "server does not resume")
-        if status != wanted:
-            raise RefusedError("download_failed", "HTTP " + _printable(status))
-        if length is None or not length.isdigit():
-            raise RefusedError("download_failed", "no length")
-        left = self._size - self._at
-        if len(length) > 10 or int(length) > left:
-            raise RefusedError("too_large", "more than the promised %d bytes" % left)
-        if int(length) < left:
-            raise RefusedError("download_failed", "%d bytes, promised %d" % (int(length), left))
-        if self._at and not span.startswith(b"bytes %d-" % self._at):
+    def _accept(self, answer):
+        status = answer.status
+        if status >= 500:
+            raise OSError("HTTP %d" % status)  # worth another attempt
+        if status not in (200, 206) or (status == 206 and not self.at):
+            raise RefusedError("download_failed", "HTTP %d" % status)
+        start = self.at if status == 206 else 0
+        total = start + answer.size()
+        if start and answer.span != b"bytes %d-%d/%d" % (start, total - 1, total):
             raise RefusedError("download_failed", "another range")
+        self._expect(total)
+        self._skip = self.at - start
 
-    def _line(self):
-        cut = self._spare.find(b"\n")
-        while cut < 0:
-            if len(self._spare) > _LINE_LIMIT:
-                raise RefusedError("download_failed", "header line too long")
-            self._wait()
-            got = self._sock.read(64)
-            if got == b"":
-                raise EOFError
-            self._spare += got or b""
-            cut = self._spare.find(b"\n")
-        line = self._spare[:cut].rstrip(b"\r")
-        self._spare = self._spare[cut + 1 :]
-        return line
+    def _expect(self, total):
+        if total > self.size:
+            raise RefusedError("too_large", "%d bytes, promised %d" % (total, self.size))
+        if total < self.size:
+            raise RefusedError("download_failed", "%d bytes, promised %d" % (total, self.size))
 
     def _read(self, view):
-        if self._spare:
-            n = min(len(view), len(self._spare))
-            view[:n] = self._spare[:n]
-            self._spare = self._spare[n:]
-            return n
-        while True:
-            self._wait()
-            n = self._sock.readinto(view)
-            if n == 0:
-                raise EOFError
-            if n:
-                return n
-
-    def _wait(self):
         start = hal.ticks_ms()
         while True:
-            self._idle()
-            now = hal.ticks_ms()
-            spent = hal.ticks_diff(now, self._start)
-            if spent > _BASE_MS + self._size * 1000 // _BYTES_A_SECOND:
-                raise RefusedError("download_failed", "too slow")
-            if self._poller.poll(100):
-                return
-            if hal.ticks_diff(hal.ticks_ms(), start) > _STALL_MS:
+            n = self._answer.readinto(view)
+            self._wait(0 if n else _NAP_MS)
+            if n:
+                return n
+            if hal.ticks_diff(hal.ticks_ms(), start) > http.silence_ms(self._device):
                 raise OSError("stalled")
 
-
-def split(base):
-    """(host, port, path prefix) of an http:// address."""
-    if base[:7] != "http://":
-        raise RefusedError("download_failed", "base is no http:// address")
-    place, _, prefix = base[7:].partition("/")
-    host, _, port = place.partition(":")
-    return host, int(port or "80"), ("/" + prefix if prefix else "").rstrip("/")
-
-
-def _partition(line):
-    name, colon, value = line.partition(b":")
-    return name.strip().lower(), colon, value.strip()
+    def _wait(self, ms):
+        if ms:
+            hal.sleep_ms(ms)
+        now = hal.ticks_ms()
+        if hal.ticks_diff(now, self._idled) >= _IDLE_MS:
+            self._idled = now
+            self._idle()
+        allowed = self._slow_ms + (self.at - self._from) * 1000 // _BYTES_A_SECOND
+        if hal.ticks_diff(now, self._began) > allowed:
+            raise RefusedError("download_failed", "too slow")
 
 
-def _printable(raw):
-    return "".join(chr(c) for c in raw[:20] if 32 <= c < 127)
+class _File(Source):
+    # The same for a file of at most `limit` bytes, `at` of which are there already. A server that
+    # does not resume makes it start anew: what it holds now may be another file.
+    def __init__(self, device, path, limit, idle, at):
+        super().__init__(device, path, None, idle)
+        self._limit = limit
+        self.at = self._from = at
+
+    def _accept(self, answer):
+        if answer.status == 404 and self.size is None:
+            raise RefusedError(NO_PACK)
+        if answer.status == 416 and self.at:
+            # All of it is here already (RFC 9110 section 15.5.17), or it is no part of this file.
+            if answer.span == b"bytes */%d" % self.at:
+                self.size = self.at
+                return
+            self._anew()
+            self.close()
+            return
+        super()._accept(answer)
+        if self._skip:
+            self._anew()
+
+    def _anew(self):
+        self.at = self._from = self._skip = 0
+
+    def _expect(self, total):
+        if total > self._limit:
+            raise RefusedError("too_large", "%d bytes, at most %d" % (total, self._limit))
+        if self.size not in (None, total):
+            raise RefusedError("download_failed", "another size")
+        self.size = total
+
+
+def to_file(device, path, limit, target, idle):
+    """Bring what the service holds under `path` into the file `target`; its size in bytes.
+
+    What is in the file already is not fetched again; a block that was read is safe from a power
+    cut. Raises RefusedError (NO_PACK: there is none), with the file as far as it came, and OSError
+    when flash fails.
+    """
+    done = _size(target)
+    if done > limit:
+        done = 0
+    source = _File(device, path, limit, idle, done)
+    view = memoryview(bytearray(512))
+    f = open(target, "ab" if done else "wb")
+    try:
+        while True:
+            n = source.readinto(view[: min(len(view), _SYNC_BYTES - done % _SYNC_BYTES)])
+            if source.at - n != done:
+                done = 0
+                f.close()
+                f = open(target, "wb")
+            if not n:
+                return done
+            f.write(view[:n])
+            done += n
+            if not done % _SYNC_BYTES:
+                f.close()
+                f = open(target, "ab")
+    finally:
+        f.close()
+        source.close()
+
+
+def _size(path):
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return 0

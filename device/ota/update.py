@@ -18,7 +18,8 @@ def fetch(desired, agent, idle):
     """
     from ota import download
 
-    source = download.Bundle(agent.device, desired["release"], desired["size"], idle)
+    path = "/ota/v1/releases/" + desired["release"] + "/bundle"
+    source = download.Source(agent.device, path, desired["size"], idle)
     try:
         return take(source, desired, agent, idle)
     except OSError as e:

@@ -146,14 +146,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Broker and store of all tests here, and a board that took FIRST under seq 1."""
     made = Bench(tmp_path_factory.mktemp("bench"))
-    made.board.make()
-    made.board.switch_on()
-    made.desire(FIRST, seq=1)
-    made.broker.reported("confirmed", release=FIRST.digest)
-    until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
-    made.board.switch_off()
-    yield made
-    made.close()
+    try:
+        made.board.make()
+        made.board.switch_on()
+        made.desire(FIRST, seq=1)
+        made.broker.reported("confirmed", release=FIRST.digest)
+        until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+        made.board.switch_off()
+        yield made
+    finally:
+        made.close()  # also when it did not come that far: a thread left behind holds pytest up
 
 
 @pytest.fixture
