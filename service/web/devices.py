@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from service.domain.configuration import Configuration, Schema
 from service.domain.device import Device, DeviceId, DeviceLog, device_id
-from service.domain.errors import BadInputError, NotFoundError
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.flows.configure import Wish
@@ -86,10 +86,16 @@ class DeviceApi:
     def _whole(self, device: Device) -> dict[str, Any]:
         return {
             **views.device(device),
-            "configuration": views.configuration(device, self.configuration(device.id)),
+            "configuration": self._configuration(device),
             "events": [views.event(each) for each in self.fleet.events(device.id)],
             "reports": [{"at": at.isoformat(), **views.report(each)} for at, each in self.fleet.reports(device.id)],
         }
+
+    def _configuration(self, device: Device) -> dict[str, Any]:
+        try:
+            return views.configuration(device, self.configuration(device.id))
+        except ConflictError as error:  # instance.json was replaced: all else of the device is still to be seen
+            return {"error": str(error)}
 
     async def retire(self, request: Request) -> Response:
         device = await self._which(request)

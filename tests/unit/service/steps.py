@@ -14,6 +14,7 @@ from service.domain.build import BuildId, JobId
 from service.domain.device import Report
 from service.domain.provenance import Builder
 from service.flows import announce, dependencies, enrol, plan, publish, source, track
+from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
 
@@ -97,7 +98,7 @@ def enrolled(
     name: str = "d1",
     board: str = "unix",
     channel: str = "beta",
-    accounts: MemoryAccounts | None = None,
+    accounts: BrokerAccounts | None = None,
 ) -> enrol.Enrolled:
     return enrol.enrol(
         enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
@@ -114,7 +115,7 @@ def enrolled(
     )
 
 
-def reported(world: World, name: str, payload: bytes, accounts: MemoryAccounts | None = None) -> Report:
+def reported(world: World, name: str, payload: bytes, accounts: BrokerAccounts | None = None) -> Report:
     return track.take_report(
         name,
         payload,

@@ -86,7 +86,7 @@ def test_a_statement_says_what_the_bundle_is(world: World) -> None:
     assert len(content) == bundle.size_bytes
 
 
-def test_outputs_that_are_not_the_uploaded_bytes_are_never_signed(world: World) -> None:
+def test_a27_outputs_that_are_not_the_uploaded_bytes_are_never_signed(world: World) -> None:
     job = planned(world, world.push("one"))[0]
     result = world.upload(job.id, FILES)
     lie = dataclasses.replace(result.artifacts[0], digest="0" * 64)

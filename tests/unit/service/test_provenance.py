@@ -180,7 +180,7 @@ def stored(world: World, digest: str) -> pathlib.Path:
 
 
 @pytest.mark.parametrize("what", ["artifact", "snapshot"])
-def test_nothing_is_signed_of_bytes_that_were_changed_after_the_build(world: World, what: str) -> None:
+def test_a27_nothing_is_signed_of_bytes_that_were_changed_after_the_build(world: World, what: str) -> None:
     build = world.push("one")
     for job in planned(world, build):
         publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)

@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import json
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from service.domain.device import DeviceState
 from tests.fakes.devices import Device, DeviceSite
@@ -171,6 +173,29 @@ def test_a_token_that_the_broker_cannot_follow_keeps_no_order_back(
     devices.accounts.is_away = True
 
     assert one.ask("desired").status == 200
+
+
+TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=60)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.one_of(st.sampled_from(["desired", "report", "config/" + "0" * 64, "time"]), TEXT),
+    of=st.one_of(st.just("one"), TEXT),
+    method=st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
+    body=st.one_of(st.binary(max_size=1100), st.just(b'{"v":1,"state":"idle"}')),
+    token=st.one_of(st.just(""), TEXT),
+)
+def test_nothing_that_a_device_may_ask_breaks_the_service(
+    one: Device, *, path: str, of: str, method: str, body: bytes, token: str
+) -> None:
+    target = quote(of, safe="") or "-"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    reply = one.ask(quote(path, safe="/"), of=target, method=method, body=body, **headers)
+
+    assert reply.status < 500
+    assert one.file["key"].encode() not in reply.body
 
 
 def test_the_agent_is_for_every_device_and_for_devices_alone(

@@ -245,6 +245,24 @@ def test_a_device_is_asked_for_its_log(
     assert owner.get("/api/v1/devices/one/log").fields == kept
 
 
+def test_a_device_is_shown_although_what_is_sealed_of_it_cannot_be_opened(
+    one: Device, site: Site, owner: Browser
+) -> None:
+    owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"A": "x"}})
+    with site.kiln.engine.begin() as connection:
+        connection.exec_driver_sql("update configurations set sealed = 's1.AAAA'")
+
+    shown, changed = (
+        owner.get("/api/v1/devices/one"),
+        owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"A": "y"}}),
+    )
+
+    assert shown.status == 200
+    assert "instance.json" in shown.fields["configuration"]["error"]
+    assert changed.status == 409
+    assert one.ask("desired").status == 200
+
+
 def test_reasons_are_shown_with_a_sentence(one: Device, owner: Browser) -> None:
     one.ask("report", method="POST", body=b'{"v":1,"state":"refused","reason":"downgrade","detail":"counter 1"}')
 
