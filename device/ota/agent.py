@@ -199,7 +199,6 @@ class Agent:
         # False: the download failed and may be tried again. True: refused. A success restarts.
         self.pending = None
         state.want(self.state, desired)
-        self.state[state.other(self.state["active"])] = None
         self.save()
         hal.log("update to", desired["release"][:12], "seq", desired["seq"])
         self._announce(state.DOWNLOADING, desired)
@@ -225,7 +224,7 @@ class Agent:
         try:
             return update.fetch(desired, self, self.turn)
         finally:
-            app.forget("update", "download", "http", "net", "install", "bundle")
+            app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
 
     def _switch(self, record):
         changed = dict(self.state)

@@ -1,6 +1,5 @@
 # Index and files of a bundle, read as a stream from any `readinto` source (docs/ota.md, "Bundle").
 # Nothing here touches flash or network. Memory is one buffer and 16 bytes a file.
-import binascii
 import hashlib
 
 from micropython import const
@@ -110,20 +109,27 @@ def lines(source, size, view):
         raise RefusedError("malformed", "index ends without a line end")
 
 
-def copy(source, size, view, sink=None):
-    """Pass `size` bytes on to `sink.write`; their SHA-256 in hex."""
-    digest = hashlib.sha256()
+def copy(source, size, view, sink):
+    """Pass `size` bytes on to `sink.write`."""
     while size:
         part = view[: min(len(view), size)]
         read_exactly(source, part)
-        digest.update(part)
-        if sink is not None:
-            sink.write(part)
+        sink.write(part)
         size -= len(part)
-    return binascii.hexlify(digest.digest()).decode()
 
 
-def expect(actual, wanted, what):
-    """Raise RefusedError unless the two digests are equal."""
-    if actual != wanted:
-        raise RefusedError("digest_mismatch", what)
+class Files:
+    """What a bundle holds after its statement, as a supply (ota/install.py)."""
+
+    def __init__(self, source):
+        self._source = source
+        self._view = memoryview(bytearray(512))
+
+    def index(self, size, sink):
+        copy(self._source, size, self._view, sink)
+
+    def file(self, digest, size, sink):
+        copy(self._source, size, self._view, sink)
+
+    def end(self):
+        pass  # the length of a bundle was promised, and is asked for

@@ -1,4 +1,5 @@
 # Filling a slot and checking it. Only the inactive slot is ever written. Imported for an update.
+# A supply gives what a slot is filled with: index(size, sink), file(digest, size, sink), end().
 import binascii
 import hashlib
 import os
@@ -10,86 +11,183 @@ from ota.reason import RefusedError
 
 _FOLDER = const(0x4000)  # st_mode of a folder
 _FOLDER_BLOCKS = const(2)  # littlefs keeps the entries of a folder in a pair of blocks
-_RESERVE_BLOCKS = const(6)  # left free for the state file, the index and littlefs itself
+_INLINE = const(512)  # littlefs may keep files up to this beside their name
+_RESERVE_BLOCKS = const(6)  # left free for the state file, the statement and littlefs itself
+_IDLE_BYTES = const(4096)
+
+
+class Sink:
+    """Hashes what is written to it, and passes it on to the open file `f`, if any.
+
+    `idle` is called now and then.
+    """
+
+    def __init__(self, f, idle):
+        self._file = f
+        self._idle = idle
+        self._hash = hashlib.sha256()
+        self._quiet = 0
+
+    def write(self, part):
+        self._hash.update(part)
+        if self._file is not None:
+            self._file.write(part)
+        self._quiet += len(part)
+        if self._quiet >= _IDLE_BYTES:
+            self._quiet = 0
+            self._idle()
+
+    def expect(self, wanted, what):
+        """Raise RefusedError unless the SHA-256 of all is `wanted` (hex)."""
+        if binascii.hexlify(self._hash.digest()).decode() != wanted:
+            raise RefusedError("digest_mismatch", what)
 
 
 def clear(root, slot):
     """Empty the slot."""
+    # The statement first: without it nothing takes what is left for a release.
+    for name in (slots.statement_path(root, slot), slots.index_path(root, slot)):
+        _remove(name)
     for name in walk(slots.path(root, slot), True):
         _remove(name)
-    for name in (slots.path(root, slot), slots.index_path(root, slot)):
-        _remove(name)
+    _remove(slots.path(root, slot))
 
 
 def fill(source, statement, root, slot, idle):
-    """Write the files of a bundle, whose statement was read and verified, into the empty `slot`.
+    """The same as `write` from the bundle in `source`, whose statement was read and verified."""
+    write(bundle.Files(source), statement, root, slot, idle)
 
-    `idle` is called between files. Raises RefusedError; OSError when flash fails.
+
+def write(supply, statement, root, slot, idle, jws=b"", leave=None):
+    """Write the files of a release into `slot`, which is emptied once it is sure that they fit.
+
+    `jws` is the statement as it was signed, kept beside the index; `leave` is called before the
+    slot is emptied. Raises RefusedError; OSError when flash fails.
     """
-    view = memoryview(bytearray(512))
-    index = slots.index_path(root, slot)
+    folder = slots.path(root, slot)
     size = statement["index"]["size"]
-    with open(index, "wb") as f:
-        actual = bundle.copy(source, size, view, f)
-    bundle.expect(actual, statement["index"]["sha256"], "index")
-    _check_index(index, statement, root)
-    os.mkdir(slots.path(root, slot))
-    with open(index, "rb") as f:
+    new = root + "/kiln/new.index"
+    leave = leave or idle
+    if _room(statement, root, slot):
+        _take_index(supply, statement, new, root, slot, idle)
+        leave()
+        clear(root, slot)
+    else:
+        leave()
+        clear(root, slot)
+        _take_index(supply, statement, new, root, slot, idle)
+    os.rename(new, slots.index_path(root, slot))
+    os.mkdir(folder)
+    with open(slots.index_path(root, slot), "rb") as f:
         for raw in bundle.lines(f, size, memoryview(bytearray(128))):
             digest, length, name = raw.decode().split(" ")
-            with _create(slots.path(root, slot), name) as sink:
-                actual = bundle.copy(source, int(length), view, sink)
-            bundle.expect(actual, digest, name)
+            with _create(folder, name) as target:
+                sink = Sink(target, idle)
+                supply.file(digest, int(length), sink)
+            sink.expect(digest, name)
             idle()
+    supply.end()
+    if jws:
+        with open(slots.statement_path(root, slot), "wb") as f:
+            f.write(jws)
+
+
+def _room(statement, root, slot):
+    # Whether there is room for the index beside what the slot holds; no_space when the files fit
+    # in no case.
+    v = os.statvfs(root or "/")
+    index = -(-statement["index"]["size"] // v[1])
+    _expect_room(_RESERVE_BLOCKS + index + statement["size"] // v[1], v, root, slot)
+    return v[4] > index + 2
+
+
+def _expect_room(needed, v, root, slot):
+    free = v[4] + _blocks(slots.path(root, slot), v[1])
+    if needed > free:
+        raise RefusedError("no_space", "%d blocks needed, %d free" % (needed, free))
+
+
+def _take_index(supply, statement, new, root, slot, idle):
+    size = statement["index"]["size"]
+    try:
+        with open(new, "wb") as f:
+            sink = Sink(f, idle)
+            supply.index(size, sink)
+        sink.expect(statement["index"]["sha256"], "index")
+        needed = _check_index(new, statement, root)
+        _expect_room(needed, os.statvfs(root or "/"), root, slot)
+    except BaseException:
+        _remove(new)
+        raise
 
 
 def _check_index(index, statement, root):
+    # Blocks that the files of a good index need.
     checked = bundle.Index(statement)
-    v = os.statvfs(root or "/")
+    size = os.statvfs(root or "/")[1]
     blocks = _RESERVE_BLOCKS
     with open(index, "rb") as f:
         for raw in bundle.lines(f, statement["index"]["size"], memoryview(bytearray(128))):
-            blocks += -(-checked.line(raw)[1] // v[1])
+            blocks += -(-checked.line(raw)[1] // size)
     checked.end()
-    blocks += _FOLDER_BLOCKS * (checked.folders() + 1)
-    if blocks > v[4]:
-        raise RefusedError("no_space", "%d blocks needed, %d free" % (blocks, v[4]))
+    return blocks + _FOLDER_BLOCKS * (checked.folders() + 1)
 
 
-def check(statement, root, slot, idle):
+def _blocks(folder, size):
+    # Blocks that emptying the slot gives back, at least.
+    blocks = 0
+    for name in walk(folder, True):
+        stat = os.stat(name)
+        if stat[0] & _FOLDER:
+            blocks += _FOLDER_BLOCKS
+        elif stat[6] > _INLINE:
+            blocks += -(-stat[6] // size)
+    return blocks
+
+
+def check(statement, root, slot, idle, release=""):
     """Read the index and every file back from flash and compare: the last look before the switch.
 
-    Raises RefusedError unless the slot holds exactly the files of `statement`.
+    Raises RefusedError unless the slot holds exactly the files of `statement`, and beside it the
+    signed statement whose digest is `release`, if that is given.
     """
     view = memoryview(bytearray(512))
     size = statement["index"]["size"]
-    digest = hashlib.sha256()
+    index = Sink(None, idle)
+    idle()
     count = 0
     with open(slots.index_path(root, slot), "rb") as f:
-        for raw in bundle.lines(_Hashed(f, digest), size, memoryview(bytearray(128))):
+        for raw in bundle.lines(_Passing(f, index), size, memoryview(bytearray(128))):
             wanted, length, name = raw.decode().split(" ")
-            whole = slots.path(root, slot) + "/" + name
-            if os.stat(whole)[6] != int(length):
-                raise RefusedError("digest_mismatch", name + " on flash")
-            with open(whole, "rb") as content:
-                bundle.expect(bundle.copy(content, int(length), view), wanted, name + " on flash")
+            _check_file(slots.path(root, slot) + "/" + name, int(length), wanted, view, idle)
             count += 1
             idle()
-    actual = binascii.hexlify(digest.digest()).decode()
-    bundle.expect(actual, statement["index"]["sha256"], "index on flash")
+    index.expect(statement["index"]["sha256"], "index on flash")
     if count != sum(1 for _ in walk(slots.path(root, slot), False)):
         raise RefusedError("digest_mismatch", "a file that no index names")
+    if release:
+        kept = slots.statement_path(root, slot)
+        _check_file(kept, os.stat(kept)[6], release, view, idle)
 
 
-class _Hashed:
-    # A source that hashes what passes, so that the lines used are the lines hashed.
-    def __init__(self, source, digest):
+def _check_file(path, size, wanted, view, idle):
+    if os.stat(path)[6] != size:
+        raise RefusedError("digest_mismatch", path + " on flash")
+    sink = Sink(None, idle)
+    with open(path, "rb") as f:
+        bundle.copy(f, size, view, sink)
+    sink.expect(wanted, path + " on flash")
+
+
+class _Passing:
+    # A source that shows a sink what passes, so that the lines used are the lines hashed.
+    def __init__(self, source, sink):
         self._source = source
-        self._digest = digest
+        self._sink = sink
 
     def readinto(self, view):
         n = self._source.readinto(view)
-        self._digest.update(view[:n])
+        self._sink.write(view[:n])
         return n
 
 

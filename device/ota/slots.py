@@ -10,6 +10,10 @@ def index_path(root, slot):
     return root + "/kiln/" + slot + ".index"
 
 
+def statement_path(root, slot):
+    return root + "/kiln/" + slot.replace("/", ".") + ".jws"
+
+
 def startable(root, slot):
     """Whether `slot` holds an application."""
     return any(_exists(path(root, slot) + "/" + name) for name in ("main.py", "main.mpy"))

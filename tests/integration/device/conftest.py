@@ -122,6 +122,8 @@ class Bench:
         self.broker.reports.clear()
         self.store.requests.clear()
         self.store.bundles.clear()
+        self.store.packs.clear()
+        self.store.asked_packs.clear()
         self.store.rude = None
 
     def desire(self, release: FakeRelease, *, seq: int, **changes: Any) -> FakeRelease:

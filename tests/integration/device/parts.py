@@ -14,6 +14,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease
 
 TOKEN = "device-token-of-d1"
@@ -135,7 +136,9 @@ class Store:
 
     def __init__(self) -> None:
         self.bundles: dict[str, bytes] = {}
+        self.packs: dict[tuple[str, str], bytes] = {}  # by digests from and to; without any, nothing is said of packs
         self.requests: list[str] = []
+        self.asked_packs: list[str] = []
         self.rude: Callable[[BaseHTTPRequestHandler, bytes], bool] | None = None
         store = self
 
@@ -157,16 +160,27 @@ class Store:
         self.bundles[release.digest] = release.bundle
         return release
 
+    def add_pack(self, older: FakeRelease, newer: FakeRelease) -> bytes:
+        self.packs[older.digest, newer.digest] = pack_of(older, newer)
+        return self.packs[older.digest, newer.digest]
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        self.requests.append(request.headers.get("Range", ""))
-        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/bundle", request.path)
+        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/(bundle|pack\?from=([0-9a-f]{64}|-))", request.path)
         known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        body = self.bundles.get(found[1]) if found and known else None
+        is_pack = found is not None and found[2] != "bundle"
+        if is_pack and not self.packs:
+            self._plain(request, 404 if known else 401)
+            return
+        (self.asked_packs if is_pack else self.requests).append(request.headers.get("Range", ""))
+        body = (
+            self.packs.get((found[3], found[1])) if found and is_pack else self.bundles.get(found[1]) if found else None
+        )
+        body = body if known else None
         if body is None or request.headers.get("X-Kiln-Device") != "d1":
             self._plain(request, 404 if known else 401)
             return

@@ -1,9 +1,11 @@
-"""CPython's stand-ins for the two MicroPython modules that the agent needs and CPython has not."""
+"""CPython's stand-ins for the MicroPython modules that the agent needs and CPython has not."""
 
 import sys
 from types import ModuleType
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from tests.fakes import deflate
 
 CBC = 2
 
@@ -27,3 +29,4 @@ if "micropython" not in sys.modules:
     cryptolib = ModuleType("cryptolib")
     cryptolib.aes = Aes  # type: ignore[attr-defined]
     sys.modules["cryptolib"] = cryptolib
+    sys.modules["deflate"] = deflate
