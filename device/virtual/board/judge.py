@@ -6,25 +6,35 @@ def judge(plan, act, lived):
     """What is wrong after the life `lived`, which rests; empty when all of `act` holds."""
     allowed = [tuple(pair) for pair in act["may_start"]]
     names = [_named(plan, start) for start in lived.starts]
-    for name, start in zip(names, lived.starts):
-        if name not in allowed:
-            return "started " + repr(names)
-        if plan["counters"][name[0]] < start[3][0][1]:
-            return "downgraded: " + repr((names, start[3]))
+    if allowed and not all(name in allowed for name in names):
+        return "started " + repr(names)
     if not names or names[-1] != tuple(act["ends"]):
         return "ended with " + repr(names[-1:])
-    return _risen(lived.floors + [life.floors()]) or _kept(plan, act) or _agent(plan, act, lived)
+    wrong = sane(plan, lived) or risen(lived.floors + [life.floors()])
+    return wrong or _kept(plan, act) or _agent(plan, act, lived)
 
 
-def _named(plan, start):
-    return plan["trees"].get(start[0], "broken"), start[1].get("MARK", "")
+def sane(plan, lived):
+    """What must hold in every life: only whole releases start, and none below the floor."""
+    for start in lived.starts:
+        name, _ = _named(plan, start)
+        if name == "broken":
+            return "started something broken"
+        if plan["counters"][name] < start[3][0][1]:
+            return "downgraded to %s, floors %s" % (name, start[3])
+    return ""
 
 
-def _risen(floors):
+def risen(floors):
+    """What is wrong with `floors`, which follow each other: they never fall."""
     for before, after in zip(floors, floors[1:]):
         if after[0] < before[0] or after[1] < before[1]:
             return "floors fell: " + repr(floors)
     return ""
+
+
+def _named(plan, start):
+    return plan["trees"].get(start[0], "broken"), start[1].get("MARK", "")
 
 
 def _kept(plan, act):

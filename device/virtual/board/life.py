@@ -41,8 +41,18 @@ class World:
         modules["socket"] = modules["select"] = self.network
         sys.modules.update(modules)
         self._kept = set(sys.modules)
+        self._rom = ".frozen"
         self._print = builtins.print
         builtins.print = self._line
+
+    def freeze(self, folder):
+        """Let the agent be part of the firmware: `folder` of the host instead of /lib."""
+        os.mount(os.VfsPosix(folder), "/rom")
+        self._rom = "/rom"
+
+    def path(self):
+        """sys.path at power-on."""
+        return ["", self._rom, "/lib"]
 
     def say(self, *words):
         """Print for real."""
@@ -108,7 +118,7 @@ class Life:
         ram.mount(ram.littlefs(self.flash))
         self.floors.append(floors())
         os.chdir("/")
-        sys.path[:] = ["", ".frozen", "/lib"]
+        sys.path[:] = world.path()
         try:
             with open("main.py") as f:
                 exec(compile(f.read(), "main.py", "exec"), {"__name__": "__main__"})
@@ -185,10 +195,11 @@ def surround(world, given, files):
     world.server.faults = [dict(fault) for fault in given["faults"]]
 
 
-def lay_out(flash, files):
-    """Make the littlefs of a new board: everything in `files` that begins with `board/`."""
+def lay_out(flash, files, without="-"):
+    """Make the littlefs of a new board: what in `files` begins with `board/`, but `without`."""
     os.VfsLfs2.mkfs(flash, progsize=flash.prog, readsize=flash.prog)
-    edit(flash, [(name[5:], name) for name in sorted(files) if name.startswith("board/")], files)
+    names = [name for name in sorted(files) if name.startswith("board/")]
+    edit(flash, [(name[5:], name) for name in names if not name.startswith(without)], files)
 
 
 def edit(flash, edits, files):

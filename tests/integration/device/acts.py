@@ -1,6 +1,6 @@
 """The acts of a board's whole life, for the power-cut harness."""
 
-from tests.integration.device.plan import Plan
+from tests.integration.device.plan import BAD, Plan
 
 
 def whole_life() -> Plan:
@@ -8,9 +8,8 @@ def whole_life() -> Plan:
     plan = Plan()
     plan.release("one", 1)
     plan.release("two", 2)
-    plan.release("raises", 3, "import nothing\n")
-    plan.release("unwell", 3, "ota.unhealthy('no sensor')\n")
-    plan.release("bites", 3, "probe.bite()\n")
+    for kind, body in BAD.items():
+        plan.release(kind, 3, body)
     _updates(plan)
     return plan
 
@@ -27,7 +26,7 @@ def _updates(plan: Plan) -> None:
         ends=two,
         seq=2,
     )
-    for name in ("raises", "unwell", "bites"):
+    for name in BAD:
         plan.act(
             name,
             base="first",

