@@ -3,6 +3,7 @@
 import pathlib
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from dbos import DBOS, DBOSClient
@@ -28,14 +29,27 @@ def tmp_path(tmp_path: pathlib.Path) -> pathlib.Path:
     return odd
 
 
-@pytest.fixture
-def done(tmp_path: pathlib.Path, watch: queue_thread.Watch, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def no_inotify(path: pathlib.Path) -> NoReturn:
+    raise OSError(f"nobody tells of {path}")
+
+
+@pytest.fixture(params=["told by the kernel", "looking"])
+def done(
+    request: pytest.FixtureRequest,
+    tmp_path: pathlib.Path,
+    watch: queue_thread.Watch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[list[int]]:
     """What the workflow was given, by an engine that looks by itself once in ten minutes."""
+    if request.param == "looking":
+        monkeypatch.setattr(queue_thread, "Changes", no_inotify)
+    else:
+        monkeypatch.setattr(queue_thread, "LONGEST_S", LONG_S)
     made: list[int] = []
     engine = open_database(f"sqlite:///{tmp_path / 'kiln.db'}")
     workflows.stop()
     workflows.prepare(engine)
-    monkeypatch.setattr(queue_thread, "ROUND_S", LONG_S)
+    monkeypatch.setattr(queue_thread, "SELDOM_S", LONG_S)
 
     @DBOS.workflow(name="note")
     def note(value: int) -> None:
