@@ -15,8 +15,11 @@ settings = {}  # settings.json, filled before the application starts
 _agent = None
 
 
-def run():
-    """Start the agent and, through it, the application. Does not return."""
+def run(loaded=None):
+    """Start the agent and, through it, the application. Does not return.
+
+    `loaded` is what the loader knows of this agent (ota_loader.py), None without a loader.
+    """
     global _agent
     import gc
 
@@ -27,8 +30,10 @@ def run():
     from ota import agent, app, hal
 
     try:
-        _agent = agent.Agent()
+        _agent = agent.Agent("", loaded)
     except (OSError, ValueError) as e:
+        if loaded and loaded["trial"]:
+            raise  # perhaps only this new agent cannot read it: back to the one before
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
         app.start_alone()
@@ -39,8 +44,11 @@ def run():
     except Exception as e:
         # The agent itself failed, out of memory for example. A board never ends here: it starts
         # again, and a trial that keeps failing is rolled back by the count of its starts.
-        app.explain(e, "")
-        hal.sleep_ms(_FAULT_PAUSE_MS)
+        from ota import trace
+
+        trace.explain(e, "")
+        if not _agent.fresh:
+            hal.sleep_ms(_FAULT_PAUSE_MS)
     hal.reset()
 
 

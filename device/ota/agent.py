@@ -13,9 +13,10 @@ _SAVE_AGAIN_MS = const(10000)
 
 
 class Agent:
-    """One device. `root` is the folder that holds /kiln, /a and /b: "" on a board."""
+    """One device. `root` is the folder that holds /kiln, /a and /b: "" on a board; `loaded` is the
+    loader's state, None where there is no loader."""
 
-    def __init__(self, root=""):
+    def __init__(self, root="", loaded=None):
         from ota import config
 
         self.root = root
@@ -27,6 +28,9 @@ class Agent:
         self.voice = voice.Voice()
         self.clock = None  # what knows the signed time; without one the board's own clock counts
         self.errand = None  # a generator: small I/O that yields whenever it would wait
+        self.loaded = loaded
+        self.fresh = bool(loaded and loaded["trial"])  # this agent is on trial
+        self.renew = False  # another agent is to be taken at the next start
         self.busy = False
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
@@ -34,6 +38,7 @@ class Agent:
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop
         self.since = None  # ticks of the application's start
+        self._born = hal.ticks_ms()
         self._restarting = False
         self._unsaved_since = None
         if not intact:
@@ -57,9 +62,9 @@ class Agent:
                 raise
             self.restart("exit of the application")
         except Exception as error:
-            from ota import trial
+            from ota import trace, trial
 
-            trial.crashed(self, app.explain(error, slots.path(self.root, active)))
+            trial.crashed(self, trace.explain(error, slots.path(self.root, active)))
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
@@ -72,6 +77,9 @@ class Agent:
             trial.count(self)
         self._check_slot()
         hal.join_network(self.settings)
+        if self.loaded and self.loaded["outcome"]:
+            self._renewal().report(self)
+        app.forget("selfupdate")
         if self.state["trial"] is None:
             app.forget("trial")
             self._look()
@@ -113,6 +121,8 @@ class Agent:
             app.forget("orders", "notice", "verify", "field", "trust")
         if self.voice.speak(self):
             self.save()
+        if self.fresh:
+            self._prove()
         if self.errand is not None:
             self._step()
 
@@ -166,6 +176,26 @@ class Agent:
             hal.log("errand:", *e.args)
             self.errand = None
 
+    def may_renew(self):
+        """Whether the configuration in force names another agent."""
+        if not self.loaded or self.fresh or not self.state["config"]:
+            return False
+        due = self._renewal().due(self) is not None
+        app.forget("selfupdate")
+        return due
+
+    def _prove(self):
+        if self.voice.acknowledged:
+            self._renewal().confirm(self)
+            app.forget("selfupdate")
+        elif self.age(self._born) > self.device["trial_s"] * 1000:
+            self.restart("this agent reached nobody")
+
+    def _renewal(self):
+        from ota import selfupdate
+
+        return selfupdate
+
     def _check_slot(self):
         active = self.state["active"]
         if not active or slots.startable(self.root, active):
@@ -183,9 +213,12 @@ class Agent:
     def _look(self):
         if self.until(self.link.up, self.device["connect_s"] * 1000):
             self.until(lambda: self.heard, self.device["desired_s"] * 1000)
+        if self.may_renew():
+            self._renewal().update(self)
+            app.forget("selfupdate")
         pause = _RETRY_S
-        while self.pending or not self.state["active"]:
-            if not self.until(lambda: self.pending, 1000):
+        while self._due() or not self.state["active"]:
+            if not self.until(self._due, 1000):
                 continue
             desired = self.pending
             if self._update(desired) or self.state["active"]:
@@ -194,6 +227,10 @@ class Agent:
             self.until(lambda: self.pending, (pause + hal.jitter(pause)) * 1000)
             pause = min(pause * 2, _PAUSE_LIMIT_S)
             self.pending = self.pending or desired
+
+    def _due(self):
+        # The trial of this agent ends before anything new begins.
+        return self.pending and not self.fresh
 
     def _update(self, desired):
         # False: the download failed and may be tried again. True: refused. A success restarts.
@@ -243,7 +280,7 @@ class Agent:
 
             trial.settle(self)
         # A trial ends first, so that there is always one slot known to be good.
-        elif self.pending and not self.busy:
+        elif (self._due() or self.renew) and not self.busy:
             self.restart("update")
 
     def _announce(self, what, desired):

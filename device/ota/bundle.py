@@ -20,6 +20,7 @@ class Index:
     def __init__(self, statement):
         self._files = statement["files"]
         self._size = statement["size"]
+        self._check_path = check_agent_path if statement.get("type") == "agent" else check_path
         self._last = ""
         # 8 bytes of SHA-256 for each path and each folder, case folded: two of them meet by chance
         # once in 10^13 bundles, and then a good bundle is refused, never a bad one accepted.
@@ -56,7 +57,7 @@ class Index:
         return len(self._folders) // 8
 
     def _check(self, path):
-        check_path(path)
+        self._check_path(path)
         folded = path.lower()
         if path <= self._last or _mark(folded) in self._paths or _mark(folded) in self._folders:
             raise RefusedError("bad_path", "order or repetition: " + path)
@@ -82,8 +83,18 @@ def check_path(path):
         if part in ("", ".", "..") or not all(c in _NAMES for c in part):
             raise RefusedError("bad_path", repr(path))
     folded = path.lower()
-    if folded in ("boot.py", "boot.mpy", "ota", "ota.py", "ota.mpy") or folded[:4] == "ota/":
+    name = folded[:-4] if folded[-4:] == ".mpy" else folded[:-3] if folded[-3:] == ".py" else ""
+    if name in ("boot", "ota", "ota_loader") or folded == "ota" or folded[:4] == "ota/":
         raise RefusedError("bad_path", path + " belongs to the agent")
+
+
+def check_agent_path(path):
+    """The same of a release of the agent: ota/<name>.mpy."""
+    name = path[4:-4]
+    if len(path) > _PATH_LIMIT or path != "ota/" + name + ".mpy" or not name:
+        raise RefusedError("bad_path", repr(path))
+    if not all(c in _NAMES for c in name):
+        raise RefusedError("bad_path", repr(path))
 
 
 def _mark(path):

@@ -1,4 +1,5 @@
-# The two slots /a and /b and the file index kept for each.
+# The two slots /a and /b and the file index kept for each. The slots of the agent itself have
+# longer names: kiln/agent/a and kiln/agent/b.
 import os
 
 
@@ -7,7 +8,7 @@ def path(root, slot):
 
 
 def index_path(root, slot):
-    return root + "/kiln/" + slot + ".index"
+    return root + "/kiln/" + slot.replace("/", ".") + ".index"
 
 
 def statement_path(root, slot):

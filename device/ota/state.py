@@ -125,13 +125,13 @@ def note(state, desired):
     """A newer order for the release that runs already: answered, nothing to install."""
     want(state, desired)
     if state["trial"] is None:
-        _post(state, CONFIRMED, "", "", desired["release"])
+        post(state, CONFIRMED, "", "", desired["release"])
 
 
 def refuse(state, desired, reason, detail):
     """The release of `desired` is not accepted, and not tried again under this seq."""
     state["failed"] = desired["seq"]
-    _post(state, REFUSED, reason, detail, desired["release"])
+    post(state, REFUSED, reason, detail, desired["release"])
 
 
 def begin_trial(state, record, config=None):
@@ -161,7 +161,7 @@ def confirm(state):
     record = state[state["active"]]
     state["trial"] = None
     state["counter"] = max(state["counter"], record["counter"])
-    _post(state, CONFIRMED, "", "", record["release"])
+    post(state, CONFIRMED, "", "", record["release"])
 
 
 def roll_back(state, reason, detail):
@@ -177,7 +177,7 @@ def roll_back(state, reason, detail):
     state["trial"] = None
     state["failed"] = state["seq"]
     state["last"] = (reason + ": " + detail)[:_LAST_LIMIT]
-    _post(state, ROLLED_BACK, reason, detail, release)
+    post(state, ROLLED_BACK, reason, detail, release)
 
 
 def drop(state, slot):
@@ -186,7 +186,8 @@ def drop(state, slot):
     state["active"] = other(slot) if state[other(slot)] else ""
 
 
-def _post(state, what, reason, detail, release):
+def post(state, what, reason, detail, release):
+    """Keep this outcome until the broker acknowledged it."""
     state["outbox"] = {
         "state": what,
         "reason": reason,
@@ -196,35 +197,13 @@ def _post(state, what, reason, detail, release):
 
 
 def load(folder):
-    """(state, intact): the state kept in `folder`, an empty one if there is none or it is damaged.
+    """(state, intact): the state kept in `folder`, an empty one if none or it is damaged."""
+    from ota import app, store
 
-    The floors are kept a second time, so that losing the state file does not open the way back.
-    """
-    state = empty()
-    kept = _read(folder + "/state.json")
-    intact = type(kept) is dict and "active" in kept
-    if intact:
-        state.update(kept)
-        intact = _sound(state)
-        if not intact:
-            state = empty()
-    floor = empty()
-    kept = _read(folder + "/floor.json")
-    if type(kept) is dict:
-        floor.update(kept)
-        if _sound(floor):
-            _raise(state, floor)
-    return state, intact
-
-
-def _raise(state, floor):
-    # A floor of an older epoch says nothing any more.
-    rebase(state, floor["epochs"])
-    if floor["epochs"][0] == state["epochs"][0]:
-        state["counter"] = max(state["counter"], floor["counter"])
-    if floor["epochs"][1] == state["epochs"][1] and floor["seq"] > state["seq"]:
-        state["seq"] = floor["seq"]
-        state["wanted"] = floor["wanted"]
+    try:
+        return store.load(folder)
+    finally:
+        app.forget("store")
 
 
 def save(folder, state):
@@ -232,7 +211,7 @@ def save(folder, state):
     # First the floor, then the state: a cut between them leaves a higher floor and the old release
     # running, which is safe; the reverse order would leave a way back.
     floor = {name: state[name] for name in ("counter", "seq", "wanted", "epochs")}
-    if _read(folder + "/floor.json") != floor:
+    if read(folder + "/floor.json") != floor:
         _replace(folder + "/floor.json", floor)
     _replace(folder + "/state.json", state)
 
@@ -244,7 +223,8 @@ def _replace(path, value):
     os.rename(temporary, path)
 
 
-def _read(path):
+def read(path):
+    """The JSON in a small file, None if there is none."""
     try:
         if os.stat(path)[6] > _LIMIT:
             return None
@@ -252,45 +232,3 @@ def _read(path):
             return json.loads(f.read())
     except (OSError, ValueError):
         return None
-
-
-def _sound(state):
-    # `state` holds every key, from empty() where the file had none: an older agent wrote fewer.
-    if state["active"] not in ("", "a", "b") or state["config"] not in ("", "a", "b"):
-        return False
-    for name, value in empty().items():
-        kept = state[name]
-        if name in ("a", "b"):
-            good = kept is None or _has(kept, ("release", "version"), ("counter",))
-        elif name == "trial":
-            good = kept is None or _trial_sound(kept)
-        elif name == "outbox":
-            good = kept is None or _has(kept, ("state", "reason", "detail", "release"))
-        elif name == "configs":
-            good = _has(kept, ("a", "b"))
-        elif type(value) is list:
-            good = type(kept) is list and [type(n) for n in kept] == [int, int]
-        else:
-            good = type(kept) is type(value)
-        if not good:
-            return False
-    if state["config"] and not in_force(state):
-        return False
-    return bool(state["trial"] is None or state["active"])
-
-
-def _trial_sound(trial):
-    if type(trial) is dict:
-        trial.setdefault("config", "")
-        trial.setdefault("sleeps", 0)
-    return _has(trial, ("back", "config"), ("boots", "sleeps")) and all(
-        trial[name] in ("", "a", "b") for name in ("back", "config")
-    )
-
-
-def _has(value, texts, numbers=()):
-    return type(value) is dict and all(
-        type(value.get(name)) is kind
-        for names, kind in ((texts, str), (numbers, int))
-        for name in names
-    )

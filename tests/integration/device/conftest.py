@@ -145,11 +145,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Broker and store of all tests here, and a board that took FIRST under seq 1."""
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Broker and store of all tests here, and a board that took FIRST under seq 1.
+
+    A module's FLASH_BYTES is the size of its board's flash.
+    """
     made = Bench(tmp_path_factory.mktemp("bench"))
     try:
-        made.board.make()
+        made.board.make(size_bytes=getattr(request.module, "FLASH_BYTES", 1 << 19))
         made.board.switch_on()
         made.desire(FIRST, seq=1)
         made.broker.reported("confirmed", release=FIRST.digest)

@@ -31,6 +31,8 @@ BAD_PATHS = [
     "ota",
     "ota.py",
     "ota.mpy",
+    "ota_loader.py",
+    "OTA_Loader.mpy",
 ]
 
 

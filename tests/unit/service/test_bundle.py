@@ -47,7 +47,9 @@ def test_a_path_that_a_board_cannot_hold_is_refused_by_name(path: str) -> None:
         bundle.index([MAIN, bundle.file(path, b"")])
 
 
-@pytest.mark.parametrize("path", ["boot.py", "BOOT.py", "boot.mpy", "ota/agent.mpy", "OTA/x", "ota", "ota.mpy"])
+@pytest.mark.parametrize(
+    "path", ["boot.py", "BOOT.py", "boot.mpy", "ota/agent.mpy", "OTA/x", "ota", "ota.mpy", "Ota_Loader.py"]
+)
 def test_the_agents_own_files_are_refused(path: str) -> None:
     with pytest.raises(BadInputError, match="belongs to Kiln's agent"):
         bundle.index([MAIN, bundle.file(path, b"")])

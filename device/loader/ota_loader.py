@@ -1,0 +1,121 @@
+# The first thing that runs on a board: chooses the agent, counts the starts of a new one, and goes
+# back from one that does not work to the one before, at last to the one that came with the board.
+# It is never updated, so it knows nothing of the agent but its name, and its own state file:
+#
+#   active   "a", "b" or "" (the agent that came with the board): which agent to start
+#   counter, epoch   of that agent's release, 0 for the one that came with the board
+#   trial    None, or {"back", "counter", "epoch": the same of the agent before, "boots": starts so
+#            far, "release": digest}
+#   failed   digest of the last agent that was left, "" if none
+#   outcome  what went wrong with it, until the agent has taken note; "" if nothing
+import json
+import os
+import sys
+
+_BOOTS = 3  # starts that a new agent may take to reach the broker
+_LIMIT = 1024  # bytes of the file
+_PAUSE_S = 5  # before the next start when there is no agent that works
+
+
+def run(root=""):
+    """Start an agent; does not return."""
+    kept = load(root)
+    trial = kept["trial"]
+    if trial:
+        trial["boots"] += 1
+        if trial["boots"] > _BOOTS:
+            leave(root, kept, "%d starts" % _BOOTS)
+        elif not save(root, kept):
+            # A start that is not counted could be the first of endlessly many.
+            leave(root, kept, "the start could not be counted")
+    slot = kept["active"]
+    if slot:
+        sys.path.insert(0, root + "/kiln/agent/" + slot)
+    _shed()
+    try:
+        import ota
+
+        ota.run(kept)
+    except Exception as e:
+        import ota_loader  # anew
+
+        sys.print_exception(e)
+        ota_loader.fail(root, slot, repr(e))
+
+
+def fail(root, slot, why):
+    """The agent in `slot` could not be imported or raised: restart without it."""
+    if slot:
+        leave(root, load(root), why)
+    else:
+        import time
+
+        time.sleep(_PAUSE_S)
+    _restart()
+
+
+def _shed():
+    # run() stays on the stack for ever, and would keep the rest of this module: 2 KB of the heap
+    # that the agent needs for signatures.
+    del sys.modules["ota_loader"]
+    names = globals()
+    for name in ("load", "leave", "save", "fail", "_restart", "_shed"):
+        del names[name]
+
+
+def load(root):
+    """The state, that of a new board if there is none or it makes no sense."""
+    kept = {"active": "", "counter": 0, "epoch": 0, "trial": None, "failed": "", "outcome": ""}
+    try:
+        path = root + "/kiln/agent.json"
+        if os.stat(path)[6] > _LIMIT:
+            raise ValueError
+        with open(path) as f:
+            found = json.loads(f.read())
+        trial = found["trial"]
+        if found["active"] not in ("", "a", "b"):
+            raise ValueError
+        if trial is not None:
+            trial["boots"] + trial["counter"] + trial["epoch"]  # numbers
+            if trial["back"] not in ("", "a", "b") or not found["active"]:
+                raise ValueError
+        if [type(found[name]) for name in kept if name != "trial"] == [
+            type(kept[name]) for name in kept if name != "trial"
+        ]:
+            kept = found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return kept
+
+
+def leave(root, kept, why):
+    """Go back to the agent before, or from one that was good before to the one of the board."""
+    trial = kept["trial"] or {}
+    print("[loader] agent", kept["active"], "left:", why)
+    kept["failed"] = trial.get("release", "")
+    kept["outcome"] = why[:100]
+    for name, new in (("active", "back"), ("counter", "counter"), ("epoch", "epoch")):
+        kept[name] = trial.get(new, "" if name == "active" else 0)
+    kept["trial"] = None
+    save(root, kept)
+
+
+def save(root, kept):
+    """Replace the state file in one rename; False when that failed."""
+    path = root + "/kiln/agent.json"
+    try:
+        with open(path + ".new", "w") as f:
+            f.write(json.dumps(kept))
+        os.rename(path + ".new", path)
+    except OSError as e:
+        print("[loader] not saved:", e)
+        return False
+    return True
+
+
+def _restart():
+    try:
+        from machine import reset
+    except ImportError:
+        raise SystemExit(3) from None  # a host: whoever started us starts us again
+    reset()

@@ -1,0 +1,146 @@
+# Another agent, named by the configuration in force, goes into the agent slot that does not run;
+# the loader starts it from there, on trial until a report of it was acknowledged.
+import gc
+import os
+
+from micropython import const
+
+from ota import app, hal, slots, state
+from ota.reason import RefusedError
+
+_SLOT = "kiln/agent/"
+_OURS = {"repo": "kiln/agent", "board": "any"}
+_ENOSPC = const(28)
+
+
+def report(agent):
+    """The loader left an agent: say so, once."""
+    kept = agent.loaded
+    if agent.state["outbox"] is not None:
+        return  # an earlier outcome goes first; this one waits for the next start
+    why = kept["outcome"]
+    hal.log("an agent failed:", why)
+    state.post(agent.state, state.ROLLED_BACK, "agent_failed", why, kept["failed"])
+    if agent.save():
+        kept["outcome"] = ""
+        _save(agent, kept)
+
+
+def confirm(agent):
+    """A report of this agent was acknowledged: it stays."""
+    kept = dict(agent.loaded)
+    kept["trial"] = None
+    if _save(agent, kept):
+        agent.fresh = False
+        _clear_spare(agent)
+        hal.log("agent confirmed, counter", kept["counter"])
+
+
+def _clear_spare(agent):
+    # An agent is a good part of a small flash. From a good one the way back leads to the board's.
+    from ota import install
+
+    install.clear(agent.root, _SLOT + state.other(agent.loaded["active"]))
+    app.forget("install", "bundle")
+
+
+def due(agent):
+    """The agent that the configuration asks for, {"release", "size", "counter"}, or None."""
+    kept = agent.loaded
+    wanted = _named(agent)
+    if wanted is None or wanted["release"] == kept["failed"]:
+        return None
+    place = (agent.state["epochs"][0], wanted["counter"])
+    return wanted if place > (kept["epoch"], kept["counter"]) else None
+
+
+def update(agent):
+    """Bring the agent that is due into its slot and restart; returns only when that failed."""
+    wanted, kept = due(agent), agent.loaded
+    hal.log("agent update to", wanted["release"][:12], "counter", wanted["counter"])
+    slot = state.other(kept["active"])
+    try:
+        _fill(agent, wanted, _SLOT + slot)
+        _switch(agent, wanted, kept, slot)
+    except RefusedError as e:
+        hal.log("agent refused:", e.reason, e.detail)
+        if e.reason == "download_failed":
+            agent.voice.say(state.REFUSED, e.reason, e.detail, wanted["release"])
+            return
+        state.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
+        agent.save()
+        kept["failed"] = wanted["release"]
+        _save(agent, kept)
+        return
+    agent.restart("trial of agent %d" % wanted["counter"])
+
+
+def _fill(agent, wanted, slot):
+    from ota import download
+
+    path = "/ota/v1/releases/" + wanted["release"] + "/bundle"
+    source = download.Source(agent.device, path, wanted["size"], agent.turn)
+    try:
+        take(agent, source, wanted, slot)
+    except OSError as e:
+        if e.args and e.args[0] == _ENOSPC:
+            raise RefusedError("no_space", "flash is full") from None
+        raise RefusedError("download_failed", "flash: " + repr(e)) from None
+    except MemoryError:
+        raise RefusedError("download_failed", "out of memory") from None
+    finally:
+        source.close()
+        app.forget("download", "http", "net", "install", "bundle")
+
+
+def take(agent, source, wanted, slot):
+    """The same from any source, into the slot of this long name. Raises RefusedError, OSError."""
+    from ota import statement, trust
+
+    jws = statement.read(source)
+    gc.collect()  # as in update.py: room for the signature's numbers
+    stated = statement.parse(jws, trust.keys(agent.root, "release"), "agent")
+    statement.judge(jws, stated, wanted, _OURS, 0, hal.mpy())
+    app.forget("statement", "verify", "field", "trust")
+    from ota import install
+
+    install.clear(agent.root, slot)
+    try:
+        os.mkdir(agent.root + "/" + _SLOT[:-1])
+    except OSError:
+        pass  # there already
+    install.fill(source, stated, agent.root, slot, agent.turn)
+    install.check(stated, agent.root, slot, agent.turn)
+    try:
+        os.stat(slots.path(agent.root, "") + slot + "/ota/__init__.mpy")
+    except OSError:
+        raise RefusedError("malformed", "no ota/__init__.mpy") from None
+
+
+def _switch(agent, wanted, kept, slot):
+    before = {name: kept[name] for name in ("counter", "epoch")}
+    before.update(back=kept["active"], boots=0, release=wanted["release"])
+    changed = dict(kept)
+    changed.update(
+        active=slot, counter=wanted["counter"], epoch=agent.state["epochs"][0], trial=before
+    )
+    if not _save(agent, changed):
+        raise RefusedError("no_space", "the switch could not be written")
+
+
+def _named(agent):
+    from ota import config
+
+    try:
+        return config.wanted_agent(agent.root, agent.state)
+    finally:
+        app.forget("config")
+
+
+def _save(agent, kept):
+    import ota_loader  # it writes its file itself
+
+    if not ota_loader.save(agent.root, kept):
+        return False
+    agent.loaded = kept
+    return True

@@ -1,0 +1,217 @@
+"""The agent updates itself: real loader, real MicroPython, littlefs and Mosquitto."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.virtual import flash as flashing
+from tests.fakes.agents import agent_files, agent_release, make_agent
+from tests.fakes.releases import FakeRelease
+from tests.fakes.signing import foreign_key
+from tests.integration.device.apps import app
+from tests.integration.device.conftest import FIRST, Bench
+from tests.integration.device.expectations import answer
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+
+FLASH_BYTES = 1 << 20  # three agents
+
+NEW = {"__init__": "print('the new agent')\n"}
+
+
+def put(bench: Bench, folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        target = folder / "put" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    flashing.put(bench.board.flash, folder / "put")
+
+
+def name_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
+    """Give the board, switched off, a configuration in force that names this agent."""
+    agent = {"release": release.digest, "size": len(release.bundle), "counter": release.counter, **changes}
+    raw = json.dumps({"v": 1, "settings": {}, "agent": agent}).encode()
+    state = bench.board.state()
+    state["config"] = "a"
+    digest = state["configs"]["a"] = hashlib.sha256(raw).hexdigest()
+    head = f"{digest} {digest} 1\n".encode()
+    put(bench, folder, {"kiln/config.a": head + raw, "kiln/state.json": json.dumps(state).encode()})
+    bench.store.add(release)
+    return release
+
+
+def order_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
+    bench.board.switch_off()
+    bench.board.lines.clear()
+    name_agent(bench, folder, release, **changes)
+    bench.board.switch_on()
+    return release
+
+
+def loader(bench: Bench) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(flashing.cat(bench.board.flash, "kiln/agent.json"))
+    return kept
+
+
+def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench, tmp_path: Path) -> None:
+    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+
+    running.board.printed("agent confirmed, counter 4")
+
+    kept = loader(running)
+    assert (kept["active"], kept["counter"], kept["trial"], kept["failed"]) == ("a", 4, None, "")
+    assert running.board.printed("the new agent") == 1
+    assert running.board.printed("app 5.0.0", times=1)
+    # And from there to the next, in the other slot, while applications come and go as ever.
+    order_agent(running, tmp_path, make_agent({"__init__": "print('newer')\n"}, counter=5))
+    running.board.printed("agent confirmed, counter 5")
+    assert loader(running)["active"] == "b"
+
+
+def test_a_new_agent_updates_applications(running: Bench, tmp_path: Path) -> None:
+    order_agent(running, tmp_path, make_agent(NEW))
+    running.board.printed("agent confirmed")
+
+    release = app("6.0.0")
+    running.desire(release, seq=2, config=running.board.state()["configs"]["a"])
+
+    assert running.broker.reported("confirmed", release=release.digest)["slot"] == "b"
+
+
+BAD = {
+    "does not import": {"__init__": "import nothing_of_that_name\n"},
+    "raises at once": {"__init__": "def run(*_):\n    raise ValueError('no')\n"},
+    "only restarts": {"__init__": "def run(*_):\n    raise SystemExit(3)\n"},
+    "cannot read the identity": {"config": "def device(*_):\n    raise ValueError('no')\n"},
+    "fails inside": {"agent": "Agent.boot = None\n"},
+    "reaches nobody": {"link": "Link.poll = lambda self: None\n"},
+}
+
+
+@pytest.mark.parametrize("fault", list(BAD))
+def test_a_bad_agent_is_left_for_the_one_before(running: Bench, tmp_path: Path, fault: str) -> None:
+    running.board.switch_off()
+    running.board.device.update(trial_s=0.4, connect_s=0.2)
+    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+    bad = order_agent(running, tmp_path, make_agent(BAD[fault]))
+
+    report = running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
+
+    assert report["running"] == FIRST.digest
+    kept = loader(running)
+    assert (kept["active"], kept["counter"], kept["failed"]) == ("", 0, bad.digest)
+    # Not tried again under that digest ...
+    fetched = len(running.store.requests)
+    running.board.switch_off()
+    running.board.lines.clear()
+    running.board.switch_on()
+    running.board.printed("app 5.0.0")
+    assert len(running.store.requests) == fetched
+    # ... and another one is.
+    order_agent(running, tmp_path, make_agent(NEW))
+    running.board.printed("agent confirmed")
+
+
+def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(
+    running: Bench, tmp_path: Path
+) -> None:
+    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    running.board.printed("agent confirmed")
+    running.board.switch_off()
+    running.board.spoil("kiln/agent/a/ota/agent.mpy")
+
+    running.board.switch_on()
+
+    running.board.printed("agent confirmed", times=2)
+    assert loader(running)["counter"] == 4
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"active":"c"}', b"x" * 2000, b'{"active":"b","trial":5}'])
+def test_a26_a_damaged_file_of_the_loader_means_the_agent_of_the_board(
+    running: Bench, tmp_path: Path, raw: bytes
+) -> None:
+    running.board.switch_off()
+    put(running, tmp_path, {"kiln/agent.json": raw})
+
+    running.board.switch_on()
+
+    assert running.board.printed("app 5.0.0", times=2) == 2
+
+
+FILES = {"ota/__init__.mpy": b"M\x06\x00\x1f", "ota/x.mpy": b"x"}
+REFUSED: dict[str, tuple[Callable[[], FakeRelease], str]] = {
+    "a1-stranger": (lambda: agent_release(FILES, key=foreign_key()), "bad_signature"),
+    "a-release": (lambda: agent_release(FILES, type="release"), "malformed"),
+    "another-repository": (lambda: agent_release(FILES, repo="local/blink"), "wrong_repository"),
+    "a7-board": (lambda: agent_release(FILES, board="unix"), "wrong_board"),
+    "a7-mpy": (lambda: agent_release(FILES, mpy=5), "wrong_board"),
+    "a15-outside": (lambda: agent_release({**FILES, "main.py": b"x"}), "bad_path"),
+    "a15-deeper": (lambda: agent_release({**FILES, "ota/x/y.mpy": b"x"}), "bad_path"),
+    "a15-dots": (lambda: agent_release({**FILES, "ota/../x.mpy": b"x"}), "bad_path"),
+    "a14-source": (lambda: agent_release({**FILES, "ota/y.py": b"x"}), "bad_path"),
+    "nothing-to-start": (lambda: agent_release({"ota/x.mpy": b"x"}), "malformed"),
+    "a8-changed": (lambda: agent_release(FILES, blobs=b"M\x06\x00\x1fy"), "digest_mismatch"),
+    "no-space": (lambda: agent_release({**FILES, "ota/big.mpy": bytes(1 << 20)}), "no_space"),
+}
+
+
+@pytest.mark.parametrize("attack", list(REFUSED))
+def test_an_agent_is_refused(running: Bench, tmp_path: Path, attack: str) -> None:
+    make, reason = REFUSED[attack]
+    bad = order_agent(running, tmp_path, make())
+
+    report = running.broker.reported("refused", reason, release=bad.digest)
+
+    assert report["running"] == FIRST.digest
+    kept = loader(running)
+    assert (kept["active"], kept["failed"]) == ("", bad.digest)
+    running.board.printed("app 5.0.0")
+
+
+def test_a3_an_agent_with_a_counter_that_is_not_higher_is_not_fetched(running: Bench, tmp_path: Path) -> None:
+    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    running.board.printed("agent confirmed")
+    fetched = len(running.store.requests)
+
+    order_agent(running, tmp_path, make_agent({"__init__": "print('older')\n"}, counter=4))
+
+    running.board.printed("app 5.0.0")
+    assert len(running.store.requests) == fetched
+    assert loader(running)["counter"] == 4
+
+
+def test_a_download_that_fails_is_tried_again_at_the_next_start(running: Bench, tmp_path: Path) -> None:
+    running.store.rude = answer(404, Content_Length="0")
+    wanted = order_agent(running, tmp_path, make_agent(NEW))
+    running.broker.reported("refused", "download_failed", release=wanted.digest)
+    running.store.rude = None
+
+    running.board.switch_off()
+    running.board.switch_on()
+
+    assert running.board.printed("agent confirmed") == 1
+
+
+def test_an_application_on_trial_is_settled_before_the_agent_changes(running: Bench, tmp_path: Path) -> None:
+    running.board.switch_off()
+    name_agent(running, tmp_path, make_agent(NEW))
+    state = running.board.state()
+    state["trial"] = {"back": "a", "config": "", "boots": 0, "sleeps": 0}
+    put(running, tmp_path, {"kiln/state.json": json.dumps(state).encode()})
+    running.board.lines.clear()
+
+    running.board.switch_on()
+
+    running.board.printed("agent confirmed")
+    lines = [line.removeprefix("[ota] ") for line in running.board.lines]
+    assert lines.index("confirmed 5.0.0") < lines.index("restart: trial of agent 1")
+
+
+def test_the_files_of_the_tests_agent_are_those_of_the_board(running: Bench) -> None:
+    held = flashing.ls(running.board.flash, "lib/ota").split()[1::2]
+
+    assert sorted(f"ota/{name}" for name in held) == sorted(agent_files())
