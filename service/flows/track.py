@@ -11,8 +11,13 @@ from service.ports import BrokerAccounts, Clock
 from service.records import Configurations, Fleet
 
 WINDOW = datetime.timedelta(minutes=5)
-CONNECTS = 6  # within that time: two of one identity put each other out, or the line is very bad
+CONNECTS = 6  # within that time, without having left: two of one identity put each other out
+AT_ONCE = datetime.timedelta(seconds=1)  # a board that restarts in order is away for longer
 QUIET = datetime.timedelta(hours=1)  # between two alarms about one device
+SAID = (
+    "came {times} times within {minutes} minutes without having left: another board has its identity, or it loses "
+    "its power or its line again and again"
+)
 MAX_WATCHED = 10_000  # devices whose connections are remembered
 
 
@@ -40,12 +45,33 @@ def take_log(name: str, payload: bytes, *, fleet: Fleet, clock: Clock) -> None:
 
 
 @dataclass(slots=True)
+class _Comings:
+    left_at: datetime.datetime | None = None
+    times: "deque[datetime.datetime]" = field(default_factory=lambda: deque(maxlen=CONNECTS))
+
+    def are_odd(self, now: datetime.datetime, *, is_alive: bool) -> bool:
+        if not is_alive:
+            self.left_at = now
+            return False
+        # Only after a "gone": what the broker kept is told again whenever the service comes back to it.
+        if self.left_at is not None and now - self.left_at <= AT_ONCE:
+            self.times.append(now)
+        self.left_at = None
+        if len(self.times) < CONNECTS or now - self.times[0] > WINDOW:
+            return False
+        self.times.clear()
+        return True
+
+
+@dataclass(slots=True)
 class Watch:
-    """Who is connected, and who is so too often. For one thread."""
+    """Who is connected, and who comes again without having left: what a broker says of a client that is put out by
+    another of its name is "gone" and "here" in one breath. For one thread.
+    """
 
     fleet: Fleet
     clock: Clock
-    _connects: "OrderedDict[DeviceId, deque[datetime.datetime]]" = field(default_factory=OrderedDict)
+    _comings: "OrderedDict[DeviceId, _Comings]" = field(default_factory=OrderedDict)
 
     def take_alive(self, name: str, *, is_alive: bool) -> bool:
         """Whether this raised an alarm. Raises: BadInputError, NotFoundError."""
@@ -55,21 +81,16 @@ class Watch:
         except NotFoundError:
             self.fleet.clear_again(device)  # the last word of one that was retired while it was connected
             raise
-        return is_alive and self._is_too_often(device, now)
+        comings = self._comings.setdefault(device, _Comings())
+        self._comings.move_to_end(device)
+        while len(self._comings) > MAX_WATCHED:
+            self._comings.popitem(last=False)
+        return comings.are_odd(now, is_alive=is_alive) and self._alarm(device, now)
 
-    def _is_too_often(self, device: DeviceId, now: datetime.datetime) -> bool:
-        times = self._connects.setdefault(device, deque(maxlen=CONNECTS))
-        self._connects.move_to_end(device)
-        while len(self._connects) > MAX_WATCHED:
-            self._connects.popitem(last=False)
-        times.append(now)
-        if len(times) < CONNECTS or now - times[0] > WINDOW:
-            return False
-        times.clear()
+    def _alarm(self, device: DeviceId, now: datetime.datetime) -> bool:
         last = next((each.at for each in self.fleet.events(device) if each.what == "alarm"), None)
         if last is not None and now - last < QUIET:
             return False
         minutes = int(WINDOW.total_seconds() // 60)
-        said = f"connected {CONNECTS} times within {minutes} minutes: does another board have its identity?"
-        self.fleet.note(device, "alarm", said, now=now)
+        self.fleet.note(device, "alarm", SAID.format(times=CONNECTS, minutes=minutes), now=now)
         return True

@@ -83,30 +83,39 @@ def test_lines_are_joined_where_they_overlap() -> None:
     assert readable(b"a\tb\r\n") == "a b \n"
 
 
-def test_a24_two_boards_with_one_identity_are_told_by_how_often_it_connects(world: World) -> None:
+def test_a24_two_boards_with_one_identity_are_told_by_how_they_come_and_go(world: World) -> None:
     enrolled(world)
     watch = Watch(world.fleet, world.clock)
 
-    alarms = []
-    for _ in range(3 * CONNECTS):  # each puts the other out
-        alarms.append(watch.take_alive("d1", is_alive=True))
-        watch.take_alive("d1", is_alive=False)
+    alarms = [watch.take_alive("d1", is_alive=True)]
+    for _ in range(3 * CONNECTS):
         world.clock.move(seconds=10)
+        watch.take_alive("d1", is_alive=False)  # the broker says it of the one that is put out
+        alarms.append(watch.take_alive("d1", is_alive=True))
 
     noted = [each for each in world.fleet.events(D1) if each.what == "alarm"]
-    assert alarms.index(True) == CONNECTS - 1
+    assert alarms.index(True) == CONNECTS
     assert alarms.count(True) == len(noted) == 1  # not again within the hour
     assert "another board" in noted[0].detail
 
 
-def test_a_bad_line_is_no_alarm(world: World) -> None:
+def test_a_service_that_comes_back_to_the_broker_hears_nothing_odd(world: World) -> None:
+    enrolled(world)
+    watch = Watch(world.fleet, world.clock)
+
+    assert not any(watch.take_alive("d1", is_alive=True) for _ in range(3 * CONNECTS))
+
+
+@pytest.mark.parametrize(("here_s", "away_s"), [(20, 3), (90, 0), (3, 90)])
+def test_restarts_and_a_bad_line_are_no_alarm(world: World, here_s: int, away_s: int) -> None:
     enrolled(world)
     watch = Watch(world.fleet, world.clock)
 
     for _ in range(30):
         assert not watch.take_alive("d1", is_alive=True)
+        world.clock.move(seconds=here_s)
         watch.take_alive("d1", is_alive=False)
-        world.clock.move(seconds=90)
+        world.clock.move(seconds=away_s)
 
     assert not any(each.what == "alarm" for each in world.fleet.events(D1))
     assert world.fleet.device(D1).connected is False

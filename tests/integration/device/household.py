@@ -1,0 +1,112 @@
+"""A real service, a real broker and a board between them: orders as people give them, until the board says so."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.virtual import flash as flashing
+from service import device_routes
+from service.adapters.background import Repeater
+from service.domain.device import Device, DeviceId, Report
+from service.flows import deliver
+from tests.fakes.devices import Device as Enrolled, DeviceSite
+from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
+from tests.integration.device.conftest import Board
+from tests.integration.device.parts import until
+from tests.servers import SERVICE_PASSWORD, BrokerServer, embedded_broker, free_port, http_server, mosquitto_broker
+
+HASTE = {"confirm_after_s": 0.2, "connect_s": 5, "desired_s": 0.5, "crash_pause_s": 0.5}
+REPOSITORY = "acme/blink"
+
+
+@dataclass
+class _Port:
+    port: int
+
+
+class Household:
+    def __init__(self, folder: Path, broker: BrokerServer, port: int, site: Site) -> None:
+        self.folder, self.broker, self.site = folder, broker, site
+        self.admin: Browser = site.program(ADMIN_TOKEN)
+        self.devices = DeviceSite(site, None, None)  # type: ignore[arg-type]  # real ones, which are the kiln's
+        self.repository = site.follow(REPOSITORY)
+        self.board = Board(folder, _Port(broker.port), _Port(port))  # type: ignore[arg-type]  # of both it takes the port
+        self.enrolled: Enrolled | None = None
+
+    def settle(self, name: str = "d1", **changes: Any) -> Enrolled:
+        """Enrol a device, write its flash and switch it on."""
+        made = self.enrolled = self.devices.enrol(self.admin, name, self.repository)
+        self.board.device = {**made.file, **HASTE, **changes}
+        flashing.make(self.board.flash, device=self.board.device, trust=made.trust, size_bytes=1 << 19)
+        self.board.switch_on()
+        return made
+
+    def device(self, name: str = "d1") -> Device:
+        return self.site.kiln.fleet.device(DeviceId(name))
+
+    def release(self, content: str) -> str:
+        """A release of the application in `content`, announced; its digest."""
+        number = len(self.site.kiln.builds.builds())
+        build = self.site.build(self.repository, f"push-{number}")
+        return str(self.devices.release(build, content.encode()).digest)
+
+    def said(self, **fields: Any) -> Report:
+        """Wait until some report had these fields."""
+
+        def find() -> Report | None:
+            for _, each in self.site.kiln.fleet.reports(DeviceId("d1")):
+                if all(getattr(each, name) == value for name, value in fields.items()):
+                    return each
+            return None
+
+        try:
+            found: Report = until(find, timeout_s=20)
+        except AssertionError:
+            said = [(r.state.value, r.reason, r.detail, r.config[:6], r.seq) for _, r in self._reports()]
+            raise AssertionError(f"no {fields} in {said}") from None
+        return found
+
+    def _reports(self) -> list[tuple[Any, Report]]:
+        return self.site.kiln.fleet.reports(DeviceId("d1"))
+
+    def order(self, method: str, target: str, **body: Any) -> dict[str, Any]:
+        reply = self.admin.send(method, f"/api/v1/devices/d1{target}", json=body or None)
+        assert reply.status in (200, 202), reply.body
+        return dict(json.loads(reply.body))
+
+
+@contextlib.contextmanager
+def household(folder: Path, kind: str) -> Iterator[Household]:
+    """`kind` of broker: embedded or mosquitto."""
+    port, data = free_port(), folder / "data"
+    data.mkdir()
+    (data / "broker").mkdir()
+    broker = (embedded_broker if kind == "embedded" else mosquitto_broker)(data / "broker")
+    with broker.server:
+        site = Site.make(
+            data,
+            base_url=f"http://127.0.0.1:{port}",
+            mqtt_port=broker.port,
+            mqtt_password=SERVICE_PASSWORD,
+            broker=kind,
+            mosquitto_folder=str(data / "broker"),
+        )
+        kiln = site.kiln
+        drain = lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock)  # noqa: E731
+        outbox = Repeater("outbox", drain, every_s=0.1)
+        device_routes.Heard.at(kiln, outbox.wake)
+        site.app = application(kiln)
+        kiln.broker.start()
+        outbox.start()
+        made = Household(folder, broker, port, site)
+        try:
+            with http_server(site.app, port):
+                yield made
+        finally:
+            made.board.close()
+            outbox.stop(timeout_s=5)
+            kiln.broker.stop()
+            site.close()
