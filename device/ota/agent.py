@@ -41,8 +41,7 @@ class Agent:
         self._born = hal.ticks_ms()
         self._restarting = False
         self._unsaved_since = None
-        if not intact:
-            hal.log("no state, floors: counter", self.state["counter"], "seq", self.state["seq"])
+        self._intact = intact
 
     def run(self):
         """Start the board; does not return, a board always ends in a restart."""
@@ -71,6 +70,8 @@ class Agent:
 
         Returns with a slot to start. An empty board stays here until its first release.
         """
+        if not self._intact:
+            self._restore()
         if self.state["trial"]:
             from ota import trial
 
@@ -195,6 +196,15 @@ class Agent:
         from ota import selfupdate
 
         return selfupdate
+
+    def _restore(self):
+        hal.log("no state, floors: counter", self.state["counter"], "seq", self.state["seq"])
+        from ota import rebuild
+
+        found = rebuild.restore(self)
+        app.forget("rebuild", "install", "bundle")
+        if found:
+            self.restart("the state was lost and found")
 
     def _check_slot(self):
         active = self.state["active"]

@@ -9,6 +9,7 @@ from micropython import const
 from ota import bundle, slots
 from ota.reason import RefusedError
 
+EXTRA = "a file that no index names"
 _FOLDER = const(0x4000)  # st_mode of a folder
 _FOLDER_BLOCKS = const(2)  # littlefs keeps the entries of a folder in a pair of blocks
 _INLINE = const(512)  # littlefs may keep files up to this beside their name
@@ -164,7 +165,7 @@ def check(statement, root, slot, idle, release=""):
             idle()
     index.expect(statement["index"]["sha256"], "index on flash")
     if count != sum(1 for _ in walk(slots.path(root, slot), False)):
-        raise RefusedError("digest_mismatch", "a file that no index names")
+        raise RefusedError("digest_mismatch", EXTRA)
     if release:
         kept = slots.statement_path(root, slot)
         _check_file(kept, os.stat(kept)[6], release, view, idle)

@@ -3,7 +3,7 @@
 import gc
 import hashlib
 
-from ota import hal, notice, state, trust
+from ota import hal, notice, slots, state, trust
 from ota.reason import RefusedError
 
 
@@ -28,6 +28,8 @@ def _judge(agent, raw):
     desired = notice.parse(raw, trust.keys(agent.root, "director"))
     now = agent.clock.now() if agent.clock is not None else hal.now()
     verdict = notice.judge(desired, agent.device["id"], agent.state, now)
+    if verdict == notice.INSTALL and not slots.atomic(agent.root):
+        raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
     if verdict == notice.NOTE:
         state.note(agent.state, desired)
         agent.save()

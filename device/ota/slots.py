@@ -15,6 +15,11 @@ def statement_path(root, slot):
     return root + "/kiln/" + slot.replace("/", ".") + ".jws"
 
 
+def atomic(root):
+    """Whether a rename over a file is one step: not on FAT, known by names without case."""
+    return not _exists(root + "/KILN/DEVICE.JSON")
+
+
 def startable(root, slot):
     """Whether `slot` holds an application."""
     return any(_exists(path(root, slot) + "/" + name) for name in ("main.py", "main.mpy"))

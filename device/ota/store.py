@@ -56,7 +56,9 @@ def _sound(state):
             return False
     if state["config"] and not states.in_force(state):
         return False
-    return bool(state["trial"] is None or state["active"])
+    return bool(state["trial"] is None or state["active"]) and (
+        not state["active"] or state[state["active"]] is not None
+    )
 
 
 def _trial_sound(trial):

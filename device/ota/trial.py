@@ -4,6 +4,8 @@ from micropython import const
 from ota import app, hal, state
 
 _PAUSE_LIMIT_S = const(300)
+_TELL_MS = const(2000)  # longest wait for the acknowledgement of what happened
+_SUSPECT = const(3)  # crashes in a row after which the slot itself is looked at
 _STEADY_MS = const(600000)  # a crash after running this long is the first in a row
 
 
@@ -44,8 +46,26 @@ def crashed(agent, detail):
     agent.state["crashes"] += 1
     agent.save()
     agent.voice.say(state.IDLE, "crashed", detail)
+    if agent.state["crashes"] % _SUSPECT == 0:
+        _suspect(agent)
     doubled = agent.device["crash_pause_s"] * 2 ** min(agent.state["crashes"] - 1, 6)
     pause = min(doubled, _PAUSE_LIMIT_S)
     hal.log("the application crashed, next start in", pause, "s")
     agent.until(lambda: agent.pending, pause * 1000)
     agent.restart("crash")
+
+
+def _suspect(agent):
+    # Flash forgets, and applications write where they should not: a slot that is not what was
+    # installed is left for the other one, or for the agent alone, which fetches the release anew.
+    from ota import rebuild
+
+    active = agent.state["active"]
+    if rebuild.damaged(agent, active):
+        hal.log("slot", active, "is damaged")
+        state.drop(agent.state, active)
+        agent.state["crashes"] = 0
+        agent.save()
+        agent.until(agent.voice.silent, _TELL_MS)
+        agent.restart("another slot")
+    app.forget("rebuild", "install", "bundle")

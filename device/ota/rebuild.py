@@ -1,0 +1,111 @@
+# Judging a slot by what it holds: after the state was lost, or an application keeps crashing.
+# Nothing counts but the signed statement kept beside a slot, digests, and the floors.
+import binascii
+import gc
+import hashlib
+
+from ota import app, hal, install, slots, state
+from ota.reason import RefusedError
+
+
+def restore(agent):
+    """Find the state anew in the slots; True when there was something to start.
+
+    First the newest release that was confirmed, whose counter is the floor; then one above it,
+    which never was, on trial; then an older one, which runs until there is something newer.
+    """
+    kept = agent.state
+    for slot in ("a", "b"):
+        kept[slot] = judge(agent, slot)
+        hal.log("slot", slot, kept[slot]["version"] if kept[slot] else "holds nothing whole")
+    chosen = max(("a", "b"), key=lambda slot: _rank(kept, slot))
+    if kept[chosen] is None:
+        return False
+    spare = state.other(chosen)
+    # A record says that a release was confirmed.
+    if kept[spare] is not None and kept[spare]["counter"] > kept["counter"]:
+        kept[spare] = None
+    kept["active"] = chosen
+    config, before = _configurations(agent)
+    new = kept[chosen]["counter"] > kept["counter"]
+    kept["config"] = config
+    if new or config:
+        back = spare if kept[spare] and new else "" if new else chosen
+        kept["trial"] = {"back": back, "config": before, "boots": 0, "sleeps": 0}
+    return agent.save()
+
+
+def judge(agent, slot):
+    """The record of the release that `slot` holds, whole and signed for this board, or None."""
+    try:
+        jws, stated = _believe(agent, slot)
+        release = binascii.hexlify(hashlib.sha256(jws).digest()).decode()
+        install.check(stated, agent.root, slot, _idle, release)
+    except (RefusedError, OSError, ValueError, MemoryError):
+        return None
+    if not slots.startable(agent.root, slot):
+        return None
+    return {"release": release, "version": stated["version"], "counter": stated["counter"]}
+
+
+def damaged(agent, slot):
+    """Whether a file of the release in `slot` is not as it was signed; others do not matter."""
+    try:
+        _, stated = _believe(agent, slot)
+    except (RefusedError, OSError, ValueError, MemoryError):
+        return False  # nothing to judge by
+    try:
+        install.check(stated, agent.root, slot, _idle)
+    except RefusedError as e:
+        return e.detail != install.EXTRA
+    except OSError:
+        return True
+    return False
+
+
+def _believe(agent, slot):
+    from ota import statement, trust
+
+    try:
+        with open(slots.statement_path(agent.root, slot), "rb") as f:
+            jws = f.read(statement.LIMIT + 1)
+        gc.collect()  # as in update.py: room for the signature's numbers
+        stated = statement.parse(jws, trust.keys(agent.root, "release"))
+    finally:
+        app.forget("statement", "verify", "field", "trust")
+    if stated["repo"] != agent.device["repo"] or stated["board"] != agent.device["board"]:
+        raise RefusedError("wrong_board")
+    return jws, stated
+
+
+def _rank(kept, slot):
+    record = kept[slot]
+    if record is None:
+        return (0,)
+    counter, floor = record["counter"], kept["counter"]
+    kind = 3 if counter == floor else 2 if counter > floor else 1
+    return (kind, counter, kept["wanted"][:64] == record["release"])
+
+
+def _configurations(agent):
+    # The slot of the configuration to try, and of the one before it: the last order's, else the
+    # newest. "" is the one as enrolled.
+    from ota import config
+
+    kept = agent.state
+    found = []
+    for slot in ("a", "b"):
+        held = config.held(agent.root, slot)
+        if held:
+            kept["configs"][slot] = held[0]
+            if not kept["wanted"] or held[0] == kept["wanted"][64:]:
+                found.append((held[1], slot))
+    app.forget("config")
+    if not found:
+        return "", ""
+    slot = max(found)[1]
+    return slot, state.other(slot) if kept["configs"][state.other(slot)] else ""
+
+
+def _idle():
+    pass
