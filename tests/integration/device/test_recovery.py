@@ -1,5 +1,6 @@
 """A3, A26: lost pointers and spoilt slots. The board finds its way back, or waits with the agent alone."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -181,8 +182,6 @@ def test_a26_a_lost_configuration_pointer_is_found_and_tried(running: Bench, tmp
 
 
 def configuration(digest: str, content: bytes) -> bytes:
-    import hashlib
-
     return f"{digest} {hashlib.sha256(content).hexdigest()} 1\n".encode() + content
 
 
@@ -220,8 +219,8 @@ print(json.dumps({"pending": board.pending is not None, "says": board.voice._say
 
 def hear_on(folder: Path, kind: str, release: FakeRelease) -> dict[str, Any]:
     """What an agent on this file system does with an order, in real MicroPython."""
-    device = {"id": "d1", "token": "t", "board": "unix", "repo": "local/blink", "base": "http://127.0.0.1:9"}
-    device["mqtt"] = {"host": "127.0.0.1", "port": 9}
+    line = {"base": "http://127.0.0.1:9", "mqtt": {"host": "127.0.0.1", "port": 9}}
+    device = {"id": "d1", "token": "t", "board": "unix", "repo": "local/blink", **line}
     (folder / "device.json").write_text(json.dumps(device))
     (folder / "trust.json").write_text(json.dumps(trust()))
     (folder / "order").write_bytes(sign_desired(release, seq=2))
