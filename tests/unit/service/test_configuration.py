@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -109,6 +110,20 @@ def test_some_settings_are_changed_and_others_stay(world: World) -> None:
     assert told(world)["settings"] == {"D": 1.5}
     with pytest.raises(BadInputError, match="B is not set"):
         configure.settings(D1, Wish(values={}, texts={}, unset=("B",)), parts(world), by="ann")
+
+
+def test_changes_at_the_same_moment_are_all_kept_and_ordered_one_after_the_other(world: World) -> None:
+    enrolled(world)
+    announced(world, published(world, "one"))
+    before = world.fleet.device(D1).seq
+
+    with ThreadPoolExecutor(6) as pool:
+        seqs = sorted(each.seq for each in pool.map(lambda n: configured(world, "d1", None, **{f"S{n}": n}), range(12)))
+
+    assert told(world)["settings"] == {f"S{number}": number for number in range(12)}
+    assert world.fleet.device(D1).seq == before + 12
+    assert newest_order(world)["config"] == world.configurations.get(D1).digest == world.fleet.device(D1).config
+    assert seqs[-1] == before + 12
 
 
 def test_what_was_done_is_noted_without_a_value(world: World) -> None:
