@@ -140,7 +140,7 @@ def test_the_contract_package_needs_the_standard_library_only() -> None:
 def test_the_agent_imports_what_a_board_has() -> None:
     """MicroPython's modules, and the agent itself; anything else would fail on the board, far away."""
     board = {"asyncio", "binascii", "gc", "hashlib", "io", "json", "os", "select", "socket", "sys", "time"}
-    board |= {"machine", "micropython", "network", "ota", "ssl"}
+    board |= {"machine", "micropython", "network", "ota", "ota_loader", "ssl"}
     board |= {"cryptolib", "ucryptolib"}  # one module, newer and older
     board |= {"deflate"}  # where it is not there, `zlib` is looked for, or whole bundles are taken
     board |= {"traceback"}  # behind a look at sys: only where there is no sys.print_exception
