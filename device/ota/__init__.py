@@ -27,8 +27,9 @@ def run(loaded=None):
     # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
         gc.threshold(_GC_THRESHOLD_BYTES)
-    from ota import agent, app, hal
+    from ota import agent, app, hal, log
 
+    hal.log = log.say
     try:
         _agent = agent.Agent("", loaded)
     except (OSError, ValueError) as e:

@@ -6,9 +6,6 @@ from ota import app, hal, link, slots, state, voice
 from ota.reason import RefusedError
 
 _POLL_MS = const(20)
-_ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
-_RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
-_PAUSE_LIMIT_S = const(300)
 _SAVE_AGAIN_MS = const(10000)
 
 
@@ -72,18 +69,24 @@ class Agent:
         """
         if not self._intact:
             self._restore()
+        config = self.state["config"]
         if self.state["trial"]:
             from ota import trial
 
             trial.count(self)
         self._check_slot()
-        hal.join_network(self.settings)
+        if self.state["config"] != config:
+            self.restart("the configuration from before")
+        hal.join_network(self.settings, self.state["trial"] is not None)
         if self.loaded and self.loaded["outcome"]:
-            self._renewal().report(self)
+            self.renewal().report(self)
         app.forget("selfupdate")
         if self.state["trial"] is None:
             app.forget("trial")
-            self._look()
+            from ota import follow
+
+            follow.look(self)
+            app.forget("follow")
 
     def tick(self):
         """One turn of the agent while the application runs; returns at once."""
@@ -163,6 +166,13 @@ class Agent:
         self._unsaved_since = None
         return True
 
+    def keep_log(self):
+        """Write the last lines to flash, after something bad."""
+        from ota import logbook
+
+        logbook.keep(self.root)
+        app.forget("logbook")
+
     def age(self, start):
         """Milliseconds since the ticks `start`."""
         return hal.ticks_diff(hal.ticks_ms(), start)
@@ -181,18 +191,19 @@ class Agent:
         """Whether the configuration in force names another agent."""
         if not self.loaded or self.fresh or not self.state["config"]:
             return False
-        due = self._renewal().due(self) is not None
+        due = self.renewal().due(self) is not None
         app.forget("selfupdate")
         return due
 
     def _prove(self):
         if self.voice.acknowledged:
-            self._renewal().confirm(self)
+            self.renewal().confirm(self)
             app.forget("selfupdate")
         elif self.age(self._born) > self.device["trial_s"] * 1000:
             self.restart("this agent reached nobody")
 
-    def _renewal(self):
+    def renewal(self):
+        """The module that updates the agent itself."""
         from ota import selfupdate
 
         return selfupdate
@@ -220,67 +231,9 @@ class Agent:
             self.save()
         self._check_slot()
 
-    def _look(self):
-        if self.until(self.link.up, self.device["connect_s"] * 1000):
-            self.until(lambda: self.heard, self.device["desired_s"] * 1000)
-        if self.may_renew():
-            self._renewal().update(self)
-            app.forget("selfupdate")
-        pause = _RETRY_S
-        while self._due() or not self.state["active"]:
-            if not self.until(self._due, 1000):
-                continue
-            desired = self.pending
-            if self._update(desired) or self.state["active"]:
-                continue
-            # Nothing to start: the same order is tried again, later and later.
-            self.until(lambda: self.pending, (pause + hal.jitter(pause)) * 1000)
-            pause = min(pause * 2, _PAUSE_LIMIT_S)
-            self.pending = self.pending or desired
-
-    def _due(self):
-        # The trial of this agent ends before anything new begins.
+    def due(self):
+        """What is to be done; the trial of this agent ends before anything new begins."""
         return self.pending and not self.fresh
-
-    def _update(self, desired):
-        # False: the download failed and may be tried again. True: refused. A success restarts.
-        self.pending = None
-        state.want(self.state, desired)
-        self.save()
-        hal.log("update to", desired["release"][:12], "seq", desired["seq"])
-        self._announce(state.DOWNLOADING, desired)
-        try:
-            record = self._fetch(desired)
-            self._announce(state.STAGED, desired)
-            self._switch(record)
-        except RefusedError as e:
-            hal.log("refused:", e.reason, e.detail)
-            if e.reason == "download_failed":
-                self.skip = desired["seq"]
-                self.voice.say(state.REFUSED, e.reason, e.detail, desired["release"])
-                return False
-            state.refuse(self.state, desired, e.reason, e.detail)
-            self.save()
-            return True
-        self.restart("trial of " + record["version"])
-        return True
-
-    def _fetch(self, desired):
-        from ota import update
-
-        try:
-            return update.fetch(desired, self, self.turn)
-        finally:
-            app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
-
-    def _switch(self, record):
-        changed = dict(self.state)
-        state.begin_trial(changed, record)
-        try:
-            state.save(self.root + "/kiln", changed)
-        except OSError as e:
-            raise RefusedError("no_space", "the switch could not be written: " + repr(e)) from None
-        self.state = changed
 
     def _settle(self):
         if self._unsaved_since is not None and self.age(self._unsaved_since) > _SAVE_AGAIN_MS:
@@ -290,11 +243,5 @@ class Agent:
 
             trial.settle(self)
         # A trial ends first, so that there is always one slot known to be good.
-        elif (self._due() or self.renew) and not self.busy:
+        elif (self.due() or self.renew) and not self.busy:
             self.restart("update")
-
-    def _announce(self, what, desired):
-        hal.log(what)
-        self.voice.say(what, "", "", desired["release"])
-        if self.link.up():
-            self.until(self.voice.silent, _ANNOUNCE_MS)

@@ -74,8 +74,26 @@ def mpy():
     return getattr(sys.implementation, "_mpy", 0)
 
 
-def join_network(settings):
-    """Start joining the Wi-Fi of the settings, where the board has one. Returns at once."""
+def cause():
+    """Why the board started last, one word; "" where it does not know."""
+    try:
+        import machine
+
+        found = machine.reset_cause()
+    except (ImportError, AttributeError):
+        return ""
+    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
+        if found == getattr(machine, name + "_RESET", None):
+            return name.lower()
+    return "%d" % found
+
+
+def join_network(settings, again=False):
+    """Start joining the Wi-Fi of the settings, where the board has one. Returns at once.
+
+    `again`: also when it is connected already. ESP8266 connects by itself to the last network that
+    worked, which would hide a wrong password from a trial of other settings.
+    """
     ssid = settings.get("WIFI_SSID")
     if not ssid:
         return
@@ -85,8 +103,18 @@ def join_network(settings):
         return
     station = network.WLAN(network.STA_IF)
     station.active(True)
-    if not station.isconnected():
-        station.connect(ssid, settings.get("WIFI_PASSWORD", ""))
+    if station.isconnected():
+        if not again and _joined(station) == ssid:
+            return
+        station.disconnect()
+    station.connect(ssid, settings.get("WIFI_PASSWORD", ""))
+
+
+def _joined(station):
+    try:
+        return station.config("ssid")
+    except (OSError, ValueError):
+        return None
 
 
 def inflater():

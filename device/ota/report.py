@@ -2,7 +2,11 @@
 import json
 import sys
 
-from ota import hal, slots
+from micropython import const
+
+from ota import hal, slots, state as states
+
+LIMIT = const(1024)  # bytes
 
 
 def compose(agent, what, reason, detail, release):
@@ -10,26 +14,43 @@ def compose(agent, what, reason, detail, release):
     state = agent.state
     slot = state["active"]
     record = state[slot] if slot else None
-    return json.dumps(
-        {
-            "v": 1,
-            "state": what,
-            "reason": reason,
-            "detail": _plain(detail, 200),
-            "release": release,
-            "running": record["release"] if record else "",
-            "version": record["version"] if record else "",
-            "counter": record["counter"] if record else 0,
-            "seq": state["seq"],
-            "board": agent.device["board"],
-            "slot": slot,
-            "boots": state["trial"]["boots"] if state["trial"] else 0,
-            "free": slots.free(agent.root),
-            "heap": hal.free_heap(),
-            "mpy": hal.mpy(),
-            "sys": _plain(sys.version, 80),
-        }
-    )
+    fields = {
+        "v": 1,
+        "state": what,
+        "reason": reason,
+        "detail": _plain(detail, 200),
+        "release": release,
+        "running": record["release"] if record else "",
+        "version": record["version"] if record else "",
+        "counter": record["counter"] if record else 0,
+        "seq": state["seq"],
+        "board": agent.device["board"],
+        "slot": slot,
+        "boots": state["trial"]["boots"] if state["trial"] else 0,
+        "config": states.in_force(state),
+        "agent": agent.loaded["counter"] if agent.loaded else 0,
+        "free": slots.free(agent.root),
+        "heap": hal.free_heap(),
+        "mpy": hal.mpy(),
+        "sys": _plain(sys.version, 60),
+    }
+    if state["last"]:
+        fields["last"] = _plain(state["last"], 120)
+    cause = hal.cause()
+    if cause:
+        fields["cause"] = cause
+    return _fit(fields)
+
+
+def _fit(fields):
+    # Long names leave less room for sentences. What ends a sentence, file and line, is kept.
+    text = json.dumps(fields)
+    for name in ("last", "detail", "sys"):
+        over = len(text) - LIMIT
+        if over > 0 and name in fields:
+            fields[name] = fields[name][over:]
+            text = json.dumps(fields)
+    return text
 
 
 def _plain(text, limit):

@@ -78,6 +78,11 @@ def in_force(state):
     return state["configs"][state["config"]] if state["config"] else ""
 
 
+def reconfigured(state):
+    """Whether a trial is on that changed the configuration."""
+    return bool(state["trial"]) and state["trial"]["config"] != state["config"]
+
+
 def want(state, desired):
     """`desired` was accepted; older sequence numbers are refused from now on."""
     learn(state, desired.get("issued", 0))
@@ -176,7 +181,8 @@ def roll_back(state, reason, detail):
     state["config"] = trial["config"]
     state["trial"] = None
     state["failed"] = state["seq"]
-    state["last"] = (reason + ": " + detail)[:_LAST_LIMIT]
+    # The end of a long sentence counts: there are file and line.
+    state["last"] = reason + ": " + detail[-(_LAST_LIMIT - 2 - len(reason)) :]
     post(state, ROLLED_BACK, reason, detail, release)
 
 

@@ -19,14 +19,21 @@ def count(agent):
 
 
 def settle(agent):
-    """Confirm the trial if the application said so, or ran long enough and the broker knows."""
+    """Confirm the trial if the application said so, or ran long enough and the broker knows.
+
+    Of a new configuration the broker always has to know: it describes the way to the broker.
+    """
     ran_ms = -1 if agent.since is None else agent.age(agent.since)
-    if agent.well or (agent.voice.told and ran_ms >= agent.device["confirm_after_s"] * 1000):
+    works = agent.well or ran_ms >= agent.device["confirm_after_s"] * 1000
+    alone = agent.well and not state.reconfigured(agent.state)
+    if works and (alone or agent.voice.told):
         state.confirm(agent.state)
         agent.save()
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])
         agent.renew = agent.may_renew()
         app.forget("trial")
+    elif ran_ms > agent.device["trial_s"] * 1000:
+        agent.restart("no confirmation yet")  # which counts as a start
 
 
 def roll_back(agent, reason, detail):
@@ -34,6 +41,7 @@ def roll_back(agent, reason, detail):
     hal.log("roll back:", reason, detail)
     state.roll_back(agent.state, reason, detail)
     agent.save()
+    agent.keep_log()
 
 
 def crashed(agent, detail):
@@ -45,6 +53,7 @@ def crashed(agent, detail):
         agent.state["crashes"] = 0
     agent.state["crashes"] += 1
     agent.save()
+    agent.keep_log()
     agent.voice.say(state.IDLE, "crashed", detail)
     if agent.state["crashes"] % _SUSPECT == 0:
         _suspect(agent)

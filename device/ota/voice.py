@@ -1,25 +1,31 @@
-# What the device still has to say to the broker, in order: the kept outcome, passing states, a
-# greeting after each connect. One report at a time is under way.
+# What the device still has to say, in order: the kept outcome, passing states, a greeting after
+# each connect, the log. One thing at a time is under way to the broker; while that is away, all
+# of it goes by HTTP now and then.
 from micropython import const
 
-from ota import app, state
+from ota import app, hal, state
 
-_SAYINGS = const(4)  # reports kept in RAM while there is no broker
+_SAYINGS = const(4)  # reports kept in RAM while nobody listens
+_LOG_PAUSE_MS = const(60000)  # shortest time from one log to the next
+_LOG = "log"
 
 
 class Voice:
     """The reports of one agent."""
 
     def __init__(self):
-        self.told = False  # the broker acknowledged that we are on trial
+        self.told = False  # it was acknowledged that we are on trial
         self.acknowledged = False  # ... any report since the start
         self._greeted = 0
         self._hello = False
         self._sayings = []
-        self._flight = None  # what the report not yet acknowledged was
+        self._flight = None  # what is under way to the broker
+        self._away = hal.ticks_ms()  # since then no broker, and no attempt by HTTP
+        self._log_due = False
+        self._logged = None  # ticks of the last log sent
 
     def say(self, what, reason="", detail="", release=""):
-        """Report this when there is a broker; forgotten by a restart."""
+        """Report this when somebody listens; forgotten by a restart."""
         if len(self._sayings) < _SAYINGS:
             self._sayings.append((what, reason, detail, release))
 
@@ -29,44 +35,85 @@ class Voice:
 
     def speak(self, agent):
         """Send what is next. True when the outcome in agent.state was acknowledged and removed."""
-        if agent.link.greeted != self._greeted:
-            self._greeted = agent.link.greeted
+        link = agent.link
+        if link.greeted != self._greeted:
+            self._greeted = link.greeted
             self._flight = None
             self._hello = True
-        if not agent.link.quiet():
+        if link.up():
+            self._away = hal.ticks_ms()
+        elif agent.errand is None and agent.age(self._away) >= self._patience_ms(agent):
+            self._away = hal.ticks_ms()
+            self._hello = True
+            from ota import elsewhere
+
+            agent.errand = elsewhere.tell(agent)
+        if not link.quiet():
             return False
-        done = self._flight is not None and self._acknowledged(agent)
-        box = agent.state["outbox"]
-        if box:
-            self._send(agent, box, (box["state"], box["reason"], box["detail"], box["release"]))
-        elif self._sayings:
-            self._send(agent, self._sayings[0], self._sayings[0])
-        elif self._hello:
-            active = agent.state["active"]
-            release = agent.state[active]["release"] if active else ""
-            what = state.TRIAL if agent.state["trial"] else state.IDLE
-            self._send(agent, what, (what, "", "", release))
+        flight, self._flight = self._flight, None
+        done = flight is not None and self.heard(agent, flight, True)
+        found = self.following(agent)
+        if found:
+            self._flight = found[0]
+            link.publish("report", self.compose(agent, found[1]))
+        elif self._log_due and self._may_log(agent):
+            from ota import logbook
+
+            self._flight = _LOG
+            link.publish("log", logbook.tail(agent.root))
+            app.forget("logbook")
         return done
 
-    def _send(self, agent, flight, words):
-        from ota import report
+    def following(self, agent):
+        """The next report: (what it is, its words), or None."""
+        box = agent.state["outbox"]
+        if box:
+            return box, (box["state"], box["reason"], box["detail"], box["release"])
+        if self._sayings:
+            return self._sayings[0], self._sayings[0]
+        if not self._hello:
+            return None
+        active = agent.state["active"]
+        release = agent.state[active]["release"] if active else ""
+        what = state.TRIAL if agent.state["trial"] else state.IDLE
+        return what, (what, "", "", release)
 
-        self._flight = flight
-        text = report.compose(agent, *words)
-        app.forget("report")
-        agent.link.publish("report", text)
-
-    def _acknowledged(self, agent):
-        flight, self._flight = self._flight, None
+    def heard(self, agent, flight, line):
+        """`flight` was acknowledged, over the line if `line`. Whether it was the kept outcome."""
         self.acknowledged = True
         if flight is agent.state["outbox"]:
+            self._log_due = self._log_due or bool(flight["reason"])
             agent.state["outbox"] = None
             # The outcome said everything that a greeting says, and stays the last word.
             self._hello = agent.state["trial"] is not None
             return True
         if self._sayings and flight is self._sayings[0]:
+            self._log_due = self._log_due or bool(flight[1])
             self._sayings.pop(0)
+        elif flight == _LOG:
+            self._log_due = False
+            self._logged = hal.ticks_ms()
         elif flight in (state.TRIAL, state.IDLE):
             self._hello = False
-            self.told = flight == state.TRIAL
+            # A new configuration describes the way to the broker, so only the broker counts then.
+            proven = line or not state.reconfigured(agent.state)
+            self.told = proven and flight == state.TRIAL
         return False
+
+    def _may_log(self, agent):
+        return self._logged is None or agent.age(self._logged) >= _LOG_PAUSE_MS
+
+    def _patience_ms(self, agent):
+        # How long without a broker before HTTP; a trial must not end before somebody was told.
+        wait_s = agent.device["poll_s"]
+        if agent.state["trial"] or agent.fresh:
+            wait_s = min(wait_s, agent.device["trial_s"] / 2)
+        return wait_s * 1000
+
+    def compose(self, agent, words):
+        """The report of `words` as text."""
+        from ota import report
+
+        text = report.compose(agent, *words)
+        app.forget("report")
+        return text

@@ -120,6 +120,8 @@ class Bench:
         until(self.broker.connected, what="the test's own connection")
         self.broker.desire(b"")
         self.broker.reports.clear()
+        self.broker.logs.clear()
+        self.store.reports.clear()
         self.store.requests.clear()
         self.store.bundles.clear()
         self.store.packs.clear()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -46,16 +47,17 @@ class Broker:
         self.port = free_port()
         self.reports: list[dict[str, Any]] = []
         self.alive: list[str] = []
-        passwords = folder / "passwords"
+        self.logs: list[str] = []
+        self._passwords = passwords = folder / "passwords"
         passwords.touch(mode=0o600)
         for user, password in (("d1", TOKEN), ("d2", "other"), SERVICE):
-            command = ["mosquitto_passwd", "-b", str(passwords), user, password]
-            subprocess.run(command, check=True, capture_output=True)
+            self._password(user, password)
         acl = folder / "acl"
         acl.write_text(
             "user service\ntopic readwrite kiln/v1/#\n\n"
             "pattern read kiln/v1/%u/desired\npattern write kiln/v1/%u/report\n"
             "pattern write kiln/v1/%u/alive\n"
+            "pattern read kiln/v1/%u/ask\npattern write kiln/v1/%u/log\n"
         )
         acl.chmod(0o600)
         self._config = folder / "mosquitto.conf"
@@ -97,6 +99,15 @@ class Broker:
     def connected(self) -> bool:
         return self._client.is_connected()
 
+    def set_password(self, user: str, password: str) -> None:
+        """The user's password from now on; lines that are open stay open."""
+        self._password(user, password)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    def ask(self, what: bytes = b"log") -> None:
+        self._client.publish("kiln/v1/d1/ask", what, qos=1).wait_for_publish(5)
+
     def desire(self, jws: bytes, *, device: str = "d1") -> None:
         info = self._client.publish(f"kiln/v1/{device}/desired", jws, qos=1, retain=True)
         info.wait_for_publish(5)
@@ -118,6 +129,10 @@ class Broker:
             raise AssertionError(f"no report {state} {reason} {fields} in {seen}") from None
         return found
 
+    def _password(self, user: str, password: str) -> None:
+        command = ["mosquitto_passwd", "-b", str(self._passwords), user, password]
+        subprocess.run(command, check=True, capture_output=True)
+
     def _open(self) -> bool:
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
@@ -127,6 +142,10 @@ class Broker:
             if len(message.payload) > 1024:
                 raise ValueError("report over 1,024 bytes")
             self.reports.append(json.loads(message.payload))
+        elif message.topic == "kiln/v1/d1/log":
+            if len(message.payload) > 1024:
+                raise ValueError("log over 1,024 bytes")
+            self.logs.append(message.payload.decode())
         elif message.topic == "kiln/v1/d1/alive":
             self.alive.append(message.payload.decode())
 
@@ -137,6 +156,9 @@ class Store:
     def __init__(self) -> None:
         self.bundles: dict[str, bytes] = {}
         self.packs: dict[tuple[str, str], bytes] = {}  # by digests from and to; without any, nothing is said of packs
+        self.configurations: dict[str, bytes] = {}
+        self.reports: list[dict[str, Any]] = []
+        self.tokens = {TOKEN}
         self.requests: list[str] = []
         self.asked_packs: list[str] = []
         self.rude: Callable[[BaseHTTPRequestHandler, bytes], bool] | None = None
@@ -147,6 +169,9 @@ class Store:
 
             def do_GET(self) -> None:
                 store.answer(self)
+
+            def do_POST(self) -> None:
+                store.take(self)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -170,16 +195,13 @@ class Store:
         self._thread.join()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/(bundle|pack\?from=([0-9a-f]{64}|-))", request.path)
-        known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        is_pack = found is not None and found[2] != "bundle"
-        if is_pack and not self.packs:
+        known = self._knows(request)
+        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/pack\?from=([0-9a-f]{64}|-)", request.path)
+        if found and not self.packs:
             self._plain(request, 404 if known else 401)
             return
-        (self.asked_packs if is_pack else self.requests).append(request.headers.get("Range", ""))
-        body = (
-            self.packs.get((found[3], found[1])) if found and is_pack else self.bundles.get(found[1]) if found else None
-        )
+        (self.asked_packs if found else self.requests).append(request.headers.get("Range", ""))
+        body = self.packs.get((found[2], found[1])) if found else self._find(request.path)
         body = body if known else None
         if body is None or request.headers.get("X-Kiln-Device") != "d1":
             self._plain(request, 404 if known else 401)
@@ -195,6 +217,25 @@ class Store:
         request.send_header("Content-Length", str(len(body) - start))
         request.end_headers()
         request.wfile.write(body[start:])
+
+    def take(self, request: BaseHTTPRequestHandler) -> None:
+        """A report by HTTP."""
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        if not self._knows(request) or request.path != "/ota/v1/devices/d1/report" or len(body) > 1024:
+            self._plain(request, 401)
+            return
+        self.reports.append(json.loads(body))
+        request.send_response(204)
+        request.end_headers()
+
+    def _knows(self, request: BaseHTTPRequestHandler) -> bool:
+        return (request.headers.get("Authorization") or "").removeprefix("Bearer ") in self.tokens
+
+    def _find(self, path: str) -> bytes | None:
+        if found := re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/bundle", path):
+            return self.bundles.get(found[1])
+        found = re.fullmatch(r"/ota/v1/devices/d1/config/([0-9a-f]{64})", path)
+        return self.configurations.get(found[1]) if found else None
 
     def _plain(self, request: BaseHTTPRequestHandler, status: int) -> None:
         request.send_response(status)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ota import config, state as states
+from ota import config, configuration, state as states
 from ota.reason import RefusedError
 from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration, wrap
 
@@ -45,7 +45,7 @@ def enrol(root: Path, device: dict[str, Any]) -> None:
 
 def take(root: Path, made: FakeConfiguration, slot: str = "a", **changes: Any) -> dict[str, Any]:
     kept = states.empty()
-    taken: dict[str, Any] = config.take(
+    taken: dict[str, Any] = configuration.take(
         made.raw, changes.get("named", made.digest), config.device(str(root), kept), str(root), slot
     )
     return taken
@@ -113,18 +113,10 @@ def test_it_knows_what_a_slot_holds(root: Path) -> None:
     made = make_configuration(SETTINGS)
     device = config.device(str(root), states.empty())
 
-    config.take(made.raw, made.digest, device, str(root), "b", 12)
+    configuration.take(made.raw, made.digest, device, str(root), "b", 12)
 
     assert config.held(str(root), "b") == (made.digest, 12)
     assert config.held(str(root), "a") is None
-
-
-def test_the_slot_in_force_is_not_the_one_to_write() -> None:
-    kept = states.empty()
-
-    assert config.slot(kept) == "a"
-    assert config.slot({**kept, "config": "a"}) == "b"
-    assert config.slot({**kept, "config": "b"}) == "a"
 
 
 def test_another_digest_is_refused(root: Path) -> None:

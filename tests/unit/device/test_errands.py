@@ -29,6 +29,9 @@ class QuietLink:
     def poll(self) -> None:
         return None
 
+    def up(self) -> bool:
+        return True
+
     def quiet(self) -> bool:
         return False
 

@@ -1,0 +1,92 @@
+# Following an order, before the application and with the whole heap free: configuration, release,
+# and the one rename that switches to both. `agent` is ota.agent.Agent. Forgotten after.
+from micropython import const
+
+from ota import app, hal, state
+from ota.reason import RefusedError
+
+_ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
+_RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
+_PAUSE_LIMIT_S = const(300)
+
+
+def look(agent):
+    """Hear what the broker has to say; update. Returns when there is a release to start."""
+    if agent.until(agent.link.up, agent.device["connect_s"] * 1000):
+        agent.until(lambda: agent.heard, agent.device["desired_s"] * 1000)
+    if agent.may_renew():
+        agent.renewal().update(agent)
+        app.forget("selfupdate")
+    pause = _RETRY_S
+    while agent.due() or not agent.state["active"]:
+        if not agent.until(agent.due, 1000):
+            continue
+        desired = agent.pending
+        if _update(agent, desired) or agent.state["active"]:
+            continue
+        # Nothing to start: the same order is tried again, later and later.
+        agent.until(lambda: agent.pending, (pause + hal.jitter(pause)) * 1000)
+        pause = min(pause * 2, _PAUSE_LIMIT_S)
+        agent.pending = agent.pending or desired
+
+
+def _update(agent, desired):
+    # False: the download failed and may be tried again. True: refused. A success restarts.
+    agent.pending = None
+    state.want(agent.state, desired)
+    agent.save()
+    hal.log("update to", desired["release"][:12], "seq", desired["seq"])
+    _announce(agent, state.DOWNLOADING, desired)
+    try:
+        config = _configure(agent, desired)
+        same = state.runs(agent.state).startswith(desired["release"])
+        record = None if same else _fetch(agent, desired)
+        _announce(agent, state.STAGED, desired)
+        _switch(agent, record, config)
+    except RefusedError as e:
+        hal.log("refused:", e.reason, e.detail)
+        if e.reason == "download_failed":
+            agent.skip = desired["seq"]
+            agent.voice.say(state.REFUSED, e.reason, e.detail, desired["release"])
+            return False
+        state.refuse(agent.state, desired, e.reason, e.detail)
+        agent.save()
+        agent.keep_log()
+        return True
+    agent.restart("trial of " + (record["version"] if record else "a configuration"))
+    return True
+
+
+def _configure(agent, desired):
+    from ota import configuration
+
+    try:
+        return configuration.bring(desired, agent)
+    finally:
+        app.forget("configuration", "config", "poll", "http", "net")
+
+
+def _fetch(agent, desired):
+    from ota import update
+
+    try:
+        return update.fetch(desired, agent, agent.turn)
+    finally:
+        app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
+
+
+def _switch(agent, record, config):
+    changed = dict(agent.state)
+    state.begin_trial(changed, record, config)
+    try:
+        state.save(agent.root + "/kiln", changed)
+    except OSError as e:
+        raise RefusedError("no_space", "the switch could not be written: " + repr(e)) from None
+    agent.state = changed
+
+
+def _announce(agent, what, desired):
+    hal.log(what)
+    agent.voice.say(what, "", "", desired["release"])
+    if agent.link.up():
+        agent.until(agent.voice.silent, _ANNOUNCE_MS)

@@ -1,0 +1,86 @@
+"""What a device says about itself: all fields, never too long."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ota import hal, report, state as states
+
+RECORD = {"release": "a" * 64, "version": "1.2.3", "counter": 5}
+WHERE = " (lib/drivers/thermometer.py:1234)"
+
+
+def agent(root: Path, **changes: Any) -> SimpleNamespace:
+    kept = states.empty()
+    kept.update(active="a", a=RECORD, seq=9, **changes)
+    return SimpleNamespace(root=str(root), state=kept, device={"board": "unix"}, loaded=None)
+
+
+def compose(made: SimpleNamespace, *words: str) -> dict[str, Any]:
+    text = report.compose(made, *words)
+    assert len(text.encode()) <= 1024
+    value: dict[str, Any] = json.loads(text)
+    return value
+
+
+def test_it_says_what_runs(tmp_path: Path) -> None:
+    said = compose(agent(tmp_path), "idle", "", "", "a" * 64)
+
+    assert (said["v"], said["state"], said["seq"], said["slot"], said["board"]) == (1, "idle", 9, "a", "unix")
+    assert (said["running"], said["version"], said["counter"], said["boots"]) == ("a" * 64, "1.2.3", 5, 0)
+    assert (said["config"], said["agent"]) == ("", 0)
+    assert not {"last", "stale", "cause"} & set(said)
+
+
+def test_it_says_which_configuration_and_agent_are_in_force(tmp_path: Path) -> None:
+    made = agent(tmp_path, config="b", configs={"a": "", "b": "c" * 64})
+    made.loaded = {"active": "a", "counter": 17}
+
+    said = compose(made, "idle", "", "", "a" * 64)
+
+    assert (said["config"], said["agent"]) == ("c" * 64, 17)
+
+
+def test_a_roll_back_is_remembered_with_file_and_line(tmp_path: Path) -> None:
+    made = agent(tmp_path, b=RECORD)
+    states.begin_trial(made.state, RECORD)
+
+    states.roll_back(made.state, "import_error", "ValueError: " + "x" * 200 + WHERE)
+
+    last = compose(made, "idle", "", "", "")["last"]
+    assert last.startswith("import_error: x")
+    assert last.endswith("x" + WHERE)
+    assert len(last) == 120
+
+
+def test_the_longest_report_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hal, "cause", lambda: "deepsleep")
+    monkeypatch.setattr(hal, "free_heap", lambda: 2**31)
+    monkeypatch.setattr(hal, "mpy", lambda: 2**31)
+    longest = {"release": "a" * 64, "version": "1" * 64, "counter": 2**31 - 1}
+    made = agent(
+        tmp_path,
+        config="b",
+        configs={"a": "", "b": "c" * 64},
+        last="l" * (120 - len(WHERE)) + WHERE,
+        trial={"back": "b", "config": "a", "boots": 99, "sleeps": 0},
+    )
+    made.loaded = {"counter": 2**31 - 1}
+    made.state.update(a=longest, seq=2**63 - 1)
+    made.device["board"] = "b" * 64
+
+    said = compose(made, "rolled_back", "digest_mismatch", "d" * (200 - len(WHERE)) + WHERE, "e" * 64)
+
+    assert said["detail"].endswith(WHERE)
+    assert said["last"].endswith(WHERE)
+    assert (said["version"], said["config"], said["boots"], said["cause"]) == ("1" * 64, "c" * 64, 99, "deepsleep")
+
+
+def test_it_is_plain_text_of_one_byte_a_character(tmp_path: Path) -> None:
+    said = compose(agent(tmp_path, last='crashed: "ö"\n'), "refused", "malformed", '"\\\x00ö' * 100, "")
+
+    assert said["detail"] == "'" * 200
+    assert said["last"] == "crashed: '''''"[:12] + "'"
