@@ -169,7 +169,10 @@ def test_a_main_that_would_start_nothing_is_warned_about() -> None:
     assert warnings({**UNIT, "main.py": guarded}, layout="pepeunit") == []
 
 
-@pytest.mark.parametrize("folder", ["examples/blink", "tests/samples/firmware", "tests/samples/pepeunit"])
+@pytest.mark.parametrize(
+    "folder",
+    ["examples/blink", "examples/greenhouse", "examples/doorbell", "tests/samples/firmware", "tests/samples/pepeunit"],
+)
 def test_our_own_firmware_is_built_without_a_warning(folder: str) -> None:
     root = ROOT / folder
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}

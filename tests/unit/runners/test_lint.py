@@ -174,7 +174,7 @@ def test_files_without_values_and_files_that_are_no_text_are_left_alone(path: st
 
 
 def test_our_own_firmware_is_clean() -> None:
-    for folder in ("examples/blink", "device", "tests/samples/firmware"):
+    for folder in ("examples/blink", "examples/greenhouse", "examples/doorbell", "device", "tests/samples/firmware"):
         root = ROOT / folder
         files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         said = [f"{each.path}:{each.line} {each.text}" for each in look(files, dict(files), Options())]
