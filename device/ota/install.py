@@ -99,11 +99,11 @@ def _room(statement, root, slot):
     v = os.statvfs(root or "/")
     index = -(-statement["index"]["size"] // v[1])
     _expect_room(_RESERVE_BLOCKS + index + statement["size"] // v[1], v, root, slot)
-    return v[4] > index + 2
+    return slots.free_blocks(v) > index + 2
 
 
 def _expect_room(needed, v, root, slot):
-    free = v[4] + _blocks(slots.path(root, slot), v[1])
+    free = slots.free_blocks(v) + _blocks(slots.path(root, slot), v[1])
     if needed > free:
         raise RefusedError("no_space", "%d blocks needed, %d free" % (needed, free))
 

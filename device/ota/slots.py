@@ -28,7 +28,16 @@ def startable(root, slot):
 def free(root):
     """Free bytes of the file system."""
     v = os.statvfs(root or "/")
-    return v[1] * v[4]
+    return v[1] * free_blocks(v)
+
+
+def free_blocks(v):
+    """Free blocks by the statvfs `v`.
+
+    littlefs counts each folder twice: on a flash that is nearly full too few are free, then less
+    than none, which comes out as 2^32 and something.
+    """
+    return v[4] if v[4] <= v[2] else 0
 
 
 def _exists(name):

@@ -141,6 +141,9 @@ def _install(supply, jws, stated, desired, agent, idle):
             if not agent.save():
                 raise RefusedError("no_space", "the state could not be written")
 
+    if agent.state[slot] is None:
+        # What a cut or a failed trial left is in nobody's way, nor counted as room that is taken.
+        install.clear(agent.root, slot)
     install.write(supply, stated, agent.root, slot, idle, jws, leave)
     install.check(stated, agent.root, slot, idle, desired["release"])
     if not slots.startable(agent.root, slot):
