@@ -65,7 +65,8 @@ class World:
 
     def _line(self, *words, **_):
         # Kept to explain a failure; a board prints too much to show it all.
-        self.lines.append(words)
+        if words not in self.lines[-2:]:
+            self.lines.append(words)
         if len(self.lines) > _LINES:
             del self.lines[: _LINES // 2]
 
@@ -113,6 +114,7 @@ class Life:
 
     def _power_on(self):
         world = self._world
+        self.flash = self.flash.off()
         world.forget()
         world.time.watch(self.flash.log)
         ram.mount(ram.littlefs(self.flash))
@@ -203,22 +205,54 @@ def lay_out(flash, files, without="-"):
 
 
 def edit(flash, edits, files):
-    """Write files of the board behind its back: (path, name of the bytes, None to remove)."""
+    """Write files of the board behind its back: pairs of a path and the name of the bytes, None to
+    remove it, or a number: then it is a folder of files that leave so many blocks free.
+    """
     ram.mount(ram.littlefs(flash))
     for path, name in edits:
         if name is None:
-            os.remove(path)
+            _remove(path)
             continue
-        cut = path.find("/", 1)
-        while cut > 0:
-            try:
-                os.mkdir(path[:cut])
-            except OSError:
-                pass  # there already
-            cut = path.find("/", cut + 1)
+        _make_folders(path)
+        if type(name) is int:
+            _fill(path, name)
+            continue
         with open(path, "wb") as f:
             f.write(files[name])
     os.umount("/")
+    flash.off()
+
+
+def _make_folders(path):
+    cut = path.find("/", 1)
+    while cut > 0:
+        try:
+            os.mkdir(path[:cut])
+        except OSError:
+            pass  # there already
+        cut = path.find("/", cut + 1)
+
+
+def _fill(folder, blocks):
+    # statvfs counts each folder twice, so the flash is filled to its end and some given back.
+    os.mkdir(folder)
+    number = 0
+    try:
+        while True:
+            with open("%s/%d" % (folder, number), "wb") as f:
+                f.write(bytes(ram.ERASE))
+            number += 1
+    except OSError:
+        pass  # full
+    for freed in range(number - blocks, number):
+        os.remove("%s/%d" % (folder, freed))
+
+
+def _remove(path):
+    if os.stat(path)[0] & _FOLDER:
+        for entry in list(os.ilistdir(path)):
+            _remove(path + "/" + entry[0])
+    os.remove(path)
 
 
 class Host:

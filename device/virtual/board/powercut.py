@@ -12,6 +12,7 @@ import judge
 import ram
 import stage
 
+_WRONG = 5  # outcomes that must not be, and no more cuts are made
 _TWICE = 8  # each so many cuts, a second one falls into what follows the first
 
 
@@ -24,6 +25,7 @@ def prepare(board):
         board.edit(act["edits"])
         board.keep(act["name"])
         lived, wrong = live(board, act)
+        wrong = wrong or judge.asked(act, board.world)
         if wrong:
             board.explain("%s without a cut: %s" % (act["name"], wrong))
         board.keep(act["name"] + ".end")
@@ -45,6 +47,8 @@ def cut_act(board, act, count):
     pictures = ram.Pictures(base, log, board.room)
     done = 0
     for cut, torn in chosen(len(log), count):
+        if board.wrong > _WRONG:
+            break
         pictures.draw(cut, torn, board.chip)
         lived, wrong = live(board, act)
         done += 1

@@ -14,10 +14,11 @@ class Flash:
     `log` holds what was done: address and bytes of each program, address and None of each erase.
     """
 
-    def __init__(self, data, prog):
+    def __init__(self, data, prog, log=None):
         self.data = data
         self.prog = prog
-        self.log = []
+        self.log = [] if log is None else log
+        self.gone = False  # the board is off: files that the collector closes later go nowhere
 
     @micropython.viper
     def readblocks(self, block: int, buffer, offset: int):
@@ -27,7 +28,14 @@ class Flash:
         for i in range(int(len(buffer)) >> 2):  # noqa: RUF046 - viper wants it said
             target[i] = source[at + i]
 
+    def off(self):
+        """Switch the board off. The same chip, to be switched on again."""
+        self.gone = True
+        return Flash(self.data, self.prog, self.log)
+
     def writeblocks(self, block, buffer, offset=None):
+        if self.gone:
+            return
         if offset is None:  # FAT speaks of whole blocks, and erases nothing itself
             self.ioctl(6, block)
             offset = 0
@@ -42,7 +50,7 @@ class Flash:
             return len(self.data) // ERASE
         if operation == 5:
             return ERASE
-        if operation == 6:
+        if operation == 6 and not self.gone:
             at = argument * ERASE
             self.log.append((at, None))
             self.data[at : at + ERASE] = _BLANK

@@ -32,10 +32,11 @@ class Server:
         body, sock.sent = sock.sent[end + 4 : end + 4 + size], sock.sent[end + 4 + size :]
         method, path, _ = lines[0].split(" ")
         if method == "POST":
+            self._asked("POST " + path)
             self._posted(path, body)
             _reply(sock, 204, b"", 0)
             return
-        self._asked(path)
+        self._asked(" ".join((method, path, headers.get("range", ""))))
         self._get(sock, path, headers.get("range", ""))
 
     def _get(self, sock, path, span):

@@ -20,6 +20,7 @@ class Stage:
         self.chip, self.room, self.second_room = (bytearray(size) for _ in range(3))
         self.world = life.World()
         self.say = self.world.say
+        self.wrong = 0  # outcomes that must not be
         if program == FROZEN:
             self.world.freeze(folder + "/board/lib")
 
@@ -57,6 +58,7 @@ class Stage:
 
     def explain(self, text):
         """Print what is wrong, and the last lines of the board."""
+        self.wrong += 1
         self.say("WRONG", text)
         for words in self.world.lines[-16:]:
             self.say("   ", *words)

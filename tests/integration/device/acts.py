@@ -1,6 +1,10 @@
 """The acts of a board's whole life, for the power-cut harness."""
 
-from tests.integration.device.plan import BAD, Plan
+import random
+
+from tests.integration.device.plan import BAD, Plan, application
+
+ONE, TWO = ("one", "first"), ("two", "first")
 
 
 def whole_life() -> Plan:
@@ -10,20 +14,22 @@ def whole_life() -> Plan:
     plan.release("two", 2)
     for kind, body in BAD.items():
         plan.release(kind, 3, body)
+    plan.add("large", {**application(2), "noise": random.Random(1).randbytes(6000)}, counter=2)
     _updates(plan)
+    _packs(plan)
+    _losses(plan)
     return plan
 
 
 def _updates(plan: Plan) -> None:
-    one, two = ("one", "first"), ("two", "first")
-    plan.act("first", desired=plan.order("one", seq=1), paths=plan.bundle("one"), may_start=[one], ends=one, seq=1)
+    plan.act("first", desired=plan.order("one", seq=1), paths=plan.bundle("one"), may_start=[ONE], ends=ONE, seq=1)
     plan.act(
         "update",
         base="first",
         desired=plan.order("two", seq=2),
         paths=plan.bundle("two"),
-        may_start=[one, two],
-        ends=two,
+        may_start=[ONE, TWO],
+        ends=TWO,
         seq=2,
     )
     for name in BAD:
@@ -32,7 +38,64 @@ def _updates(plan: Plan) -> None:
             base="first",
             desired=plan.order(name, seq=2),
             paths=plan.bundle(name),
-            may_start=[one, (name, "first")],
-            ends=one,
+            may_start=[ONE, (name, "first")],
+            ends=ONE,
             seq=2,
         )
+
+
+def _packs(plan: Plan) -> None:
+    plan.act(
+        "pack",
+        base="first",
+        desired=plan.order("two", seq=2),
+        paths=plan.bundle("two") | plan.pack("one", "two"),
+        asks=["/pack?from="],
+        asks_not=["/bundle"],
+        may_start=[ONE, TWO],
+        ends=TWO,
+        seq=2,
+    )
+    large = ("large", "first")
+    made = plan.pack("one", "large")
+    (path,) = made
+    # The line breaks in the middle, and what is on flash by then is not fetched again.
+    plan.act(
+        "pack-resumed",
+        base="first",
+        desired=plan.order("large", seq=2),
+        paths=plan.bundle("large") | made,
+        faults=[{"path": path, "kind": "cut", "at": 5000, "times": 1}],
+        asks=["bytes=5000-"],
+        asks_not=["/bundle"],
+        may_start=[ONE, large],
+        ends=large,
+        seq=2,
+    )
+    # A pack that is no good: the bundle is taken.
+    bent = bytearray(plan.pack("one", "two").popitem()[1])
+    bent[-20] ^= 1
+    plan.act(
+        "pack-bent",
+        base="first",
+        desired=plan.order("two", seq=2),
+        paths=plan.bundle("two") | {plan.pack("one", "two").popitem()[0]: bytes(bent)},
+        asks=["/pack?from=", "/bundle"],
+        may_start=[ONE, TWO],
+        ends=TWO,
+        seq=2,
+    )
+
+
+def _losses(plan: Plan) -> None:
+    """A flash that is full, and files that are gone or torn."""
+    order = {"desired": plan.order("two", seq=2), "paths": plan.bundle("two") | plan.pack("one", "two")}
+    for name, blocks, seq in (("full", 0, None), ("low-space", 12, 2)):
+        edits = [("/data/filler", blocks)]
+        plan.act(name, base="first", edits=edits, may_start=[ONE], ends=ONE, seq=seq, **order)
+    plan.act("tight-space", base="first", edits=[("/data/filler", 40)], may_start=[ONE, TWO], ends=TWO, seq=2, **order)
+    again = {**order, "desired": plan.order("two", seq=3), "edits": [("/data/filler", None)]}
+    plan.act("space-again", base="low-space", may_start=[ONE, TWO], ends=TWO, seq=3, **again)
+    for name, content in (("state-lost", None), ("state-torn", b'{"active": "b", "a": nul'), ("state-empty", b"")):
+        lost: list[tuple[str, bytes | int | None]] = [("/kiln/state.json", content)]
+        plan.act(name, base="update", edits=lost, may_start=[TWO], ends=TWO, seq=2, **order)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from device.virtual import flash as flashing
+from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
-from tests.fakes.signing import Signer, canonical
+from tests.fakes.signing import Signer, canonical, root_payload
 
 BLOCKS = 96  # of 4 KiB: agent, two slots, and room for littlefs
 DEVICE = {
@@ -41,7 +42,7 @@ def key(role: str) -> Signer:
 
 
 def trust() -> dict[str, Any]:
-    return {"release": [key("release").entry], "director": [key("director").entry]}
+    return root_payload(root=[key("root")], release=[key("release")], director=[key("director")])
 
 
 def application(counter: int, body: str = WELL) -> dict[str, bytes]:
@@ -66,17 +67,21 @@ def tree_digest(files: Mapping[str, bytes]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """`may_start` and `ends` are pairs of a release and the settings' MARK."""
+    """`may_start` and `ends` are pairs of a release and the settings' MARK; `asks` and `asks_not` are parts of
+    what the board asks of the server when the power does not fail.
+    """
 
     name: str
     base: str = ""  # the act before it, "" for a new board
     desired: bytes = b""
     paths: Mapping[str, bytes] = field(default_factory=dict)
     faults: Sequence[Mapping[str, Any]] = ()
-    edits: Sequence[tuple[str, bytes | None]] = ()
+    edits: Sequence[tuple[str, bytes | int | None]] = ()  # as life.edit() wants them
     may_start: Sequence[tuple[str, str]]
     ends: tuple[str, str]
-    seq: int
+    seq: int | None  # None: nothing can be kept
+    asks: Sequence[str] = ()
+    asks_not: Sequence[str] = ()
     agent: str = "factory"
     trust: Sequence[Mapping[str, Any]] = ()
 
@@ -126,6 +131,13 @@ class Plan:
         """What a server of these releases holds, by path."""
         found = (self.releases[name] for name in names)
         return {f"/ota/v1/releases/{made.digest}/bundle": made.bundle for made in found}
+
+    def pack(self, older: str, newer: str) -> dict[str, bytes]:
+        """The pack from one release (empty: from nothing) to another, by path."""
+        before = self.releases[older] if older else None
+        made = self.releases[newer]
+        path = f"/ota/v1/releases/{made.digest}/pack?from={before.digest if before else '-'}"
+        return {path: pack_of(before, made)}
 
     def trusted(self, *values: Mapping[str, Any]) -> list[str]:
         """Digests of the trust.json that a board may have: as enrolled, and as a root document holds it."""
@@ -182,7 +194,7 @@ def _as_json(plan: Plan, act: Act, blobs: Blobs) -> dict[str, Any]:
     return {
         "name": act.name,
         "base": act.base,
-        "edits": [(path, blobs.name(content)) for path, content in act.edits],
+        "edits": [(path, value if isinstance(value, int) else blobs.name(value)) for path, value in act.edits],
         "world": {
             "desired": blobs.name(act.desired or None),
             "paths": {path: blobs.name(content) for path, content in act.paths.items()},
@@ -191,6 +203,8 @@ def _as_json(plan: Plan, act: Act, blobs: Blobs) -> dict[str, Any]:
         "may_start": act.may_start,
         "ends": act.ends,
         "seq": act.seq,
+        "asks": act.asks,
+        "asks_not": act.asks_not,
         "agent": act.agent,
         "trust": plan.trusted(*act.trust),
     }
