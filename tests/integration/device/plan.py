@@ -18,7 +18,7 @@ from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import Signer, canonical, root_payload
 
-BLOCKS = 96  # of 4 KiB: agent, two slots, and room for littlefs
+BLOCKS = 192  # of 4 KiB: three agents, two slots, and room for littlefs
 DEVICE = {
     "id": "d1",
     "token": "token",
