@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from tests.bench import broker_notices, burst, door, fuzz, jobs, push, recovery
+from tests.bench import broker_notices, burst, door, fuzz, jobs, ota, push, recovery
 
 PARTS = {
     "door": door.main,
@@ -14,6 +14,7 @@ PARTS = {
     "burst": burst.main,
     "recovery": recovery.main,
     "broker": broker_notices.main,
+    "ota": ota.main,
 }
 BY_NAME = {"fuzz": fuzz.main}  # long, and no ratio: only when it is asked for
 

