@@ -82,13 +82,10 @@ class Kiln:
 
 def build(settings: Settings) -> Kiln:
     data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
-    engine = open_database(settings.database)
-    workflows.prepare(engine)
-    starter = workflows.Starter(engine, clock)
-    sealer = Sealer(instance.key)
-    connections = DatabaseConnections(engine, sealer)
-    repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)
-    forges = ForgeApis(connections, clock)
+    workflows.prepare(engine := open_database(settings.database))
+    starter, sealer = workflows.Starter(engine, clock), Sealer(instance.key)
+    connections, repositories = DatabaseConnections(engine, sealer), DatabaseRepositories(engine)
+    builds, forges = DatabaseBuilds(engine, start=starter), ForgeApis(connections, clock)
     catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
     leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
     return Kiln(

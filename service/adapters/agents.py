@@ -11,7 +11,7 @@ import tempfile
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
-from service.adapters.schema import agents
+from service.adapters.schema_devices import agents
 from service.domain.agent import AgentRelease
 from service.domain.bundle import File
 from service.domain.errors import ConflictError, NotFoundError

@@ -6,7 +6,7 @@ import json
 import sqlalchemy as sa
 
 from service.adapters.fleet import ordered
-from service.adapters.schema import configurations, devices
+from service.adapters.schema_devices import configurations, devices
 from service.adapters.sealing import Sealer
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId

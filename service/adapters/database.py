@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.schema import metadata
+from service.adapters.schema_devices import metadata  # of all tables, these and those of `schema`
 from service.domain.errors import ConflictError
 
 HEAD = "0009"  # the newest step in `migrations/versions`; a test holds it to that

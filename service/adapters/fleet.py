@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
-from service.adapters.schema import configurations, device_events, device_logs, devices, outbox, reports
+from service.adapters.schema_devices import configurations, device_events, device_logs, devices, outbox, reports
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, DeviceState, Report, joined
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order

@@ -10,8 +10,9 @@ from typing import Any
 from device.virtual import flash as flashing
 from service import device_routes
 from service.adapters.background import Repeater
+from service.adapters.device_cipher import encrypt
 from service.domain.device import Device, DeviceId, Report
-from service.flows import deliver
+from service.flows import configure, deliver
 from tests.fakes.devices import Device as Enrolled, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
 from tests.integration.device.conftest import Board
@@ -68,6 +69,21 @@ class Household:
             said = [(r.state.value, r.reason, r.detail, r.config[:6], r.seq) for _, r in self._reports()]
             raise AssertionError(f"no {fields} in {said}") from None
         return found
+
+    def mislead(self) -> None:
+        """Order an address where nobody is."""
+        kiln = self.site.kiln
+        parts = configure.Parts(
+            builds=kiln.builds,
+            fleet=kiln.fleet,
+            configurations=kiln.configurations,
+            keys=kiln.keys,
+            clock=kiln.clock,
+            encrypt=encrypt,
+            schema=lambda _device: {},
+        )
+        nowhere = {"base": f"http://127.0.0.1:{free_port()}", "mqtt": {"host": "127.0.0.1", "port": free_port()}}
+        configure.address(DeviceId("d1"), nowhere, parts, by="a mistake")
 
     def _reports(self) -> list[tuple[Any, Report]]:
         return self.site.kiln.fleet.reports(DeviceId("d1"))

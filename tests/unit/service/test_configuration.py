@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from service.adapters.schema import configurations
+from service.adapters.schema_devices import configurations
 from service.domain.configuration import MAX_CONFIGURATION_BYTES, Secrets, checked, from_text
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, TooLargeError
