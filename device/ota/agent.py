@@ -20,6 +20,8 @@ class Agent:
         self.state, intact = state.load(root + "/kiln")
         self.device = config.device(root, self.state)
         self.settings = config.settings(root, self.state)
+        # A new way to the service is yet to be proven.
+        self.moved = state.reconfigured(self.state) and config.moved(root, self.state)
         app.forget("config")
         self.link = link.Link(self.device)
         self.voice = voice.Voice()

@@ -71,6 +71,14 @@ def wanted_agent(root, state):
     return found.get("agent") if found else None
 
 
+def moved(root, state):
+    """Whether the configuration on trial changes the way to the service, or who this device says
+    that it is."""
+    old = device(root, dict(state, config=state["trial"]["config"]))
+    new = device(root, state)
+    return any(old[name] != new[name] for name in ("token", "base", "recovery", "tls"))
+
+
 def held(root, slot):
     """(digest, seq) of the configuration in `slot`, whole and checked; None if there is none."""
     return whole(place(root, slot))

@@ -21,12 +21,13 @@ def count(agent):
 def settle(agent):
     """Confirm the trial if the application said so, or ran long enough and the broker knows.
 
-    Of a new configuration the broker always has to know: it describes the way to the broker.
+    Of a new configuration the broker always has to know, for it describes the way to the broker;
+    and the service, where the way there is another.
     """
     ran_ms = -1 if agent.since is None else agent.age(agent.since)
     works = agent.well or ran_ms >= agent.device["confirm_after_s"] * 1000
     alone = agent.well and not state.reconfigured(agent.state)
-    if works and (alone or agent.voice.told):
+    if works and (alone or (agent.voice.told and not agent.moved)):
         state.confirm(agent.state)
         agent.save()
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])

@@ -40,7 +40,7 @@ class Voice:
             self._greeted = link.greeted
             self._flight = None
             self._hello = True
-        if link.up():
+        if link.up() and not agent.moved:
             self._away = hal.ticks_ms()
         elif agent.errand is None and agent.age(self._away) >= self._patience_ms(agent):
             self._away = hal.ticks_ms()
@@ -81,6 +81,7 @@ class Voice:
     def heard(self, agent, flight, line):
         """`flight` was acknowledged, over the line if `line`. Whether it was the kept outcome."""
         self.acknowledged = True
+        agent.moved = agent.moved and line
         if flight is agent.state["outbox"]:
             self._log_due = self._log_due or bool(flight["reason"])
             agent.state["outbox"] = None
@@ -96,18 +97,19 @@ class Voice:
         elif flight in (state.TRIAL, state.IDLE):
             self._hello = False
             # A new configuration describes the way to the broker, so only the broker counts then.
-            proven = line or not state.reconfigured(agent.state)
-            self.told = proven and flight == state.TRIAL
+            if flight == state.TRIAL and (line or not state.reconfigured(agent.state)):
+                self.told = True
         return False
 
     def _may_log(self, agent):
         return self._logged is None or agent.age(self._logged) >= _LOG_PAUSE_MS
 
     def _patience_ms(self, agent):
-        # How long without a broker before HTTP; a trial must not end before somebody was told.
+        # How long without a broker before HTTP. A trial must not end before somebody was told, and
+        # a new way to the service is tried at once.
         wait_s = agent.device["poll_s"]
         if agent.state["trial"] or agent.fresh:
-            wait_s = min(wait_s, agent.device["trial_s"] / 2)
+            wait_s = min(wait_s, agent.device["trial_s"] / (8 if agent.moved else 2))
         return wait_s * 1000
 
     def compose(self, agent, words):

@@ -164,6 +164,33 @@ def test_a_wrong_token_comes_back_by_itself(on: Bench) -> None:
     assert on.broker.reported("confirmed", seq=3)["config"] != made.digest
 
 
+def test_a_wrong_address_of_the_service_comes_back_by_itself(on: Bench) -> None:
+    made = order(on, make_configuration({}, device={"base": f"http://127.0.0.1:{free_port()}"}), seq=2)
+
+    report = on.broker.reported("rolled_back", "no_confirm", release=FIRST.digest)
+
+    # The broker knew of the trial: its line worked, the one to the service did not.
+    assert on.broker.reported("trial", config=made.digest)["running"] == FIRST.digest
+    assert report["config"] == ""
+    runs_as_before(on)
+
+
+def test_another_address_of_the_service_is_kept_when_it_answers(on: Bench) -> None:
+    made = order(on, make_configuration({}, device={"base": f"http://localhost:{on.store.port}"}), seq=2)
+
+    on.broker.reported("confirmed", config=made.digest)
+
+    assert [report["config"] for report in on.store.reports] == [made.digest]
+
+
+def test_other_settings_alone_ask_nothing_of_the_service(on: Bench) -> None:
+    made = order(on, make_configuration({"PERIOD_S": 5}), seq=2)
+
+    on.broker.reported("confirmed", config=made.digest)
+
+    assert on.store.reports == []
+
+
 def test_an_application_cannot_confirm_a_line_that_does_not_work(on: Bench) -> None:
     hasty = app("6.0.0", SHOW + "ota.healthy()\n" + LOOP)
     line = {"mqtt": {"host": "127.0.0.1", "port": free_port()}}
