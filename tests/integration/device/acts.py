@@ -2,6 +2,7 @@
 
 import random
 
+from tests.integration.device import acts_changes
 from tests.integration.device.plan import BAD, Plan, application
 
 ONE, TWO = ("one", "first"), ("two", "first")
@@ -18,6 +19,8 @@ def whole_life() -> Plan:
     _updates(plan)
     _packs(plan)
     _losses(plan)
+    acts_changes.settings(plan)
+    acts_changes.agents(plan)
     return plan
 
 

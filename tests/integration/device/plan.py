@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from device.virtual import flash as flashing
+from tests.fakes.agents import agent_files, agent_release
+from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import Signer, canonical, root_payload
 
-BLOCKS = 192  # of 4 KiB: three agents, two slots, and room for littlefs
+BLOCKS = 256  # of 4 KiB: three agents, two slots, and room for littlefs
 DEVICE = {
     "id": "d1",
     "token": "token",
@@ -29,6 +31,7 @@ DEVICE = {
     "confirm_after_s": 2,
     "crash_pause_s": 0,
     "trial_s": 60,
+    "key": KEY,
 }
 # What a release that must be rolled back does, by kind.
 BAD = {"raises": "import nothing\n", "unwell": "ota.unhealthy('no sensor')\n", "bites": "probe.bite()\n"}
@@ -111,6 +114,7 @@ class Plan:
     def __init__(self) -> None:
         self.releases: dict[str, FakeRelease] = {}
         self._trees: dict[str, str] = {}
+        self._agents: dict[str, str] = {}
         self._acts: list[Act] = []
 
     def release(self, name: str, counter: int, body: str = WELL, **changes: Any) -> FakeRelease:
@@ -123,6 +127,21 @@ class Plan:
         self.releases[name] = made
         self._trees[tree_digest(files)] = name
         return made
+
+    def agent(self, name: str, counter: int, changes: Mapping[str, str]) -> FakeRelease:
+        """A release of the agent: that of this checkout, with Python appended to some modules."""
+        files = agent_files(changes)
+        made = agent_release(files, key=key("release"), counter=counter)
+        self.releases[name] = made
+        self._agents[tree_digest({path.removeprefix("ota/"): content for path, content in files.items()})] = name
+        return made
+
+    def configuration(self, mark: str, *, agent: str = "", **more: Any) -> FakeConfiguration:
+        """Settings with this MARK, and what else a configuration may say; `agent` names a release of the agent."""
+        if agent:
+            made = self.releases[agent]
+            more["agent"] = {"release": made.digest, "size": len(made.bundle), "counter": made.counter}
+        return make_configuration({"MARK": mark}, **more)
 
     def order(self, name: str, *, seq: int, **changes: Any) -> bytes:
         return sign_desired(self.releases[name], seq=seq, key=key("director"), **changes)
@@ -138,6 +157,10 @@ class Plan:
         made = self.releases[newer]
         path = f"/ota/v1/releases/{made.digest}/pack?from={before.digest if before else '-'}"
         return {path: pack_of(before, made)}
+
+    def settings(self, made: FakeConfiguration) -> dict[str, bytes]:
+        """A configuration by its path."""
+        return {f"/ota/v1/devices/d1/config/{made.digest}": made.raw}
 
     def trusted(self, *values: Mapping[str, Any]) -> list[str]:
         """Digests of the trust.json that a board may have: as enrolled, and as a root document holds it."""
@@ -165,7 +188,7 @@ class Plan:
             "trees": self._trees,
             "digests": {name: made.digest for name, made in self.releases.items()},
             "counters": {name: made.counter for name, made in self.releases.items()},
-            "agents": {tree_digest(whole): "factory"},
+            "agents": {tree_digest(whole): "factory", **self._agents},
             "acts": [_as_json(self, act, blobs) for act in self._acts],
             "files": names,
         }
