@@ -102,6 +102,22 @@ def test_an_outcome_reaches_the_service_without_a_broker(running: Bench) -> None
     until(lambda: running.board.state()["outbox"] is None, what="the outcome to be off the state")
 
 
+def test_a_trial_is_confirmed_by_http_without_a_broker(running: Bench) -> None:
+    running.board.switch_off()
+    change_device(running, poll_s=2, trial_s=1, confirm_after_s=0.6, connect_s=0.2)
+    running.board.switch_on()
+    running.desire(NEXT, seq=2)
+    running.board.printed("app 6.0.0")
+    running.broker.stop()
+    try:
+        until(lambda: len(running.store.reports) >= 2, what="reports")
+    finally:
+        running.broker.start()
+
+    told = [(report["state"], report["running"]) for report in running.store.reports[:2]]
+    assert told == [("trial", NEXT.digest), ("confirmed", NEXT.digest)]
+
+
 def change_device(bench: Bench, **changes: float) -> None:
     """Other times in device.json of a board that is off."""
     kiln = bench.board.flash.parent / "changed" / "kiln"
