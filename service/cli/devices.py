@@ -29,8 +29,9 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
         one.add_argument("id")
         one.set_defaults(act=act)
     _add_settings(devices)
-    log = devices.add_parser("log", help="what it printed last: asks it, and waits up to 10 seconds")
+    log = devices.add_parser("log", help="what it printed last: asks it, and waits for the answer")
     log.add_argument("id")
+    log.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="at most; default, and most: 10")
     log.add_argument("--kept", action="store_true", help="what is kept here, without asking")
     log.set_defaults(act=_log)
     add_many(devices, "token", "token", "give it another token over the air; the old one is good until it has it")
@@ -84,7 +85,8 @@ def _retire(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _log(client: Client, given: argparse.Namespace) -> Any:
-    found = client.call("GET" if given.kept else "POST", f"{PATH}/{given.id}/log")
+    path = f"{PATH}/{given.id}/log"
+    found = client.call("GET", path) if given.kept else client.call("POST", f"{path}?wait_s={given.wait}")
     if found["at"] is None:
         return "nothing: it has not answered, and nothing was kept before"
     note = "" if found["is_fresh"] or given.kept else f"# no answer now; this came at {found['at']}\n"

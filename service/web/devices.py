@@ -25,7 +25,7 @@ from service.web.bodies import read_fields
 from service.web.device_deeds import DeviceDeeds
 from service.web.sight import Sight
 
-ANSWER_S = 10.0  # how long a device that was asked for its log may take
+MAX_WAIT_S = 10.0  # how long a device that was asked for its log may take
 LOOK_S = 0.25
 
 
@@ -140,16 +140,16 @@ class DeviceApi:
         return JSONResponse(views.log(await run_in_threadpool(self.fleet.log, device.id), is_fresh=False))
 
     async def ask(self, request: Request) -> Response:
-        """Ask the device, and wait for its answer; what is kept when none comes."""
-        device = await self._which(request)
+        """Ask the device, and wait for its answer, `wait_s` at most; what is kept when none comes."""
+        device, wait_s = await self._which(request), _seconds(request.query_params.get("wait_s", ""))
         before = await run_in_threadpool(self.fleet.log, device.id)
-        found = await self._answer(device.id, before) if device.retired_at is None else before
+        found = await self._answer(device.id, before, wait_s) if device.retired_at is None else before
         return JSONResponse(views.log(found, is_fresh=found != before))
 
-    async def _answer(self, name: DeviceId, before: DeviceLog | None) -> DeviceLog | None:
+    async def _answer(self, name: DeviceId, before: DeviceLog | None, wait_s: float) -> DeviceLog | None:
         found = before
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(wait_s):
                 if await run_in_threadpool(self.deeds.ask, name):
                     while found == before:
                         await asyncio.sleep(LOOK_S)
@@ -178,3 +178,14 @@ class DeviceApi:
 
     def _by(self, request: Request) -> str:
         return self.sight.auth.name(request)
+
+
+def _seconds(text: str) -> float:
+    """Raises: BadInputError."""
+    try:
+        value = float(text or MAX_WAIT_S)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MAX_WAIT_S:
+        raise BadInputError(f"wait_s is a number of seconds up to {MAX_WAIT_S:.0f}")
+    return value

@@ -10,7 +10,6 @@ import pytest
 
 from service import cli
 from service.domain.device import DeviceId
-from service.web import devices as api
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
 from tests.servers import free_port, http_server
@@ -20,8 +19,7 @@ ROOF = DeviceId("roof")
 
 
 @pytest.fixture
-def devices(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceSite]:
-    monkeypatch.setattr(api, "ANSWER_S", 0.2)
+def devices(tmp_path: pathlib.Path) -> Iterator[DeviceSite]:
     site = Site.make(tmp_path / "data")
     site.follow("acme/blink")
     yield DeviceSite.over(site)
@@ -120,13 +118,18 @@ def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(termina
 
 
 def test_a_log_is_asked_for(terminal: Terminal) -> None:
-    assert terminal.run("devices log roof") == (0, "nothing: it has not answered, and nothing was kept before\n")
+    assert terminal.run("devices log roof --wait 0.2") == (
+        0,
+        "nothing: it has not answered, and nothing was kept before\n",
+    )
     terminal.kiln.fleet.add_log(ROOF, "[ota] hello\n", now=terminal.kiln.clock.now())
 
     _, kept = terminal.run("devices log roof --kept")
-    _, asked = terminal.run("devices log roof")
+    _, asked = terminal.run("devices log roof --wait 0.2")
+    code, refused = terminal.run("devices log roof --wait 11")
 
     assert kept == "[ota] hello\n"
+    assert (code, "up to 10" in refused) == (1, True)
     assert asked.startswith("# no answer now; this came at 20")
     assert asked.endswith("\n[ota] hello\n")
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import DeviceId
-from service.web import device_views, devices as api
+from service.web import device_views
 from tests.fakes.devices import Device, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site
 from tests.unit.service.configuring import SCHEMA
@@ -221,19 +221,14 @@ def test_devices_are_told_where_kiln_is_now(one: Device, site: Site, owner: Brow
     assert kept == {"base": one.file["base"], "mqtt": one.file["mqtt"]}
 
 
-def test_a_device_is_asked_for_its_log(
-    devices: DeviceSite, one: Device, site: Site, owner: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "ANSWER_S", 0.3)
-    monkeypatch.setattr(api, "LOOK_S", 0.05)
-    never = owner.send("POST", "/api/v1/devices/one/log").fields
+def test_a_device_is_asked_for_its_log(devices: DeviceSite, one: Device, site: Site, owner: Browser) -> None:
+    never = owner.send("POST", "/api/v1/devices/one/log?wait_s=0.3").fields
 
-    monkeypatch.setattr(api, "ANSWER_S", 5.0)
     answer = threading.Timer(
         0.2, lambda: site.kiln.fleet.add_log(DeviceId("one"), "[ota] hello\n", now=site.kiln.clock.now())
     )
     answer.start()
-    fresh = owner.send("POST", "/api/v1/devices/one/log").fields
+    fresh = owner.send("POST", "/api/v1/devices/one/log").fields  # up to 10 s
     answer.join()
     devices.broker.is_away = True
     kept = owner.send("POST", "/api/v1/devices/one/log").fields
@@ -261,6 +256,11 @@ def test_a_device_is_shown_although_what_is_sealed_of_it_cannot_be_opened(
     assert "instance.json" in shown.fields["configuration"]["error"]
     assert changed.status == 409
     assert one.ask("desired").status == 200
+
+
+@pytest.mark.parametrize("wait", ["x", "-1", "11", "nan", "inf"])
+def test_nobody_waits_longer_than_that(one: Device, owner: Browser, wait: str) -> None:
+    assert owner.send("POST", f"/api/v1/devices/one/log?wait_s={wait}").status == 400
 
 
 def test_reasons_are_shown_with_a_sentence(one: Device, owner: Browser) -> None:
