@@ -8,9 +8,11 @@ import pytest
 
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import DeviceId
+from service.flows import source
 from service.web import device_views
 from tests.fakes.devices import Device, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site
+from tests.fakes.sources import FolderSources
 from tests.unit.service.configuring import SCHEMA
 
 PASSWORD = "correct horse battery staple"
@@ -98,6 +100,45 @@ def test_declared_settings_are_shown_with_their_values_but_secrets_are_not(one: 
     assert by_name["PERIOD_S"] == {"name": "PERIOD_S", "is_set": True, "type": "integer", "value": 5, "default": 60}
     assert by_name["API_KEY"] == {"name": "API_KEY", "is_set": True, "type": "secret"}
     assert by_name["MODE"]["is_set"] is False
+
+
+MANIFEST = b"""[firmware]
+boards = ["unix"]
+[settings.PERIOD_S]
+type = "integer"
+minimum = 1
+[settings.API_KEY]
+type = "secret"
+"""
+
+
+def test_settings_are_held_against_what_the_newest_release_of_its_channel_declares(
+    devices: DeviceSite, one: Device, site: Site, owner: Browser
+) -> None:
+    kiln = site.kiln
+    build = site.build(site.of("secret"), "declares")
+    sources = FolderSources({"kiln.toml": MANIFEST, "main.py": b"print(1)\n"})
+    source.take_snapshot(
+        build.id, repositories=kiln.repositories, builds=kiln.builds, sources=sources, objects=kiln.objects
+    )
+    devices.release(kiln.builds.build(build.id))
+    target = "/api/v1/devices/one/settings"
+
+    typed = owner.send("PATCH", target, json={"texts": {"PERIOD_S": "5", "WIFI_SSID": "cellar", "API_KEY": PASSWORD}})
+    unknown = owner.send("PATCH", target, json={"texts": {"PERIODS": "5"}})
+    low = owner.send("PATCH", target, json={"texts": {"PERIOD_S": "0"}})
+    wrong = owner.send("PUT", target, json={"values": {"PERIOD_S": "5"}})
+
+    assert typed.status == 202
+    assert kiln.configurations.get(one.id).secrets.settings["PERIOD_S"] == 5
+    assert [reply.status for reply in (unknown, low, wrong)] == [400, 400, 400]
+    assert unknown.fields["error"] == "PERIODS is not a setting of this firmware; it has API_KEY, PERIOD_S"
+    assert low.fields["error"] == "PERIOD_S must be at least 1"
+    assert wrong.fields["error"] == "PERIOD_S must be a whole number"
+    by_name = {each["name"]: each for each in owner.get(target).fields["settings"]}
+    assert by_name["PERIOD_S"]["value"] == 5
+    assert by_name["WIFI_SSID"] == {"name": "WIFI_SSID", "is_set": True, "type": None}
+    assert "value" not in by_name["API_KEY"]
 
 
 DEEDS = [
