@@ -1,22 +1,17 @@
 # A long body, read like a file or into one; a broken line is taken up again with Range (RFC 9110
 # section 14), also after a restart. Anything but a plain answer of a fitting length is refused.
-import os
-
 from micropython import const
 
-from ota import hal, http, net
+from ota import app, hal
 from ota.reason import RefusedError
 
-NO_PACK = "no_pack"  # there is none: no refusal, and never reported
-
+_STALL_S = const(10)  # longest silence
 _GRACE_S = const(60)  # time without a look at the rate
 _BYTES_A_SECOND = const(512)  # the rate wanted after that
 _ATTEMPTS = const(6)  # in a row without a new byte
 _BACKOFF_MS = const(500)  # doubled each time
 _IDLE_MS = const(50)
 _NAP_MS = const(5)
-_SYNC_BYTES = const(4096)  # a block of flash
-_ENOENT = const(2)
 
 
 class Source:
@@ -27,15 +22,15 @@ class Source:
     """
 
     def __init__(self, device, path, size, idle):
+        recovery = device.get("recovery")
         self._device = device
         self._path = path
-        self._bases = http.bases(device)
+        self._bases = [device["base"], recovery] if recovery else [device["base"]]
         self._idle = idle
         self._idled = self._began = hal.ticks_ms()
-        self._answer = None
+        self._line = None
         self._skip = 0  # bytes of this answer that were read before
         self._failures = 0
-        self._slow_ms = int(device.get("slow_s", _GRACE_S) * 1000)
         self.size = size
         self.at = self._from = 0
 
@@ -43,7 +38,7 @@ class Source:
         """Read 1 to len(view) bytes; 0 at the end. Raises RefusedError after all retries."""
         while self.at != self.size:
             try:
-                if self._answer is None:
+                if self._line is None:
                     self._open()
                     continue
                 left = self._skip or self.size - self.at
@@ -60,16 +55,16 @@ class Source:
         return 0
 
     def close(self):
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def _fail(self, error):
         self.close()
         self._failures += 1
         hal.log("download:", error.args[0] if error.args else "closed", "at byte", self.at)
         if self._failures >= _ATTEMPTS:
-            raise http.gone(error)
+            raise RefusedError("download_failed", "no answer: " + repr(error))
         if len(self._bases) > 1:
             self._bases.append(self._bases.pop(0))
         pause = _BACKOFF_MS << self._failures
@@ -78,16 +73,22 @@ class Source:
             self._wait(_IDLE_MS)
 
     def _open(self):
+        from ota import http, net
+
         try:
-            asking = http.ask(self._device, self._bases[0], self._path, self.at)
-            self._answer = net.finish(asking, self._idle)
-            self._accept(self._answer)
+            answer = net.finish(
+                http.ask(self._device, self._bases[0], self._path, self.at), self._idle
+            )
+            self._line = answer.line
+            self._accept(answer)
         except RefusedError as e:
             self.close()
             # Lies and refusals: only another base can know better.
-            if e.reason == NO_PACK or len(self._bases) < 2:
+            if e.reason == "no_pack" or len(self._bases) < 2:
                 raise
             hal.log("download:", self._bases.pop(0), e.detail)
+        finally:
+            app.forget("http", "net", "redirect", "tls")
 
     def _accept(self, answer):
         status = answer.status
@@ -110,12 +111,15 @@ class Source:
 
     def _read(self, view):
         start = hal.ticks_ms()
+        patience_ms = self._device.get("stall_s", _STALL_S) * 1000
         while True:
-            n = self._answer.readinto(view)
+            n = self._line.readinto(view)
             self._wait(0 if n else _NAP_MS)
             if n:
                 return n
-            if hal.ticks_diff(hal.ticks_ms(), start) > http.silence_ms(self._device):
+            if n == 0:
+                raise OSError("closed")
+            if hal.ticks_diff(hal.ticks_ms(), start) > patience_ms:
                 raise OSError("stalled")
 
     def _wait(self, ms):
@@ -125,79 +129,22 @@ class Source:
         if hal.ticks_diff(now, self._idled) >= _IDLE_MS:
             self._idled = now
             self._idle()
-        allowed = self._slow_ms + (self.at - self._from) * 1000 // _BYTES_A_SECOND
+        allowed = self._device.get("slow_s", _GRACE_S) * 1000
+        allowed += (self.at - self._from) * 1000 // _BYTES_A_SECOND
         if hal.ticks_diff(now, self._began) > allowed:
             raise RefusedError("download_failed", "too slow")
-
-
-class _File(Source):
-    # The same for a file of at most `limit` bytes, `at` of which are there already. A server that
-    # does not resume makes it start anew: what it holds now may be another file.
-    def __init__(self, device, path, limit, idle, at):
-        super().__init__(device, path, None, idle)
-        self._limit = limit
-        self.at = self._from = at
-
-    def _accept(self, answer):
-        if answer.status == 404 and self.size is None:
-            raise RefusedError(NO_PACK)
-        if answer.status == 416 and self.at:
-            # All of it is here already (RFC 9110 section 15.5.17), or it is no part of this file.
-            if answer.span == b"bytes */%d" % self.at:
-                self.size = self.at
-                return
-            self._anew()
-            self.close()
-            return
-        super()._accept(answer)
-        if self._skip:
-            self._anew()
-
-    def _anew(self):
-        self.at = self._from = self._skip = 0
-
-    def _expect(self, total):
-        if total > self._limit:
-            raise RefusedError("too_large", "%d bytes, at most %d" % (total, self._limit))
-        if self.size not in (None, total):
-            raise RefusedError("download_failed", "another size")
-        self.size = total
 
 
 def to_file(device, path, limit, target, idle):
     """Bring what the service holds under `path` into the file `target`; its size in bytes.
 
     What is in the file already is not fetched again; a block that was read is safe from a power
-    cut. Raises RefusedError (NO_PACK: there is none), with the file as far as it came, and OSError
-    when flash fails.
+    cut. Raises RefusedError ("no_pack": there is none), with the file as far as it came, and
+    OSError when flash fails.
     """
-    done = _size(target)
-    if done > limit:
-        done = 0
-    source = _File(device, path, limit, idle, done)
-    view = memoryview(bytearray(512))
-    f = open(target, "ab" if done else "wb")
+    from ota import resume
+
     try:
-        while True:
-            n = source.readinto(view[: min(len(view), _SYNC_BYTES - done % _SYNC_BYTES)])
-            if source.at - n != done:
-                done = 0
-                f.close()
-                f = open(target, "wb")
-            if not n:
-                return done
-            f.write(view[:n])
-            done += n
-            if not done % _SYNC_BYTES:
-                f.close()
-                f = open(target, "ab")
+        return resume.to_file(device, path, limit, target, idle)
     finally:
-        f.close()
-        source.close()
-
-
-def _size(path):
-    try:
-        return os.stat(path)[6]
-    except OSError:
-        return 0
+        app.forget("resume")

@@ -2,79 +2,18 @@
 # a known length, redirects by list. OSError: worth another attempt; RefusedError: a lie.
 from micropython import const
 
-from ota import hal, net
+from ota import net
 from ota.reason import RefusedError
 
 _LINE_LIMIT = const(512)  # bytes of a header line
 _LINES_LIMIT = const(48)
 _REDIRECTS_LIMIT = const(3)
-_WHOLE_MS = const(20000)  # one exchange with one base
-_SILENCE_S = const(10)  # longest wait for an answer's head, and for bytes after it
+_SILENCE_S = const(10)  # longest wait for an answer's head
 _BAD_CERTIFICATE = const(-0x2700)  # of mbedTLS
 
 
-def fetch(device, path, limit, body=None, known=True):
-    """Errand: (status, bytes) of `path`, at most `limit` bytes, none with a status from 300 on.
-
-    `body` (bytes) makes it a POST; without `known` the request does not say who asks. The base
-    answers, else the recovery base. Raises RefusedError when none does.
-    """
-    failure = None
-    for base in bases(device):
-        try:
-            whole = _whole(device, base, path, limit, body, known)
-            found = yield from net.within(whole, _WHOLE_MS)
-        except (OSError, RefusedError) as e:
-            hal.log("http:", base, *e.args)
-            failure = failure if type(failure) is tuple else e
-            continue
-        if found[0] < 300:
-            return found
-        failure = found
-    if type(failure) is tuple:
-        return failure
-    raise failure if type(failure) is RefusedError else gone(failure)
-
-
-def bases(device):
-    """Where to ask, in order."""
-    recovery = device.get("recovery")
-    return [device["base"], recovery] if recovery else [device["base"]]
-
-
-def gone(error):
-    """The RefusedError for a network that did not work."""
-    return RefusedError("download_failed", "no answer: " + repr(error))
-
-
-def silence_ms(device):
-    """Longest silence of a server; `stall_s` of device.json."""
-    return int(device.get("stall_s", _SILENCE_S) * 1000)
-
-
-def _whole(device, base, path, limit, body, known):
-    answer = yield from ask(device, base, path, 0, body, known)
-    try:
-        if answer.status >= 300 or answer.status == 204:
-            return answer.status, b""
-        size = answer.size()
-        if size > limit:
-            raise RefusedError("too_large", "%d bytes of %s" % (size, path))
-        raw = bytearray(size)
-        view = memoryview(raw)
-        while view:
-            n = answer.readinto(view)
-            if n is None:
-                yield
-            else:
-                view = view[n:]
-        return answer.status, bytes(raw)
-    finally:
-        answer.close()
-
-
 def ask(device, base, path, at=0, body=None, known=True):
-    """Errand: the Answer to a request for `path` from byte `at` on, its head read. Close it.
+    """Errand: the Answer to a request for `path` from byte `at` on, its head read. Close its line.
 
     Redirects are followed. Raises OSError or RefusedError.
     """
@@ -85,26 +24,14 @@ def ask(device, base, path, at=0, body=None, known=True):
         text = request(device if known and host == home else None, host, port, path, at, body)
         secure = device.get("tls") or {} if tls else None
         once = _once(host, port, secure, text, body)
-        answer = yield from net.within(once, silence_ms(device))
+        answer = yield from net.within(once, device.get("stall_s", _SILENCE_S) * 1000)
         if answer.status not in (301, 302, 307, 308):
             return answer
-        answer.close()
-        if body is not None and answer.status < 307:
-            raise RefusedError("download_failed", "a redirect that drops the body")
-        url = follow(device, url, answer.location)
+        answer.line.close()
+        from ota import redirect
+
+        url = redirect.follow(device, url, answer, body)
     raise RefusedError("download_failed", "too many redirects")
-
-
-def follow(device, url, location):
-    """The address that a redirect from `url` leads to, where it may be followed."""
-    tls, host, port, _ = net.split(url)
-    if location[:1] == "/" and location[:2] != "//":
-        location = "http%s://%s:%d%s" % ("s" if tls else "", host, port, location)
-    there = net.split(location)
-    listed = "%s:%d" % there[1:3] in device.get("redirects", ())
-    if there[:3] != (tls, host, port) and (not listed or (tls and not there[0])):
-        raise RefusedError("download_failed", "redirect to " + location[:80])
-    return location
 
 
 def request(device, host, port, path, at, body):
@@ -130,29 +57,25 @@ def _once(host, port, tls, text, body):
             yield from net.write(line, body)
         yield from answer.head()
     except OSError as e:
-        answer.close()
+        answer.line.close()
         if e.args and e.args[0] == _BAD_CERTIFICATE:
             raise RefusedError("download_failed", "certificate of " + host) from None
         raise
     except:  # also when the errand is given up
-        answer.close()
+        answer.line.close()
         raise
     return answer
 
 
 class Answer:
-    """What came back on `line`: status, headers that matter, body."""
+    """What came back on `line`: status and headers that matter. The body is next on the line."""
 
     def __init__(self, line):
-        self._line = line
-        self._spare = b""  # body bytes that came with the head
+        self.line = line
         self.status = 0
         self.length = None  # Content-Length as text, None where there is none
         self.span = b""  # Content-Range
         self.location = ""
-
-    def close(self):
-        self._line.close()
 
     def head(self):
         """Errand: read status line and headers."""
@@ -176,18 +99,6 @@ class Answer:
             raise RefusedError("too_large", "%d digits of length" % len(self.length))
         return int(self.length)
 
-    def readinto(self, view):
-        """Bytes read into `view`, None where none came yet. Raises OSError at the end."""
-        if self._spare:
-            n = min(len(view), len(self._spare))
-            view[:n] = self._spare[:n]
-            self._spare = self._spare[n:]
-            return n
-        n = self._line.readinto(view)
-        if n == 0:
-            raise OSError("closed")
-        return n
-
     def _header(self, line):
         name, _, value = line.partition(b":")
         name, value = name.strip().lower(), value.strip()
@@ -204,18 +115,18 @@ class Answer:
             raise RefusedError("download_failed", "encoded answer")
 
     def _text(self):
-        cut = self._spare.find(b"\n")
-        while cut < 0:
-            if len(self._spare) > _LINE_LIMIT:
-                raise RefusedError("download_failed", "header line too long")
-            got = self._line.read(64)
-            if got == b"":
+        # One byte at a time, so that what follows the head stays on the line.
+        text = bytearray()
+        byte = bytearray(1)
+        while True:
+            n = self.line.readinto(byte)
+            if n == 0:
                 raise OSError("closed")
-            if got is None:
+            if n is None:
                 yield
+            elif byte == b"\n":
+                return bytes(text).rstrip(b"\r")
+            elif len(text) == _LINE_LIMIT:
+                raise RefusedError("download_failed", "header line too long")
             else:
-                self._spare += got
-                cut = self._spare.find(b"\n")
-        line = self._spare[:cut].rstrip(b"\r")
-        self._spare = self._spare[cut + 1 :]
-        return line
+                text.extend(byte)

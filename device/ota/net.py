@@ -49,27 +49,14 @@ def dial(host, port, tls=None):
             yield
         if events[0][1] & (select.POLLERR | select.POLLHUP):
             raise OSError("connection refused")
-        return sock if tls is None else secure(sock, host, tls)
+        if tls is None:
+            return sock
+        from ota import tls as layer
+
+        return layer.over(sock, host, tls)
     except:  # also when the errand is given up
         sock.close()
         raise
-
-
-def secure(sock, host, tls):
-    """`sock` below TLS, the other side verified by the authorities in the file tls["ca"]."""
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if "ca" in tls and hasattr(ssl, "CERT_REQUIRED"):
-        context.verify_mode = ssl.CERT_REQUIRED
-        with open(tls["ca"], "rb") as f:
-            context.load_verify_locations(cadata=f.read())
-    else:
-        # What is fetched is verified by its signature all the same; the token can be read.
-        why = "this port cannot" if "ca" in tls else "no ca in device.json"
-        hal.log("TLS:", host, "is not verified,", why)
-        context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
 
 def write(line, data):

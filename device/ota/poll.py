@@ -2,10 +2,12 @@
 # it would wait, and returns its result. Raises RefusedError.
 from micropython import const
 
-from ota import http
+from ota import hal, http, net
 from ota.reason import RefusedError
 
+_WHOLE_MS = const(20000)  # one exchange with one base
 _ORDER_LIMIT = const(1024)  # bytes: a desired state, a time
+_WORDS_LIMIT = const(256)  # what a service may say about a report
 _CONFIG_LIMIT = const(4096)
 _ROOT_LIMIT = const(8192)
 
@@ -33,7 +35,7 @@ def root(device, version):
 def report(device, text):
     """Errand: True, the report `text` was taken."""
     path = _own(device, "report")
-    status, _ = yield from http.fetch(device, path, 0, text.encode())
+    status, _ = yield from fetch(device, path, _WORDS_LIMIT, text.encode())
     if status >= 300:
         raise RefusedError("download_failed", "HTTP %d" % status)
     return True
@@ -44,9 +46,59 @@ def _own(device, what):
 
 
 def _get(device, path, limit, none=0, known=True):
-    status, raw = yield from http.fetch(device, path, limit, None, known)
+    status, raw = yield from fetch(device, path, limit, None, known)
     if status == none:
         return None
     if status != 200:
         raise RefusedError("download_failed", "HTTP %d" % status)
     return raw
+
+
+def fetch(device, path, limit, body=None, known=True):
+    """Errand: (status, bytes) of `path`, at most `limit` bytes, none with a status from 300 on.
+
+    `body` (bytes) makes it a POST; without `known` the request does not say who asks. The base
+    answers, else the recovery base. Raises RefusedError when none does.
+    """
+    failure = None
+    for base in (device["base"], device.get("recovery")):
+        if not base:
+            continue
+        try:
+            whole = _whole(device, base, path, limit, body, known)
+            found = yield from net.within(whole, _WHOLE_MS)
+        except (OSError, RefusedError) as e:
+            hal.log("http:", base, *e.args)
+            failure = failure if type(failure) is tuple else e
+            continue
+        if found[0] < 300:
+            return found
+        failure = found
+    if type(failure) is tuple:
+        return failure
+    if type(failure) is not RefusedError:
+        failure = RefusedError("download_failed", "no answer: " + repr(failure))
+    raise failure
+
+
+def _whole(device, base, path, limit, body, known):
+    answer = yield from http.ask(device, base, path, 0, body, known)
+    try:
+        if answer.status >= 300 or answer.status == 204:
+            return answer.status, b""
+        size = answer.size()
+        if size > limit:
+            raise RefusedError("too_large", "%d bytes of %s" % (size, path))
+        raw = bytearray(size)
+        view = memoryview(raw)
+        while view:
+            n = answer.line.readinto(view)
+            if n == 0:
+                raise OSError("closed")
+            if n:
+                view = view[n:]
+            else:
+                yield
+        return answer.status, bytes(raw)
+    finally:
+        answer.line.close()

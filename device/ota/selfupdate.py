@@ -95,13 +95,13 @@ def _fill(agent, wanted, slot):
 
 def take(agent, source, wanted, slot):
     """The same from any source, into the slot of this long name. Raises RefusedError, OSError."""
-    from ota import statement, trust
+    from ota import head, statement, trust
 
-    jws = statement.read(source)
+    jws = head.read(source)
     gc.collect()  # as in update.py: room for the signature's numbers
     stated = statement.parse(jws, trust.keys(agent.root, "release"), "agent")
     statement.judge(jws, stated, wanted, _OURS, 0, hal.mpy())
-    app.forget("statement", "verify", "field", "trust")
+    app.forget("head", "statement", "verify", "field", "trust")
     from ota import install
 
     install.clear(agent.root, slot)

@@ -1,56 +1,30 @@
-# The head of a bundle: what it is, signed by the release key (docs/ota.md, "Statement").
+# What the head of a bundle says: what it is, signed by the release key (docs/ota.md, "Statement").
 import binascii
 import hashlib
 
 from micropython import const
 
-from ota import field, verify
+from ota.head import LIMIT, MAGIC
 from ota.reason import RefusedError
-from ota.stream import read_exactly
 
-MAGIC = b"KILN1\n"
-_PACK_MAGIC = b"KILNP1\n"
-LIMIT = const(1536)  # bytes of the JWS
 _INDEX_LIMIT = const(65536)
 _FILES_LIMIT = const(512)
 _SIZE_LIMIT = const(0x3FFFFFFF)
 _COUNTER_LIMIT = const(0x7FFFFFFF)
 
 
-def read(source):
-    """The statement's JWS bytes from the start of a bundle, magic and line end checked."""
-    _begins(source, MAGIC)
-    return _line(source, LIMIT)
-
-
-def read_pack(source, starts_from):
-    """The same from a pack, which must start from the release `starts_from`."""
-    _begins(source, _PACK_MAGIC)
-    if _line(source, 64) != starts_from.encode():
-        raise RefusedError("wrong_base", "not for the release that runs")
-    return _line(source, LIMIT)
-
-
-def _begins(source, magic):
-    view = memoryview(bytearray(len(magic)))
-    read_exactly(source, view)
-    if bytes(view) != magic:
-        raise RefusedError("malformed", "begins with something else")
-
-
-def _line(source, limit):
-    view = memoryview(bytearray(limit + 1))
-    # Byte by byte: what follows the line end must stay in the stream.
-    for at in range(limit + 1):
-        read_exactly(source, view[at : at + 1])
-        if view[at] == 10:
-            return bytes(view[:at])
-    raise RefusedError("too_large", "a line over %d bytes" % limit)
-
-
 def parse(jws, keys, kind="release"):
     """The verified statement of type `kind` in `jws` as a dict. Raises RefusedError."""
-    statement = field.document(verify.payload(jws, keys, LIMIT), kind)
+    from ota import verify
+
+    return claims(verify.payload(jws, keys, LIMIT), kind)
+
+
+def claims(payload, kind="release"):
+    """The same from the bytes of a payload that was verified."""
+    from ota import field
+
+    statement = field.document(payload, kind)
     field.text(statement, "repo", 200)
     field.text(statement, "name", 64)
     field.hexadecimal(statement, "commit", (40, 64))

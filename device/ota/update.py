@@ -39,9 +39,9 @@ def fetch(desired, agent, idle):
 
 def take(source, desired, agent, idle):
     """The same from any source of a bundle."""
-    from ota import statement
+    from ota import head
 
-    jws = statement.read(source)
+    jws = head.read(source)
     stated = _believe(jws, desired, agent)
     from ota import bundle
 
@@ -50,9 +50,9 @@ def take(source, desired, agent, idle):
 
 def take_pack(source, desired, agent, idle):
     """The same from the open file of a pack. Raises OSError, EOFError, ValueError, too."""
-    from ota import statement
+    from ota import head
 
-    jws = statement.read_pack(source, _running(agent))
+    jws = head.read_pack(source, _running(agent))
     stated = _believe(jws, desired, agent)
     from ota import pack
 
@@ -119,13 +119,24 @@ def _remove(path):
 
 
 def _believe(jws, desired, agent):
-    from ota import statement, trust
+    # In steps, each alone on the heap: 3,072 bits squared want 768 bytes in one piece.
+    from ota import head, trust
 
-    gc.collect()  # 3,072 bits squared want 768 bytes in one piece, several times over
-    stated = statement.parse(jws, trust.keys(agent.root, "release"))
+    limit = head.LIMIT
+    keys = trust.keys(agent.root, "release")
+    app.forget("head", "trust")
+    from ota import verify
+
+    gc.collect()
+    payload = verify.payload(jws, keys, limit)
+    keys = None
+    app.forget("verify")
+    from ota import statement
+
+    stated = statement.claims(payload)
     statement.judge(jws, stated, desired, agent.device, agent.state["counter"], hal.mpy())
-    # What checked the signature is not needed any more, and what fills the slot is not yet there.
-    app.forget("statement", "verify", "field", "trust")
+    # What fills the slot is not yet there.
+    app.forget("statement", "head", "field")
     return stated
 
 

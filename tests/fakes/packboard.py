@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ota import bundle, install, pack, state, statement, update
+from ota import bundle, head, install, pack, state, update
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, desired_for
 from tests.fakes.signing import trust
@@ -54,7 +54,7 @@ class PackBoard:
         """As `run`, of a release whose statement is believed: checking signatures takes most of the time."""
         slot = state.other(self.state["active"])
         source = io.BytesIO(release.bundle)
-        jws = statement.read(source)
+        jws = head.read(source)
         install.write(bundle.Files(source), stated, self.root, slot, quiet, jws)
         self.state[slot] = {"release": release.digest, "version": "1", "counter": 1}
         self.state["active"] = slot
@@ -62,7 +62,7 @@ class PackBoard:
     def unpack_believed(self, stated: dict[str, Any], packed: bytes) -> dict[str, bytes]:
         """As `unpack`, with the same difference."""
         source = io.BytesIO(packed)
-        jws = statement.read_pack(source, self.state[self.state["active"]]["release"])
+        jws = head.read_pack(source, self.state[self.state["active"]]["release"])
         slot = state.other(self.state["active"])
         supply = pack.Files(source, self.root, self.state["active"], quiet)
         install.write(supply, stated, self.root, slot, quiet, jws)

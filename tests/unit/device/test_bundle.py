@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import install, statement
+from ota import head, install, statement
 from ota.reason import RefusedError
 from tests.fakes.releases import FakeRelease, desired_for, index_of, make_release
 from tests.fakes.signing import director_key, foreign_key, release_key
@@ -29,7 +29,7 @@ def take(
 ) -> dict[str, bytes]:
     """Install from memory into `root`/b; the files that are there afterwards."""
     source = io.BytesIO(release.bundle if data is None else data)
-    jws = statement.read(source)
+    jws = head.read(source)
     stated = statement.parse(jws, [release_key().entry])
     statement.judge(jws, stated, desired_for(release, seq=1, **desired), DEVICE, floor, mpy)
     (root / "kiln").mkdir(exist_ok=True)
@@ -166,7 +166,7 @@ def test_a9_a_bundle_longer_or_shorter_than_ordered_is_refused(tmp_path: Path) -
 
 def test_a9_an_endless_statement_is_refused() -> None:
     with pytest.raises(RefusedError) as caught:
-        statement.read(io.BytesIO(b"KILN1\n" + b"a" * 100_000))
+        head.read(io.BytesIO(b"KILN1\n" + b"a" * 100_000))
 
     assert caught.value.reason == "too_large"
 
@@ -174,7 +174,7 @@ def test_a9_an_endless_statement_is_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"KILN2\nx\n", b"PK\x03\x04aaaa", b"KILN1\r\n\n"])
 def test_what_is_no_bundle_is_refused(data: bytes) -> None:
     with pytest.raises(RefusedError) as caught:
-        statement.parse(statement.read(io.BytesIO(data)), [release_key().entry])
+        statement.parse(head.read(io.BytesIO(data)), [release_key().entry])
 
     assert caught.value.reason == "malformed"
 
