@@ -21,7 +21,7 @@ from dbos import DBOS
 from dbos._serialization import DBOSPortableJSON
 
 from runners.contract.download import DOWNLOAD_WORKFLOW, Download
-from runners.contract.job import QUEUE, WORKFLOW, ContractError, Job, Outcome, Result
+from runners.contract.job import OLD_WORKFLOW, QUEUE, WORKFLOW, ContractError, Job, Outcome, Result
 from runners.contract.source import FETCH_WORKFLOW, Fetch, Fetched
 from runners.download import Downloader
 from runners.errors import NameTakenError
@@ -44,6 +44,7 @@ STOP_PATIENCE_S = 5  # how long jobs may go on after we were told to stop
 UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
 
 Work = TypeVar("Work", Fetch, Download)
+Run = Callable[[dict[str, Any]], dict[str, Any]]  # a job's JSON -> its result's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +181,7 @@ def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None
         }
     )
 
-    @DBOS.step(name="run")
-    def run_step(job: dict[str, Any]) -> dict[str, Any]:
+    def run(job: dict[str, Any]) -> dict[str, Any]:
         parsed = Job.from_json(job)
         with running.job(parsed.id):
             result = runner.run(parsed)
@@ -190,19 +190,28 @@ def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None
         logger.info("job finished", extra=extra)
         return result.to_json()
 
-    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
-    def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    run_step = DBOS.step(name="run")(run)
+
+    def tried(job: dict[str, Any], first: Run) -> dict[str, Any]:
         try:
             Job.from_json(job)
         except ContractError as error:
             return Result(job=str(DBOS.workflow_id), outcome=Outcome.ERROR, message=str(error)[:500]).to_json()
-        result = run_step(job)
+        result = first(job)
         for wait_s in RETRY_AFTER_S[: TRIES - 1]:
             if result["outcome"] != Outcome.ERROR.value:
                 break
             DBOS.sleep(wait_s)
             result = run_step(job)
         return result
+
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
+    def run_job(job: dict[str, Any]) -> dict[str, Any]:
+        return tried(job, run)  # no checkpoint: the workflow's own result, which is next, says the same
+
+    @DBOS.workflow(name=OLD_WORKFLOW, max_recovery_attempts=RECOVERIES)
+    def run_old_job(job: dict[str, Any]) -> dict[str, Any]:
+        return tried(job, run_step)
 
 
 def _install_fetching(fetcher: Fetcher, downloader: Downloader, running: Running) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 QUEUE = "jobs"  # the durable queue that runners listen to
-WORKFLOW = "run_job"  # the durable workflow that a runner registers: job JSON -> result JSON
+WORKFLOW = "run_job-2"  # the durable workflow that a runner registers: job JSON -> result JSON
+OLD_WORKFLOW = "run_job"  # with one checkpoint more: jobs that were begun with it end with it
 
 MAX_MESSAGE_CHARS = 500
 MAX_ANNOTATIONS = 50

@@ -40,39 +40,26 @@ def begin(
     instance: str,
     fetching: Fetching,
 ) -> Fetch | None:
-    """Take the snapshot, or answer what a runner has to fetch. Safe to repeat. Raises as the two below.
+    """Take the snapshot, or answer what a runner has to fetch. Safe to repeat.
 
     A commit names its content: of one that was built before, the snapshot that was kept is taken.
+
+    Raises: NotFoundError, TooLargeError, BadInputError (the pusher's doing), SourceError, ObjectsError.
     """
-    _take_known(name, builds=builds, objects=objects)
-    fetch = lay_out(
-        name, repositories=repositories, builds=builds, objects=objects, instance=instance, fetching=fetching
-    )
-    if fetch is None:
-        take_snapshot(name, repositories=repositories, builds=builds, sources=sources, objects=objects)
-    return fetch
-
-
-def take_snapshot(
-    name: BuildId, *, repositories: Repositories, builds: Builds, sources: Sources, objects: Objects
-) -> None:
-    """Safe to repeat. Raises: NotFoundError, TooLargeError (the pusher's doing), SourceError, ObjectsError."""
     build = builds.build(name)
-    if _has_source(build):
-        return
-    stored = objects.put(sources.fetch(repositories.get(build.repository), build.commit))
-    builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
-
-
-def lay_out(
-    name: BuildId, *, repositories: Repositories, builds: Builds, objects: Objects, instance: str, fetching: Fetching
-) -> Fetch | None:
-    """What a runner has to fetch; None when there is nothing for it to do. Raises: BadInputError."""
-    build = builds.build(name)
-    repository = repositories.get(build.repository)
-    if _has_source(build) or is_of_this_machine(repository):
+    if _has_source(build) or _take_known(build, builds=builds, objects=objects):
         return None
-    fetch = fetch_id(instance, name)
+    repository = repositories.get(build.repository)
+    if not is_of_this_machine(repository):
+        return _lay_out(build, repository, objects=objects, instance=instance, fetching=fetching)
+    stored = objects.put(sources.fetch(repository, build.commit))
+    builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
+    return None
+
+
+def _lay_out(build: Build, repository: Repository, *, objects: Objects, instance: str, fetching: Fetching) -> Fetch:
+    """What a runner has to fetch. Raises: BadInputError."""
+    fetch = fetch_id(instance, build.id)
     upload = objects.upload_url(staging_key(fetch), max_bytes=LIMITS.snapshot_bytes, expires_s=JOB_URLS_EXPIRE_S)
     try:
         return Fetch(
@@ -160,17 +147,17 @@ def access_in(url: str) -> Access | None:
     return Access(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
 
 
-def _take_known(name: BuildId, *, builds: Builds, objects: Objects) -> None:
-    build = builds.build(name)
-    known = None if _has_source(build) else builds.source_of(build.repository, build.commit)
+def _take_known(build: Build, *, builds: Builds, objects: Objects) -> bool:
+    known = builds.source_of(build.repository, build.commit)
     if known is None:
-        return
+        return False
     digest, size_bytes = known
     try:
         objects.size(digest)
     except NotFoundError:
-        return  # it was cleared away: fetched again
-    builds.keep_source(name, digest=digest, size_bytes=size_bytes)
+        return False  # it was cleared away: fetched again
+    builds.keep_source(build.id, digest=digest, size_bytes=size_bytes)
+    return True
 
 
 def _has_source(build: Build) -> bool:

@@ -17,7 +17,7 @@ from dbos import DBOSClient, WorkflowHandle
 from dbos._serialization import DBOSPortableJSON
 
 from runners import artifacts
-from runners.contract.job import FILES_ARTIFACT, QUEUE, WORKFLOW, Blob, Job, Limits, Result
+from runners.contract.job import FILES_ARTIFACT, OLD_WORKFLOW, QUEUE, WORKFLOW, Blob, Job, Limits, Outcome, Result
 from runners.docker_engine import DockerEngine
 from runners.engine import ContainerSpec
 from runners.recipes.micropython import MicroPython
@@ -88,7 +88,9 @@ class Farm:
     def _times_ready(self) -> int:
         return sum(each["event"] == "runner ready" for each in self.log)
 
-    def enqueue(self, files: dict[str, bytes], *, cpus: float = 1.0) -> tuple[Job, "WorkflowHandle[Any]"]:
+    def enqueue(
+        self, files: dict[str, bytes], *, cpus: float = 1.0, workflow: str = WORKFLOW
+    ) -> tuple[Job, "WorkflowHandle[Any]"]:
         packed = artifacts.pack(files)
         job = Job(
             id=f"w-{uuid.uuid4().hex[:12]}",
@@ -106,7 +108,7 @@ class Farm:
                 system_database_url=self.settings.database_url, application_name="kiln", serializer=DBOSPortableJSON
             )
         handle: WorkflowHandle[Any] = self.client.enqueue(
-            {"queue_name": QUEUE, "workflow_name": WORKFLOW, "workflow_id": job.id, "app_version": "1"}, job.to_json()
+            {"queue_name": QUEUE, "workflow_name": workflow, "workflow_id": job.id, "app_version": "1"}, job.to_json()
         )
         return job, handle
 
@@ -146,6 +148,19 @@ def test_a_job_is_taken_and_its_result_comes_back(farm: Farm) -> None:
     assert [sha256(content) for _, content in farm.door.uploads] == [result.artifacts[0].digest]
     assert b"mpy-cross" in farm.door.logs["/log"]
     until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
+
+
+@pytest.mark.parametrize(("workflow", "checkpoints"), [(WORKFLOW, []), (OLD_WORKFLOW, ["run"])])
+def test_a_job_has_the_checkpoints_of_the_order_that_it_was_begun_in(
+    farm: Farm, workflow: str, checkpoints: list[str]
+) -> None:
+    """The result of the workflow is one by itself."""
+    farm.start()
+    _, handle = farm.enqueue(QUICK, workflow=workflow)
+
+    assert result_of(handle).outcome is Outcome.SUCCEEDED
+    assert farm.client is not None
+    assert [each["function_name"] for each in farm.client.list_workflow_steps(handle.workflow_id)] == checkpoints
 
 
 def test_a_runner_that_is_killed_goes_on_with_the_same_container(farm: Farm) -> None:
