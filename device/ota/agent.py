@@ -10,11 +10,10 @@ _SAVE_AGAIN_MS = const(10000)
 
 
 class Agent:
-    """One device. `root` is the folder that holds /kiln, /a and /b: "" on a board; `loaded` is the
-    loader's state, None where there is no loader."""
+    """One device, with /kiln, /a and /b in `root`; `loaded` is the loader's state or None."""
 
     def __init__(self, root="", loaded=None):
-        from ota import config
+        from ota import clock, config, trust
 
         self.root = root
         self.state, intact = state.load(root + "/kiln")
@@ -22,10 +21,11 @@ class Agent:
         self.settings = config.settings(root, self.state)
         # A new way to the service is yet to be proven.
         self.moved = state.reconfigured(self.state) and config.moved(root, self.state)
-        app.forget("config")
+        trust.adopt(self)
+        self.clock = clock.Clock()
+        app.forget("config", "trust", "clock")
         self.link = link.Link(self.device)
         self.voice = voice.Voice()
-        self.clock = None  # what knows the signed time; without one the board's own clock counts
         self.errand = None  # a generator: small I/O that yields whenever it would wait
         self.loaded = loaded
         self.fresh = bool(loaded and loaded["trial"])  # this agent is on trial
@@ -33,6 +33,7 @@ class Agent:
         self.busy = False
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
+        self.unknown, self.walked = b"", None  # an order that newer keys may mend; when last so
         self.skip = 0  # seq whose download failed since this start
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop
@@ -60,9 +61,9 @@ class Agent:
                 raise
             self.restart("exit of the application")
         except Exception as error:
-            from ota import trace, trial
+            from ota import trial
 
-            trial.crashed(self, trace.explain(error, slots.path(self.root, active)))
+            trial.crashed(self, error)
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
@@ -103,12 +104,9 @@ class Agent:
         self.tick()
 
     def unhealthy(self, why):
-        if self.state["trial"]:
-            from ota import trial
+        from ota import trial
 
-            trial.roll_back(self, "unhealthy", why)
-            self.restart("unhealthy")
-        self.voice.say(state.IDLE, "unhealthy", why)
+        trial.unhealthy(self, why)
 
     def restart(self, why):
         """Leave the broker in an orderly way and restart the board; does not return."""
@@ -117,8 +115,8 @@ class Agent:
         self.link.close()
         hal.reset()
 
-    def turn(self):
-        """Move the line, the reports and the errand on; never waits."""
+    def turn(self, errands=True):
+        """Move the line, the reports and, if wanted, the errand on; never waits."""
         raw = self.link.poll()
         if raw is not None:
             from ota import orders
@@ -129,8 +127,12 @@ class Agent:
             self.save()
         if self.fresh:
             self._prove()
-        if self.errand is not None:
+        if self.errand is not None and errands:
             self._step()
+        elif errands and (self.unknown or self.clock.due(self.link.up())):
+            from ota import upkeep
+
+            self.errand = upkeep.begin(self)
 
     def finish(self, errand, limit_ms):
         """Run `errand` to its end, before the application; its result. Raises RefusedError."""
@@ -140,7 +142,7 @@ class Agent:
                 next(errand)
                 if self.age(start) > limit_ms:
                     raise RefusedError("download_failed", "no answer in time")
-                self.turn()
+                self.turn(False)
                 hal.sleep_ms(_POLL_MS)
         except StopIteration as end:
             return end.value
@@ -182,12 +184,14 @@ class Agent:
     def _step(self):
         try:
             next(self.errand)
+            return
         except StopIteration:
-            self.errand = None
+            pass
         except (RefusedError, OSError, ValueError, MemoryError) as e:
             # An errand is never urgent: it comes again, and the application goes on.
             hal.log("errand:", *e.args)
-            self.errand = None
+        self.errand = None
+        app.forget("upkeep")
 
     def may_renew(self):
         """Whether the configuration in force names another agent."""

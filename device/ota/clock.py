@@ -10,6 +10,8 @@ from ota import hal
 LIMIT = const(1024)  # bytes of the JWS
 _NONCE_BYTES = const(16)
 _MAX = const(0x7FFFFFFFFFFFFFFF)
+_DAY_S = const(86400)
+_PATIENCE_S = const(900)  # without a broker, before an answer is asked for all the same
 
 
 def nonce():
@@ -43,11 +45,20 @@ class Clock:
         self._seconds = 0  # since then, or since the start
         self._rest_ms = 0
         self._ticks = hal.ticks_ms()
+        self._next = 0  # the age at which an answer is due
 
     def set(self, time):
         """An answer came: it is `time` now, Unix seconds."""
         self.age()
-        self._time, self._seconds, self._rest_ms = time, 0, 0
+        self._time, self._seconds, self._rest_ms, self._next = time, 0, 0, _DAY_S
+
+    def due(self, connected):
+        """Whether to ask now: once a day, and at a start as soon as there is a broker."""
+        return self.age() >= self._next + (0 if connected else _PATIENCE_S)
+
+    def later(self, seconds):
+        """Not due again for so long, unless an answer comes."""
+        self._next = self.age() + seconds
 
     def now(self):
         """Unix seconds, or None before the first answer of this start."""
@@ -66,4 +77,4 @@ class Clock:
 
     def stale(self, limit_s):
         """Whether this device ran `limit_s` without an answer."""
-        return self.age() > limit_s
+        return self.age() >= limit_s

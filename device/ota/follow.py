@@ -32,7 +32,13 @@ def look(agent):
 
 def _update(agent, desired):
     # False: the download failed and may be tried again. True: refused. A success restarts.
+    from ota import upkeep
+
     agent.pending = None
+    verdict = upkeep.ready(agent, desired)
+    app.forget("upkeep")
+    if verdict is not None:
+        return verdict
     state.want(agent.state, desired)
     agent.save()
     hal.log("update to", desired["release"][:12], "seq", desired["seq"])
@@ -70,7 +76,7 @@ def _fetch(agent, desired):
     from ota import update
 
     try:
-        return update.fetch(desired, agent, agent.turn)
+        return update.fetch(desired, agent, lambda: agent.turn(False))
     finally:
         app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
 

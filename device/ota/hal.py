@@ -7,9 +7,6 @@ from micropython import const
 # it starts it again.
 RESET_EXIT = const(3)
 
-_2025 = const(1735689600)  # Unix seconds
-_EPOCH_2000 = const(946684800)  # most ports count from 2000
-
 
 def log(*words):
     print("[ota]", *words)
@@ -22,12 +19,6 @@ def reset():
     except ImportError:
         raise SystemExit(RESET_EXIT) from None
     restart()
-
-
-def now():
-    """Unix seconds, or None while the clock was never set."""
-    seconds = int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
-    return seconds if seconds > _2025 else None
 
 
 def ticks_ms():

@@ -33,7 +33,7 @@ def parse(jws, keys):
 def judge(desired, device_id, state, now):
     """What to do about `desired`: INSTALL, NOTE or IGNORE. Raises RefusedError.
 
-    `state` is ota.state's dict, `now` Unix seconds or None where the clock was never set.
+    `state` is ota.state's dict, `now` Unix seconds, 0 where nothing is known of the time.
     """
     if desired["device"] != device_id:
         raise RefusedError("wrong_device", "for " + desired["device"])

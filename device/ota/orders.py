@@ -3,12 +3,15 @@
 import gc
 import hashlib
 
-from ota import hal, notice, slots, state, trust
+from ota import hal, notice, slots, state, trust, verify
 from ota.reason import RefusedError
 
 
-def hear(agent, raw):
-    """Judge the desired state in `raw`, b"" for one too large; an install is then pending."""
+def hear(agent, raw, last=False):
+    """Judge the desired state in `raw`, b"" for one too large; an install is then pending.
+
+    Unless it is the `last` word, a newer root document is looked for before it is refused.
+    """
     mark = hashlib.sha256(raw).digest()
     if mark == agent.heard:
         return  # a repetition costs nothing
@@ -16,6 +19,11 @@ def hear(agent, raw):
     try:
         _judge(agent, raw)
     except RefusedError as e:
+        # A newer root document may name the key, or begin the counter again.
+        mendable = e.detail == verify.UNKNOWN or e.reason == "downgrade"
+        if mendable and agent.facts[0] and not last:
+            agent.unknown = raw
+            return
         # Not kept in flash: whoever can reach the topic could wear it out.
         hal.log("desired state refused:", e.reason, e.detail)
         agent.voice.say(state.REFUSED, e.reason, e.detail)
@@ -26,7 +34,8 @@ def _judge(agent, raw):
         raise RefusedError("too_large", "desired state")
     gc.collect()  # as in update.py: room for the signature's numbers
     desired = notice.parse(raw, trust.keys(agent.root, "director"))
-    now = agent.clock.now() if agent.clock is not None else hal.now()
+    # The signed time, or a moment that has certainly passed; never the board's own clock.
+    now = max(agent.clock.now() or 0, agent.state["time"])
     verdict = notice.judge(desired, agent.device["id"], agent.state, now)
     if verdict == notice.INSTALL and not slots.atomic(agent.root):
         raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
@@ -34,4 +43,5 @@ def _judge(agent, raw):
         state.note(agent.state, desired)
         agent.save()
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
+        desired["jws"] = raw  # should the keys change before it is done
         agent.pending = desired

@@ -29,17 +29,26 @@ def compose(agent, what, reason, detail, release):
         "boots": state["trial"]["boots"] if state["trial"] else 0,
         "config": states.in_force(state),
         "agent": agent.loaded["counter"] if agent.loaded else 0,
+        "root": agent.facts[0],
         "free": slots.free(agent.root),
         "heap": hal.free_heap(),
         "mpy": hal.mpy(),
         "sys": _plain(sys.version, 60),
     }
+    if _is_stale(agent):
+        fields["stale"] = True
     if state["last"]:
         fields["last"] = _plain(state["last"], 120)
     cause = hal.cause()
     if cause:
         fields["cause"] = cause
     return _fit(fields)
+
+
+def _is_stale(agent):
+    # Nobody said what time it is for days, or the root document is past its end.
+    now = max(agent.clock.now() or 0, agent.state["time"])
+    return agent.clock.stale(agent.device["stale_s"]) or 0 < agent.facts[1] < now
 
 
 def _fit(fields):

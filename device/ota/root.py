@@ -32,16 +32,14 @@ def take(root, raw):
         raise RefusedError("malformed", "not a root document")
     body = memoryview(raw)[len(MAGIC) : end]
     lines = raw[end + 1 : -1].split(b"\n")
-    before = trust.load(root)
     # Nothing is parsed, and nothing written, before those who may say so have signed it.
-    _signed_by(before, lines, body)
+    _signed_by(trust.load(root), lines, body)
+    gc.collect()  # of two documents only one is in the heap at a time
     path = root + "/kiln/trust.json"
     try:
         _write(path + ".new", body)
         after = _read(path + ".new")
-        _follows(before, after)
-        del before
-        gc.collect()
+        _follows(root, after)
         _signed_by(after, lines, body)
     except (RefusedError, OSError):  # OSError: the flash is full
         _remove(path + ".new")
@@ -104,16 +102,16 @@ def _read(path):
     return document
 
 
-def _follows(before, after):
-    if after["version"] != before.get("version", 0) + 1:
-        text = "version %d after %d"
-        raise RefusedError("bad_root", text % (after["version"], before.get("version", 0)))
-    for role in _ROLES:
-        old, new = before.get("epochs", {}).get(role, 1), after["epochs"][role]
+def _follows(root, after):
+    version, _, epochs = trust.facts(root)
+    if after["version"] != version + 1:
+        raise RefusedError("bad_root", "version %d after %d" % (after["version"], version))
+    for role, old in zip(_ROLES, epochs):
+        new = after["epochs"][role]
         if new < old:
             raise RefusedError("bad_root", role + " epoch falls")
         # A key that stays could have old messages believed again, with floors begun at 0.
-        if new > old and _moduli(before[role]) & _moduli(after[role]):
+        if new > old and _moduli(trust.keys(root, role)) & _moduli(after[role]):
             raise RefusedError("bad_root", role + " epoch rises and a key stays")
 
 

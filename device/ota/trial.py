@@ -1,7 +1,7 @@
 # How a trial ends, and what follows a crash. `agent` is ota.agent.Agent. Imported when needed.
 from micropython import const
 
-from ota import app, hal, state
+from ota import app, hal, slots, state
 
 _PAUSE_LIMIT_S = const(300)
 _TELL_MS = const(2000)  # longest wait for the acknowledgement of what happened
@@ -45,8 +45,19 @@ def roll_back(agent, reason, detail):
     agent.keep_log()
 
 
-def crashed(agent, detail):
-    """The application raised: `detail` says what and where. Does not return."""
+def unhealthy(agent, why):
+    """The application says that it does not work: a trial ends, and it is reported in any case."""
+    if agent.state["trial"]:
+        roll_back(agent, "unhealthy", why)
+        agent.restart("unhealthy")
+    agent.voice.say(state.IDLE, "unhealthy", why)
+
+
+def crashed(agent, error):
+    """The application raised `error`. Does not return."""
+    from ota import trace
+
+    detail = trace.explain(error, slots.path(agent.root, agent.state["active"]))
     if agent.state["trial"]:
         roll_back(agent, "crashed" if agent.ticked else "import_error", detail)
         agent.restart("rolled back")

@@ -53,6 +53,15 @@ def facts(root):
     return numbers[0], numbers[1], numbers[2:]
 
 
+def adopt(agent):
+    """Take up what trust.json says: `agent.facts`, and the floors of its epochs."""
+    from ota import hal, state
+
+    agent.facts = facts(agent.root)
+    if state.rebase(agent.state, agent.facts[2]):
+        hal.log("floors of new epochs", agent.facts[2])
+
+
 def version(root):
     """Of the newest root document taken, 0 where there is none."""
     return facts(root)[0]

@@ -126,6 +126,7 @@ class Bench:
         self.store.bundles.clear()
         self.store.packs.clear()
         self.store.asked_packs.clear()
+        self.store.forget_keys()
         self.store.rude = None
 
     def desire(self, release: FakeRelease, *, seq: int, **changes: Any) -> FakeRelease:

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease
+from tests.fakes.signing import director_key
 
 TOKEN = "device-token-of-d1"
 SERVICE = ("service", "service-password")
@@ -118,7 +119,7 @@ class Broker:
         def find() -> dict[str, Any] | None:
             for report in list(self.reports):
                 same = report["state"] == state and report["reason"] == reason
-                if same and all(report[name] == value for name, value in fields.items()):
+                if same and all(report.get(name) == value for name, value in fields.items()):
                     return report
             return None
 
@@ -151,7 +152,10 @@ class Broker:
 
 
 class Store:
-    """The service's side of a download. `rude` may spoil an answer; `requests` are Range headers."""
+    """The service's side of a download. `rude` may spoil an answer; `requests` are Range headers of bundles.
+
+    `roots` are root documents by version, `desired` and `seq` what time and desired state say, `now` the time.
+    """
 
     def __init__(self) -> None:
         self.bundles: dict[str, bytes] = {}
@@ -162,6 +166,7 @@ class Store:
         self.requests: list[str] = []
         self.asked_packs: list[str] = []
         self.rude: Callable[[BaseHTTPRequestHandler, bytes], bool] | None = None
+        self.forget_keys()
         store = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -194,7 +199,27 @@ class Store:
         self._server.server_close()
         self._thread.join()
 
+    def forget_keys(self) -> None:
+        self.roots: dict[int, bytes] = {}
+        self.desired = b""
+        self.seq = 0
+        self.now = 1_800_000_000  # Unix seconds
+        self.director = director_key()
+
+    def news(self, path: str) -> bytes | None:
+        """What the address of a root document, a time or a desired state answers; None for others."""
+        if found := re.fullmatch(r"/ota/v1/roots/(\d+)", path):
+            return self.roots.get(int(found[1]), b"")
+        if found := re.fullmatch(r"/ota/v1/devices/d1/time\?nonce=([0-9a-f]{32})", path):
+            said = {"v": 1, "type": "time", "device": "d1", "nonce": found[1], "time": self.now}
+            return self.director.sign({**said, "seq": self.seq})
+        return self.desired if path == "/ota/v1/devices/d1/desired" else None
+
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        news = self.news(request.path)
+        if news is not None:
+            self._answer_news(request, news)
+            return
         known = self._knows(request)
         found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/pack\?from=([0-9a-f]{64}|-)", request.path)
         if found and not self.packs:
@@ -236,6 +261,18 @@ class Store:
             return self.bundles.get(found[1])
         found = re.fullmatch(r"/ota/v1/devices/d1/config/([0-9a-f]{64})", path)
         return self.configurations.get(found[1]) if found else None
+
+    def _answer_news(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        is_root = request.path.startswith("/ota/v1/roots/")
+        if not is_root and not self._knows(request):
+            self._plain(request, 401)
+        elif not body:
+            self._plain(request, 404 if is_root else 204)
+        else:
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
 
     def _plain(self, request: BaseHTTPRequestHandler, status: int) -> None:
         request.send_response(status)

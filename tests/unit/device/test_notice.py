@@ -25,7 +25,7 @@ def running(release: FakeRelease, **changes: Any) -> dict[str, Any]:
     return state(active="a", a=record, **changes)
 
 
-def judge(kept: dict[str, Any], *, now: int | None = NOW, **changes: Any) -> str:
+def judge(kept: dict[str, Any], *, now: int = NOW, **changes: Any) -> str:
     desired = notice.parse(sign_desired(RELEASE, **{"seq": 7} | changes), KEYS)
     verdict: str = notice.judge(desired, "d1", kept, now)
     return verdict
@@ -66,7 +66,7 @@ def test_a3_a_counter_below_the_floor_is_refused() -> None:
 def test_a5_an_expired_order_is_refused_where_the_time_is_known() -> None:
     assert judge(state(), expires=NOW) == notice.INSTALL
     assert refused(state(), expires=NOW - 1) == "expired"
-    assert judge(state(), expires=NOW - 1, now=None) == notice.INSTALL
+    assert judge(state(), expires=NOW - 1, now=0) == notice.INSTALL
 
 
 def test_a6_an_older_order_is_refused() -> None:
@@ -163,8 +163,8 @@ def test_a6_another_configuration_under_one_number_is_refused() -> None:
 
 
 def test_a5_without_a_clock_the_latest_signed_time_counts() -> None:
-    assert refused(state(time=NOW), now=None, expires=NOW - 1) == "expired"
-    assert judge(state(time=NOW), now=None, expires=NOW) == notice.INSTALL
+    assert refused(state(time=NOW), now=0, expires=NOW - 1) == "expired"
+    assert judge(state(time=NOW), now=0, expires=NOW) == notice.INSTALL
 
 
 @pytest.mark.parametrize("changes", [{"issued": -1}, {"issued": "now"}, {"config": ""}, {"config": 5}], ids=str)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ota import hal, report, state as states
+from ota import clock, hal, report, state as states
 
 RECORD = {"release": "a" * 64, "version": "1.2.3", "counter": 5}
 WHERE = " (lib/drivers/thermometer.py:1234)"
@@ -16,7 +16,9 @@ WHERE = " (lib/drivers/thermometer.py:1234)"
 def agent(root: Path, **changes: Any) -> SimpleNamespace:
     kept = states.empty()
     kept.update(active="a", a=RECORD, seq=9, **changes)
-    return SimpleNamespace(root=str(root), state=kept, device={"board": "unix"}, loaded=None)
+    device = {"board": "unix", "stale_s": 691200}
+    parts = {"facts": (3, 0, [1, 1]), "clock": clock.Clock(), "loaded": None}
+    return SimpleNamespace(root=str(root), state=kept, device=device, **parts)
 
 
 def compose(made: SimpleNamespace, *words: str) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def test_it_says_what_runs(tmp_path: Path) -> None:
 
     assert (said["v"], said["state"], said["seq"], said["slot"], said["board"]) == (1, "idle", 9, "a", "unix")
     assert (said["running"], said["version"], said["counter"], said["boots"]) == ("a" * 64, "1.2.3", 5, 0)
-    assert (said["config"], said["agent"]) == ("", 0)
+    assert (said["config"], said["agent"], said["root"]) == ("", 0, 3)
     assert not {"last", "stale", "cause"} & set(said)
 
 
