@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain.configuration import Configuration, Secrets
-from service.domain.device import Device, device_id
-from service.domain.errors import BadInputError, OutsideError
+from service.domain.device import Device, DeviceId, device_id
+from service.domain.errors import BadInputError, ConflictError, OutsideError
 from service.domain.repository import RepositoryId
-from service.flows.announce import tell
+from service.flows.announce import MAX_TRIES, tell
 from service.ports import BrokerAccounts, Clock, Keys
 from service.records import Builds, Configurations, Fleet, Repositories
 
@@ -74,11 +74,18 @@ def enrol(
     except OutsideError:
         fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    while not configurations.change(fleet.device(device.id), Configuration(secrets=Secrets(key=key)), None):
-        pass  # it was told of a release meanwhile
+    _keep_key(device.id, key, fleet=fleet, configurations=configurations)
     fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
     _tell(device, builds=builds, fleet=fleet, keys=keys, clock=clock)
     return Enrolled(device=device, token=token, key=key, trust=trust(keys))
+
+
+def _keep_key(name: DeviceId, key: bytes, *, fleet: Fleet, configurations: Configurations) -> None:
+    """Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile."""
+    for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
+        if configurations.change(fleet.device(name), Configuration(secrets=Secrets(key=key)), None):
+            return
+    raise ConflictError(f"{name} is being changed by others")
 
 
 def _tell(device: Device, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> None:

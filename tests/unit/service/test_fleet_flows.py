@@ -143,3 +143,13 @@ def test_a_report_is_kept_for_its_device(world: World) -> None:
     for name in ("unknown", "#", ""):
         with pytest.raises((NotFoundError, BadInputError)):
             reported(world, name, b'{"v":1,"state":"idle"}')
+
+
+def test_a_device_that_is_retired_while_it_is_enrolled_is_not_given_out(world: World) -> None:
+    class Retiring(MemoryAccounts):
+        def allow(self, device: str, token: str) -> None:
+            super().allow(device, token)
+            world.fleet.retire(DeviceId(device), now=NOW)
+
+    with pytest.raises(ConflictError, match="changed by others"):
+        enrolled(world, accounts=Retiring())
