@@ -119,10 +119,7 @@ class Agent:
         """Move the line, the reports and, if wanted, the errand on; never waits."""
         raw = self.link.poll()
         if raw is not None:
-            from ota import orders
-
-            orders.hear(self, raw)
-            app.forget("orders", "notice", "verify", "field", "trust")
+            self.hear(raw)
         if self.voice.speak(self):
             self.save()
         if self.fresh:
@@ -133,6 +130,13 @@ class Agent:
             from ota import upkeep
 
             self.errand = upkeep.begin(self)
+
+    def hear(self, raw):
+        """Judge a desired state: a message of the broker, or the answer to a question by HTTP."""
+        from ota import orders
+
+        orders.hear(self, raw)
+        app.forget("orders", "notice", "verify", "field", "trust")
 
     def finish(self, errand, limit_ms):
         """Run `errand` to its end, before the application; its result. Raises RefusedError."""

@@ -11,9 +11,20 @@ _PAUSE_LIMIT_S = const(300)
 
 
 def look(agent):
-    """Hear what the broker has to say; update. Returns when there is a release to start."""
-    if agent.until(agent.link.up, agent.device["connect_s"] * 1000):
+    """Hear what is ordered, by HTTP where the broker is away; update.
+
+    Returns when there is a release to start.
+    """
+    wait_ms = agent.device["connect_s"] * 1000
+    if agent.until(agent.link.up, wait_ms):
         agent.until(lambda: agent.heard, agent.device["desired_s"] * 1000)
+    else:
+        from ota import elsewhere
+
+        try:
+            agent.finish(elsewhere.ask(agent), wait_ms)
+        except RefusedError as e:
+            hal.log("no order:", e.detail)
     if agent.may_renew():
         agent.renewal().update(agent)
         app.forget("selfupdate")

@@ -32,7 +32,7 @@ class Link:
         self._line = None
         self._queue = []  # packets to send, the first one perhaps in part
         self._state = _DOWN
-        self._since = self._sent = self._missed = hal.ticks_ms()
+        self._since = self._sent = hal.ticks_ms()
         self._pause = 0
         self._failures = 0
         self._pid = 0
@@ -48,17 +48,6 @@ class Link:
     def quiet(self):
         """Whether a publication may be sent now."""
         return self._state == _UP and not self.awaited
-
-    def missed(self, ms):
-        """Whether the line was down for about `ms`, or for that long since this was last true."""
-        now = hal.ticks_ms()
-        if self._state == _UP or hal.ticks_diff(now, self._missed) < ms:
-            if self._state == _UP:
-                self._missed = now
-            return False
-        # A fleet whose broker is away does not ask its service in step.
-        self._missed = now + hal.jitter(min(ms // 8, 0xFFFF))
-        return True
 
     def poll(self):
         """Move on. Returns a desired state's bytes (b"" for one that is too large), or None.

@@ -128,6 +128,8 @@ class Bench:
         self.store.asked_packs.clear()
         self.store.forget_keys()
         self.store.rude = None
+        self.store.desired = b""
+        self.store.polls = 0
 
     def desire(self, release: FakeRelease, *, seq: int, **changes: Any) -> FakeRelease:
         self.store.add(release)

@@ -163,6 +163,8 @@ class Store:
         self.configurations: dict[str, bytes] = {}
         self.reports: list[dict[str, Any]] = []
         self.tokens = {TOKEN}
+        self.desired = b""  # what is answered to a question by HTTP
+        self.polls = 0
         self.requests: list[str] = []
         self.asked_packs: list[str] = []
         self.rude: Callable[[BaseHTTPRequestHandler, bytes], bool] | None = None
@@ -221,6 +223,9 @@ class Store:
             self._answer_news(request, news)
             return
         known = self._knows(request)
+        if known and request.path == "/ota/v1/devices/d1/desired":
+            self._order(request)
+            return
         found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/pack\?from=([0-9a-f]{64}|-)", request.path)
         if found and not self.packs:
             self._plain(request, 404 if known else 401)
@@ -242,6 +247,13 @@ class Store:
         request.send_header("Content-Length", str(len(body) - start))
         request.end_headers()
         request.wfile.write(body[start:])
+
+    def _order(self, request: BaseHTTPRequestHandler) -> None:
+        self.polls += 1
+        request.send_response(200 if self.desired else 204)
+        request.send_header("Content-Length", str(len(self.desired)))
+        request.end_headers()
+        request.wfile.write(self.desired)
 
     def take(self, request: BaseHTTPRequestHandler) -> None:
         """A report by HTTP."""
