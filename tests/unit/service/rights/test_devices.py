@@ -7,7 +7,6 @@ import pytest
 
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import DeviceId
-from service.flows import source
 from service.web import device_views
 from tests.fakes.devices import Device, DeviceSite
 from tests.fakes.site import Browser, Site
@@ -117,9 +116,8 @@ def test_settings_are_held_against_what_the_newest_release_of_its_channel_declar
     kiln = site.kiln
     build = site.build(site.of("secret"), "declares")
     sources = FolderSources({"kiln.toml": MANIFEST, "main.py": b"print(1)\n"})
-    source.take_snapshot(
-        build.id, repositories=kiln.repositories, builds=kiln.builds, sources=sources, objects=kiln.objects
-    )
+    kept = kiln.objects.put(sources.fetch(site.of("secret"), build.commit))
+    kiln.builds.keep_source(build.id, digest=kept.digest, size_bytes=kept.size_bytes)
     devices.release(kiln.builds.build(build.id))
     target = "/api/v1/devices/one/settings"
 
