@@ -34,8 +34,7 @@ def agents(plan: Plan) -> None:
     """Another agent: one that works, and those that the loader must leave."""
     plan.agent("agent-good", 2, {"reason": "GOOD = True\n"})
     plan.agent("agent-broken", 3, {"__init__": "import nothing\n"})
-    mute = "    raise OSError('mute')\n"
-    plan.agent("agent-mute", 3, {"link": "def _text(value):\n" + mute, "http": "def fetch(*_):\n    yield\n" + mute})
+    plan.agent("agent-mute", 3, {"voice": "Voice.speak = lambda self, agent: False\n"})
     for name, stays in (("good", "agent-good"), ("broken", "factory"), ("mute", "factory")):
         made = plan.configuration("second", agent="agent-" + name)
         allowed = [ONE, ("one", "second")]
