@@ -31,27 +31,31 @@ def run(root=""):
     slot = kept["active"]
     if slot:
         sys.path.insert(0, root + "/kiln/agent/" + slot)
+    restart = _restart()
     _shed()
     try:
         import ota
 
         ota.run(kept)
     except Exception as e:
-        import ota_loader  # anew
+        # Whatever happens now, and be it that there is no memory left: the board starts again.
+        try:
+            sys.print_exception(e)
+            import ota_loader  # anew
 
-        sys.print_exception(e)
-        ota_loader.fail(root, slot, repr(e))
+            ota_loader.fail(root, slot, repr(e))
+        finally:
+            restart()
 
 
 def fail(root, slot, why):
-    """The agent in `slot` could not be imported or raised: restart without it."""
+    """The agent in `slot` could not be imported or raised: not the next time."""
     if slot:
         leave(root, load(root), why)
     else:
         import time
 
         time.sleep(_PAUSE_S)
-    _restart()
 
 
 def _shed():
@@ -114,8 +118,9 @@ def save(root, kept):
 
 
 def _restart():
+    # What restarts the board. A host ends, and whoever started it starts it again.
     try:
         from machine import reset
     except ImportError:
-        raise SystemExit(3) from None  # a host: whoever started us starts us again
-    reset()
+        return lambda: sys.exit(3)
+    return reset

@@ -13,6 +13,7 @@ _GC_THRESHOLD_BYTES = 4096
 settings = {}  # settings.json, filled before the application starts
 
 _agent = None
+_ticking = False
 
 
 def run(loaded=None):
@@ -55,8 +56,13 @@ def run(loaded=None):
 
 def tick():
     """Let the agent work: a few milliseconds, never waiting. Restarts the board for an update."""
-    if _agent is not None:
-        _agent.tick()
+    global _ticking
+    if _agent is not None and not _ticking:  # threads may both come here
+        _ticking = True
+        try:
+            _agent.tick()
+        finally:
+            _ticking = False
 
 
 def sleep_ms(ms):
@@ -97,3 +103,9 @@ def busy(value):
     """Postpone restarts for an update while `value` is true."""
     if _agent is not None:
         _agent.busy = bool(value)
+
+
+def deepsleep(ms):
+    """Sleep deeply and start again after `ms`: an orderly end, also of a trial."""
+    if _agent is not None:
+        _agent.deepsleep(ms)

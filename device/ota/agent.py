@@ -7,6 +7,7 @@ from ota.reason import RefusedError
 
 _POLL_MS = const(20)
 _SAVE_AGAIN_MS = const(10000)
+_STEADY_MS = const(600000)  # a crash after running this long is the first in a row
 
 
 class Agent:
@@ -38,8 +39,11 @@ class Agent:
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop
         self.since = None  # ticks of the application's start
+        self.dog = None  # the watchdog of a trial
+        self.wakes = 0  # from deep sleep since orders were looked for
+        self.resting = False  # a wake that is not for looking: no network
         self._born = hal.ticks_ms()
-        self._restarting = False
+        self.restarting = False
         self._unsaved_since = None
         self._intact = intact
 
@@ -50,6 +54,8 @@ class Agent:
         record = self.state[active]
         hal.log("start", record["version"], "slot", active, "trial" if self.state["trial"] else "")
         self.since = hal.ticks_ms()
+        if self.state["trial"]:
+            self._trial().arm(self)
         try:
             app.start(slots.path(self.root, active))
             hal.log("the application ended, the agent stays")
@@ -57,13 +63,12 @@ class Agent:
                 self.tick()
                 hal.sleep_ms(_POLL_MS)
         except SystemExit:
-            if self._restarting:
+            if self.restarting:
                 raise
             self.restart("exit of the application")
         except Exception as error:
-            from ota import trial
-
-            trial.crashed(self, error)
+            app.stop()  # it may have been the want of memory
+            self._trial().crashed(self, error)
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
@@ -74,17 +79,24 @@ class Agent:
             self._restore()
         config = self.state["config"]
         if self.state["trial"]:
-            from ota import trial
-
-            trial.count(self)
+            self._trial().count(self)
         self._check_slot()
         if self.state["config"] != config:
             self.restart("the configuration from before")
+        if hal.cause() == "deepsleep":
+            from ota import nap
+
+            self.resting = nap.rests(self)
+            app.forget("nap", "chip")
+        if self.resting:
+            return
         hal.join_network(self.settings, self.state["trial"] is not None)
         if self.loaded and self.loaded["outcome"]:
             self.renewal().report(self)
         app.forget("selfupdate")
         if self.state["trial"] is None:
+            if hal.cause() == "wdt":
+                self._trial().bitten(self)
             app.forget("trial")
             from ota import follow
 
@@ -94,29 +106,36 @@ class Agent:
     def tick(self):
         """One turn of the agent while the application runs; returns at once."""
         self.ticked = True
-        if self._restarting:  # the application caught our SystemExit
+        if self.restarting:  # the application caught our SystemExit
             hal.reset()
         self.turn()
         self._settle()
+        if self.dog:
+            self.dog.feed()
 
     def healthy(self):
         self.well = True
         self.tick()
 
     def unhealthy(self, why):
-        from ota import trial
+        self._trial().unhealthy(self, why)
 
-        trial.unhealthy(self, why)
+    def deepsleep(self, ms):
+        from ota import nap
+
+        nap.sleep(self, ms)
 
     def restart(self, why):
         """Leave the broker in an orderly way and restart the board; does not return."""
         hal.log("restart:", why)
-        self._restarting = True
+        self.restarting = True
         self.link.close()
         hal.reset()
 
     def turn(self, errands=True):
         """Move the line, the reports and, if wanted, the errand on; never waits."""
+        if self.resting:
+            return
         raw = self.link.poll()
         if raw is not None:
             self.hear(raw)
@@ -158,6 +177,8 @@ class Agent:
         start = hal.ticks_ms()
         while self.age(start) < limit_ms:
             self.turn()
+            if self.dog:
+                self.dog.feed()
             if done():
                 return True
             hal.sleep_ms(_POLL_MS)
@@ -212,6 +233,11 @@ class Agent:
         elif self.age(self._born) > self.device["trial_s"] * 1000:
             self.restart("this agent reached nobody")
 
+    def _trial(self):
+        from ota import trial
+
+        return trial
+
     def renewal(self):
         """The module that updates the agent itself."""
         from ota import selfupdate
@@ -220,6 +246,8 @@ class Agent:
 
     def _restore(self):
         hal.log("no state, floors: counter", self.state["counter"], "seq", self.state["seq"])
+        if not slots.stated(self.root):
+            return
         from ota import rebuild
 
         found = rebuild.restore(self)
@@ -233,9 +261,7 @@ class Agent:
             return
         hal.log("slot", active, "cannot start")
         if self.state["trial"]:
-            from ota import trial
-
-            trial.roll_back(self, "import_error", "no main in the slot")
+            self._trial().roll_back(self, "import_error", "no main in the slot")
         else:
             state.drop(self.state, active)
             self.save()
@@ -249,9 +275,10 @@ class Agent:
         if self._unsaved_since is not None and self.age(self._unsaved_since) > _SAVE_AGAIN_MS:
             self.save()
         if self.state["trial"]:
-            from ota import trial
-
-            trial.settle(self)
+            self._trial().settle(self)
+        elif self.state["crashes"] and self.age(self.since) > _STEADY_MS:
+            self.state["crashes"] = 0
+            self.save()
         # A trial ends first, so that there is always one slot known to be good.
-        elif (self.due() or self.renew) and not self.busy:
+        if self.state["trial"] is None and (self.due() or self.renew) and not self.busy:
             self.restart("update")

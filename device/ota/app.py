@@ -1,4 +1,5 @@
 # Starting the application of a slot, and giving back what a module of the agent takes.
+import gc
 import os
 import sys
 
@@ -15,6 +16,20 @@ def start(folder):
     __import__("main")
 
 
+def stop():
+    """Give back what the application holds, as far as that can be done from outside."""
+    for name in ("main", "asyncio", "asyncio.core"):
+        _drop(name)
+    gc.collect()
+
+
+def _drop(name):
+    # The slot of a removed key keeps the value in MicroPython, and with it the module and all that
+    # it holds, until another key comes there. So first another value, also after an import failed.
+    sys.modules[name] = None
+    del sys.modules[name]
+
+
 def start_alone(root=""):
     """Start the active slot without an agent: the device's identity cannot be read."""
     from ota import slots, state
@@ -28,5 +43,7 @@ def forget(*names):
     """Give back the memory of the agent's modules `names`; the next import loads them again."""
     package = sys.modules["ota"]
     for name in names:
-        if sys.modules.pop("ota." + name, None) is not None and hasattr(package, name):
+        _drop("ota." + name)
+        if hasattr(package, name):
+            setattr(package, name, None)  # as in _drop
             delattr(package, name)

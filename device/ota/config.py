@@ -23,12 +23,14 @@ _LINE = ("token", "base", "recovery", "mqtt", "redirects", "tls")
 _DEFAULTS = (
     ("boots", 3),  # starts that a trial may take
     ("trial_s", 600),  # longest start of a trial without a confirmation
+    ("watchdog_s", 60),  # a trial may be silent this long (rp2: 8.3 s at most); 0: no watchdog
     ("confirm_after_s", 30),  # running this long is healthy, where the application says nothing
     ("connect_s", 15),  # longest wait for the broker before the application starts
     ("desired_s", 2),  # longest wait for a retained desired state after that
     ("poll_s", 900),  # the broker was away this long: HTTP instead
     ("stale_s", 691200),  # running this long without a signed time is reported
     ("installs_day", 24),  # installs a day, for the life of the flash
+    ("wakes", 1),  # look for orders at each so-manieth wake from deep sleep
     ("crash_pause_s", 5),  # before a crashed application starts again, doubled each time
 )
 

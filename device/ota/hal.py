@@ -68,11 +68,15 @@ def mpy():
 def cause():
     """Why the board started last, one word; "" where it does not know."""
     try:
+        import sys
+
         import machine
 
         found = machine.reset_cause()
     except (ImportError, AttributeError):
         return ""
+    if sys.platform == "rp2" and found == machine.WDT_RESET:
+        return ""  # machine.reset() looks the same there
     for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
         if found == getattr(machine, name + "_RESET", None):
             return name.lower()

@@ -34,14 +34,24 @@ def _judge(agent, raw):
         raise RefusedError("too_large", "desired state")
     gc.collect()  # as in update.py: room for the signature's numbers
     desired = notice.parse(raw, trust.keys(agent.root, "director"))
+    state.learn(agent.state, desired.get("issued", 0))
     # The signed time, or a moment that has certainly passed; never the board's own clock.
     now = max(agent.clock.now() or 0, agent.state["time"])
     verdict = notice.judge(desired, agent.device["id"], agent.state, now)
     if verdict == notice.INSTALL and not slots.atomic(agent.root):
         raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
-    if verdict == notice.NOTE:
+    # Whoever has the director key could wear the flash out, were there no end to this.
+    spent = desired["seq"] != agent.state["seq"] and state.spent(
+        agent.state, agent.device["installs_day"]
+    )
+    if verdict == notice.NOTE and spent:
+        agent.voice.say(state.CONFIRMED, "", "", desired["release"])
+    elif verdict == notice.NOTE:
         state.note(agent.state, desired)
         agent.save()
+    elif verdict == notice.INSTALL and spent:
+        agent.heard = b""  # judged again when it comes again: perhaps the day is another
+        raise RefusedError("too_often", "%d orders today" % agent.device["installs_day"])
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
         desired["jws"] = raw  # should the keys change before it is done
         agent.pending = desired

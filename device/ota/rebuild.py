@@ -11,8 +11,9 @@ from ota.reason import RefusedError
 def restore(agent):
     """Find the state anew in the slots; True when there was something to start.
 
-    First the newest release that was confirmed, whose counter is the floor; then one above it,
-    which never was, on trial; then an older one, which runs until there is something newer.
+    First the newest release that was confirmed, whose counter is the floor; then one above it, on
+    trial, for perhaps it never was: the older of two, which was there when the newer one came;
+    then one below it, which runs until there is something newer.
     """
     kept = agent.state
     for slot in ("a", "b"):
@@ -83,8 +84,9 @@ def _rank(kept, slot):
     if record is None:
         return (0,)
     counter, floor = record["counter"], kept["counter"]
-    kind = 3 if counter == floor else 2 if counter > floor else 1
-    return (kind, counter, kept["wanted"][:64] == record["release"])
+    if counter > floor:
+        return (2, -counter, False)
+    return (3 if counter == floor else 1, counter, kept["wanted"][:64] == record["release"])
 
 
 def _configurations(agent):

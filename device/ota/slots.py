@@ -20,6 +20,11 @@ def atomic(root):
     return not _exists(root + "/KILN/DEVICE.JSON")
 
 
+def stated(root):
+    """Whether a slot has the statement of a release beside it."""
+    return any(_exists(statement_path(root, slot)) for slot in ("a", "b"))
+
+
 def startable(root, slot):
     """Whether `slot` holds an application."""
     return any(_exists(path(root, slot) + "/" + name) for name in ("main.py", "main.mpy"))

@@ -13,7 +13,7 @@
 #   counter  lowest release counter accepted
 #   epochs   [release, director]: the epochs of the root document that counter and seq belong to
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
-#   day      [day number of `time`, installs on that day]
+#   day      [day number of `time`, new orders followed on that day]
 #   failed   the seq whose release failed or was refused, 0 if none: not tried again
 #   outbox   None, or the outcome not yet acknowledged: {"state", "reason", "detail", "release"}
 #   last     "", or "reason: detail" of the last roll-back
@@ -90,6 +90,8 @@ def want(state, desired):
         state["seq"] = desired["seq"]
         state["wanted"] = order(desired)
         state["failed"] = 0
+        day = state["time"] // _DAY_S
+        state["day"] = [day, state["day"][1] + 1 if state["day"][0] == day else 1]
 
 
 def learn(state, time):
@@ -97,15 +99,9 @@ def learn(state, time):
     state["time"] = max(state["time"], time)
 
 
-def count_install(state, limit):
-    """Count an install; False, and nothing counted, once the day of `time` had `limit`."""
-    day = state["time"] // _DAY_S
-    if state["day"][0] != day:
-        state["day"] = [day, 0]
-    if state["day"][1] >= limit:
-        return False
-    state["day"][1] += 1
-    return True
+def spent(state, limit):
+    """Whether the day of `time` had `limit` new orders already."""
+    return state["day"][0] == state["time"] // _DAY_S and state["day"][1] >= limit
 
 
 def rebase(state, epochs):
@@ -216,7 +212,7 @@ def save(folder, state):
     """Replace the state file in one rename. Raises OSError when flash is full or broken."""
     # First the floor, then the state: a cut between them leaves a higher floor and the old release
     # running, which is safe; the reverse order would leave a way back.
-    floor = {name: state[name] for name in ("counter", "seq", "wanted", "epochs")}
+    floor = {name: state[name] for name in ("counter", "seq", "wanted", "epochs", "day")}
     if read(folder + "/floor.json") != floor:
         _replace(folder + "/floor.json", floor)
     _replace(folder + "/state.json", state)

@@ -32,6 +32,7 @@ def _raise(state, floor):
     if floor["epochs"][1] == state["epochs"][1] and floor["seq"] > state["seq"]:
         state["seq"] = floor["seq"]
         state["wanted"] = floor["wanted"]
+    state["day"] = max(state["day"], floor["day"])
 
 
 def _sound(state):

@@ -6,7 +6,25 @@ from ota import app, hal, slots, state
 _PAUSE_LIMIT_S = const(300)
 _TELL_MS = const(2000)  # longest wait for the acknowledgement of what happened
 _SUSPECT = const(3)  # crashes in a row after which the slot itself is looked at
-_STEADY_MS = const(600000)  # a crash after running this long is the first in a row
+
+
+def arm(agent):
+    """The watchdog for the application on trial, where there is one."""
+    limit_s = agent.device["watchdog_s"]
+    if limit_s:
+        from ota import chip
+
+        agent.dog = chip.watchdog(int(limit_s * 1000))
+        app.forget("chip")
+
+
+def _calm(agent):
+    if agent.dog:
+        from ota import chip
+
+        if chip.calm(agent.dog):
+            agent.dog = None
+        app.forget("chip")
 
 
 def count(agent):
@@ -30,6 +48,7 @@ def settle(agent):
     if works and (alone or (agent.voice.told and not agent.moved)):
         state.confirm(agent.state)
         agent.save()
+        _calm(agent)
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])
         agent.renew = agent.may_renew()
         app.forget("trial")
@@ -61,8 +80,17 @@ def crashed(agent, error):
     if agent.state["trial"]:
         roll_back(agent, "crashed" if agent.ticked else "import_error", detail)
         agent.restart("rolled back")
-    if agent.age(agent.since) > _STEADY_MS:
-        agent.state["crashes"] = 0
+    _pause(agent, detail)
+    agent.restart("crash")
+
+
+def bitten(agent):
+    """The last start of a confirmed application was ended by the board's watchdog."""
+    _pause(agent, "the watchdog restarted the board")
+
+
+def _pause(agent, detail):
+    # The agent alone for a while, longer for each crash in a row: it can be updated meanwhile.
     agent.state["crashes"] += 1
     agent.save()
     agent.keep_log()
@@ -73,7 +101,6 @@ def crashed(agent, error):
     pause = min(doubled, _PAUSE_LIMIT_S)
     hal.log("the application crashed, next start in", pause, "s")
     agent.until(lambda: agent.pending, pause * 1000)
-    agent.restart("crash")
 
 
 def _suspect(agent):

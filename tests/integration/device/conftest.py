@@ -44,6 +44,7 @@ class Board:
         self._thread: threading.Thread | None = None
         self._running = False
         self._cut, self._torn = 0, False
+        self.watched = False  # a watchdog of the board's own may kill it, and it starts again
 
     def make(self, **options: Any) -> None:
         options = {"size_bytes": 1 << 19, **options}
@@ -102,6 +103,8 @@ class Board:
                     self.lines.extend(line.rstrip("\n") for line in process.stdout)
             if cut and process.returncode == -signal.SIGKILL:
                 self.lines.append("[power cut]")
+            elif self.watched and process.returncode == -signal.SIGKILL:
+                self.lines.append("[watchdog]")
             elif process.returncode != launch.RESET_EXIT:
                 self.lines.append(f"[ended with {process.returncode}]")
                 return

@@ -1,0 +1,82 @@
+# Watchdog, deep sleep, and the memory that outlives it, where the board has them. With hal.py the
+# only file that knows the hardware. Imported when one of them is used.
+import sys
+
+from micropython import const
+
+_RP2_LIMIT_MS = const(8300)  # its watchdog counts no further
+_CALM_MS = const(0x3FFFFFFF)  # twelve days
+_FEED_MS = const(4000)
+_MARK = b"\0Kiln"  # before the count of wakes, at the end of the memory that outlives deep sleep
+
+
+def watchdog(ms):
+    """An armed watchdog that restarts the board `ms` after its last feed(); None without one.
+
+    Not on ESP8266: there it bites after 3 s and cannot be set, and a signature check takes longer.
+    """
+    if sys.platform == "esp8266":
+        return None
+    try:
+        from machine import WDT
+    except ImportError:
+        return None
+    return WDT(timeout=min(ms, _RP2_LIMIT_MS) if sys.platform == "rp2" else ms)
+
+
+def calm(dog):
+    """Let the watchdog bite no more; it cannot be stopped. False where it still has to be fed."""
+    from machine import WDT
+
+    try:
+        WDT(timeout=_CALM_MS)
+        return True
+    except (ValueError, OSError):  # rp2
+        pass
+    try:
+        from machine import Timer
+
+        Timer(period=_FEED_MS, callback=lambda _: dog.feed())
+        return True
+    except (ImportError, TypeError, ValueError, OSError):
+        return False
+
+
+def deepsleep(ms, wakes):
+    """Sleep and start again after `ms`; does not return. `wakes` is kept until then.
+
+    A host sleeps and restarts instead.
+    """
+    try:
+        from machine import deepsleep as sleep
+    except ImportError:
+        from ota import hal
+
+        hal.sleep_ms(ms)
+        hal.reset()
+        return
+    memory = _memory()
+    if memory is not None:
+        memory(memory() + _MARK + bytes((wakes & 0xFF,)))
+    sleep(ms)
+
+
+def wakes():
+    """What deepsleep() kept, 0 if nothing; the application's own bytes are as it left them."""
+    memory = _memory()
+    if memory is None:
+        return 0
+    kept = memory()
+    if kept[-6:-1] != _MARK:
+        return 0
+    memory(kept[:-6])
+    return kept[-1]
+
+
+def _memory():
+    # RTC().memory of ESP32 and ESP8266.
+    try:
+        from machine import RTC
+    except ImportError:
+        return None
+    return getattr(RTC(), "memory", None)

@@ -1,0 +1,59 @@
+# Deep sleep, ordered by the application. Imported then, and at a wake where not each one is for
+# looking. `agent` is ota.agent.Agent.
+from micropython import const
+
+from ota import chip, hal, state
+
+_SLEEPS = const(10)  # of a trial, without the broker having heard of it
+_TELL_MS = const(2000)
+
+
+def sleep(agent, ms):
+    """End this start in an orderly way, and start again after `ms`; does not return.
+
+    On trial it is no failed start: it is won once the broker knows of it, and lost after too many
+    sleeps in which it never did.
+    """
+    if agent.state["trial"]:
+        _on_trial(agent)
+    elif agent.due() and not agent.busy:
+        agent.restart("update")
+    elif agent.link.up():
+        agent.until(lambda: agent.state["outbox"] is None and agent.voice.silent(), _TELL_MS)
+    hal.log("deep sleep,", ms, "ms")
+    agent.restarting = True
+    agent.link.close()
+    chip.deepsleep(ms, agent.wakes)
+
+
+def rests(agent):
+    """Whether this start, from deep sleep, is one that does not look for orders."""
+    agent.wakes = chip.wakes() + 1
+    every = agent.device["wakes"]
+    if every <= 1 or agent.state["trial"] or agent.state["outbox"] or not agent.state["active"]:
+        return False
+    if agent.wakes < every:
+        return True
+    agent.wakes = 0
+    return False
+
+
+def _known(agent):
+    return agent.voice.told and not agent.moved
+
+
+def _on_trial(agent):
+    agent.until(lambda: _known(agent), agent.device["connect_s"] * 1000)
+    trialed = agent.state["trial"]
+    if _known(agent):
+        state.confirm(agent.state)
+        hal.log("confirmed by an orderly sleep")
+    elif trialed["sleeps"] >= _SLEEPS:
+        from ota import trial
+
+        trial.roll_back(agent, "no_confirm", "%d sleeps without the broker" % _SLEEPS)
+        agent.restart("rolled back")
+    else:
+        trialed["sleeps"] += 1
+        trialed["boots"] -= 1
+    agent.save()

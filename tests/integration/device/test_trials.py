@@ -1,0 +1,220 @@
+"""A25: bad releases that were signed all the same. Each is lost, and the one before runs again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.virtual import flash as flashing
+from tests.fakes.releases import FakeRelease
+from tests.integration.device import chips
+from tests.integration.device.apps import LOOP, app
+from tests.integration.device.conftest import FIRST, Bench
+from tests.integration.device.parts import until
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def chip(running: Bench, tmp_path: Path) -> Bench:
+    """A board that runs FIRST and has a watchdog of a second."""
+    tune(running, tmp_path, watchdog_s=1, trial_s=30)
+    running.board.switch_off()
+    chips.fit(running.board.flash, tmp_path)
+    running.board.lines.clear()
+    running.board.watched = True
+    running.board.switch_on()
+    running.board.printed("app 5.0.0")
+    return running
+
+
+def tune(bench: Bench, folder: Path, **changes: Any) -> None:
+    bench.board.switch_off()
+    bench.board.device.update(changes)
+    (folder / "tune/kiln").mkdir(parents=True, exist_ok=True)
+    (folder / "tune/kiln/device.json").write_text(json.dumps(bench.board.device))
+    flashing.put(bench.board.flash, folder / "tune")
+    bench.board.lines.clear()
+    bench.broker.reports.clear()
+    bench.board.switch_on()
+    bench.board.printed("app 5.0.0")
+
+
+def lost(bench: Bench, bad: FakeRelease, reason: str, *, wait_s: float = 20) -> dict[str, Any]:
+    """The trial of `bad` was rolled back for this reason, and the first release runs."""
+
+    def find() -> dict[str, Any] | None:
+        found = (r for r in list(bench.broker.reports) if r["release"] == bad.digest and r["state"] == "rolled_back")
+        return next(found, None)
+
+    report: dict[str, Any] = until(find, timeout_s=wait_s, what="the roll-back")
+    assert report["reason"] == reason, report
+    assert report["running"] == FIRST.digest
+    return report
+
+
+def starts(bench: Bench, version: str) -> int:
+    return sum(line == f"app {version}" for line in bench.board.lines)
+
+
+def test_a25_raises_on_import(running: Bench) -> None:
+    bad = running.desire(app("6.0.0", "raise ValueError('bad')\n"), seq=2)
+
+    assert "main.py:4" in lost(running, bad, "import_error")["detail"]
+    assert starts(running, "6.0.0") == 1
+
+
+def test_a25_loops_without_tick(chip: Bench) -> None:
+    bad = chip.desire(app("6.0.0", "while True:\n    pass\n"), seq=2)
+
+    lost(chip, bad, "no_confirm")
+
+    assert starts(chip, "6.0.0") == 3
+    assert sum("the watchdog bites" in line for line in chip.board.lines) == 3
+
+
+def test_a25_blocks_the_agent(chip: Bench) -> None:
+    bad = chip.desire(app("6.0.0", "ota.tick()\nimport time\ntime.sleep(1000)\n"), seq=2)
+
+    lost(chip, bad, "no_confirm")
+
+
+@pytest.mark.parametrize("hide", [False, True], ids=["raises", "hides it"])
+def test_a25_leaks_memory(chip: Bench, tmp_path: Path, hide: bool) -> None:
+    step = "x.append(bytearray(400))\n        ota.tick()\n"
+    loop = f"while True:\n        {step}"
+    if hide:
+        loop = f"while True:\n      try:\n        {step}      except MemoryError:\n        pass\n"
+    tune(chip, tmp_path, confirm_after_s=20)
+    bad = chip.desire(app("6.0.0", f"x = []\nif True:\n    {loop}"), seq=2)
+
+    lost(chip, bad, "no_confirm" if hide else "crashed")
+
+
+def test_a25_never_reaches_the_broker(running: Bench, tmp_path: Path) -> None:
+    tune(running, tmp_path, trial_s=0.6)
+    body = "ota._agent.link.poll = lambda: None\nota._agent.device['base'] = 'http://127.0.0.1:9'\n"
+    bad = running.desire(app("6.0.0", body + LOOP), seq=2)
+
+    lost(running, bad, "no_confirm")
+
+    assert starts(running, "6.0.0") == 3
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('bad')\n", "raise SystemExit\n"], ids=["raises", "restarts"])
+def test_a25_deletes_the_state(running: Bench, end: str) -> None:
+    body = "import os\nfor name in ('state', 'floor'):\n    os.remove('/kiln/%s.json' % name)\n"
+    bad = running.desire(app("6.0.0", body + end), seq=2)
+
+    until(lambda: starts(running, "6.0.0") >= 1, what="the bad release")
+    running.broker.desire(b"")  # or the board takes the standing order up again
+    running.board.printed("app 5.0.0", times=2)
+
+    assert running.board.state()["active"] == "a"
+    assert bad.digest not in (running.board.state()["b"] or {}).values()
+    good = running.desire(app("7.0.0"), seq=9)
+    running.broker.reported("confirmed", release=good.digest)
+
+
+def test_a25_disables_the_watchdog(chip: Bench) -> None:
+    body = "import machine\nmachine.WDT(timeout=10**9)\nprint('deaf')\nwhile True:\n    pass\n"
+    bad = chip.desire(app("6.0.0", body), seq=2)
+
+    # Nothing on the board can end that; whoever takes its power away does.
+    for times in (1, 2, 3):
+        chip.board.printed("deaf", times=times)
+        chip.board.switch_off()
+        chip.board.switch_on()
+
+    lost(chip, bad, "no_confirm")
+
+
+def test_the_watchdog_is_calm_once_a_trial_is_won(chip: Bench) -> None:
+    slow = "ota.healthy()\nimport time\ntime.sleep(2)\nprint('slow and fine')\n"
+    good = chip.desire(app("6.0.0", slow + LOOP), seq=2)
+
+    chip.broker.reported("confirmed", release=good.digest)
+    chip.board.printed("slow and fine")
+
+    assert not any("bites" in line for line in chip.board.lines)
+
+
+def test_a_confirmed_application_that_the_watchdog_ends_starts_later_and_later(chip: Bench) -> None:
+    body = "ota.healthy()\nimport machine\nmachine.WDT(timeout=100)\nwhile True:\n    pass\n"
+    wild = chip.desire(app("6.0.0", body), seq=2)
+
+    chip.board.printed("the watchdog bites", times=3)
+    pauses = [line for line in chip.board.lines if "next start in" in line]
+    assert [line.split()[-2] for line in pauses[:2]] == ["0.5", "1.0"]
+    assert chip.broker.reported("idle", "crashed")["running"] == wild.digest
+    # The agent alone meanwhile: it takes a better one.
+    good = chip.desire(app("7.0.0"), seq=3)
+    chip.broker.reported("confirmed", release=good.digest)
+
+
+SLEEPY = "print('awake')\nota.deepsleep(60000)\n"
+
+
+def test_an_orderly_sleep_ends_a_trial_well_once_the_broker_knows(chip: Bench) -> None:
+    good = chip.desire(app("6.0.0", SLEEPY), seq=2)
+
+    chip.broker.reported("confirmed", release=good.digest)
+
+    assert starts(chip, "6.0.0") >= 1
+    assert chip.board.state()["last"] == ""
+    # Awake again and again, it is still to be updated.
+    later = chip.desire(app("7.0.0"), seq=3)
+    chip.broker.reported("confirmed", release=later.digest)
+
+
+def test_a_trial_that_only_sleeps_and_never_reaches_the_broker_is_lost(chip: Bench, tmp_path: Path) -> None:
+    tune(chip, tmp_path, connect_s=0.2)
+    body = "ota._agent.link.close()\nota._agent.link.poll = lambda: None\n"
+    bad = chip.desire(app("6.0.0", body + SLEEPY), seq=2)
+
+    report = lost(chip, bad, "no_confirm")
+
+    assert report["detail"] == "10 sleeps without the broker"
+    assert starts(chip, "6.0.0") == 11
+
+
+def test_a_sleepy_board_looks_for_orders_at_each_third_wake_only(chip: Bench, tmp_path: Path) -> None:
+    body = "import machine\nprint('memory', machine.RTC().memory())\nmachine.RTC().memory(b'mine')\n"
+    good = chip.desire(app("6.0.0", body + SLEEPY), seq=2)
+    chip.broker.reported("confirmed", release=good.digest)
+    until(lambda: chip.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    tune_while_sleeping(chip, tmp_path, wakes=3)
+
+    chip.board.printed("awake", times=7)
+
+    greetings = sum(report["state"] == "idle" for report in chip.broker.reports)
+    awake = sum(line == "awake" for line in chip.board.lines)
+    assert awake // 3 - 1 <= greetings <= awake // 3 + 1
+    # And the application's memory is its own.
+    assert {line for line in chip.board.lines if line.startswith("memory")} == {"memory b'mine'"}
+
+
+def tune_while_sleeping(bench: Bench, folder: Path, **changes: Any) -> None:
+    bench.board.switch_off()
+    bench.board.device.update(changes)
+    (folder / "tune/kiln/device.json").write_text(json.dumps(bench.board.device))
+    flashing.put(bench.board.flash, folder / "tune")
+    bench.broker.reports.clear()
+    bench.board.lines.clear()
+    bench.board.switch_on()
+
+
+def test_an_application_with_threads_updates(running: Bench) -> None:
+    body = (
+        "import _thread, time\n"
+        "def work():\n    while True:\n        time.sleep_ms(5)\n        ota.tick()\n"
+        "_thread.start_new_thread(work, ())\n"
+    )
+    first = running.desire(app("6.0.0", body + LOOP), seq=2)
+    running.broker.reported("confirmed", release=first.digest)
+
+    second = running.desire(app("7.0.0"), seq=3)
+
+    running.broker.reported("confirmed", release=second.digest)
+    assert not any("Traceback" in line for line in running.board.lines)
