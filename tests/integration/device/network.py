@@ -18,7 +18,8 @@ _PRELUDE = """
 import json, sys
 from ota import download, hal, http, net, poll
 from ota.reason import RefusedError
-hal.log = lambda *words: None
+lines = []
+hal.log = lambda *words: lines.append(" ".join(str(word) for word in words[:9])) if len(lines) < 99 else None
 values = json.loads(sys.argv[1])
 device = values["device"]
 def say(value):
@@ -65,11 +66,14 @@ def micropython(script: str, device: dict[str, Any], *, timeout_s: float = 50, *
 class Server:
     """A TCP server: `reply` gets the request's head (and body) and yields bytes, or seconds to wait."""
 
-    def __init__(self, reply: Reply, *, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, reply: Reply, *, context: ssl.SSLContext | None = None, http: bool = True) -> None:
         self.reply = reply
+        self._http = http  # without it nobody is waited for: a broker's side, written down ahead
         self.requests: list[str] = []
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        # Small, so that who does not read is noticed soon.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.port: int = self._socket.getsockname()[1]
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve)
@@ -104,24 +108,35 @@ class Server:
             return
         if self._context is not None:
             line = self._context.wrap_socket(line, server_side=True)
-        request = _request(line)
+        request = _request(line) if self._http else "no HTTP"
         if not request:
             return
         self.requests.append(request)
         for part in self.reply(request):
             if isinstance(part, float):
-                # Somebody who hung up ends the wait.
-                line.settimeout(part)
-                try:
-                    if line.recv(1) == b"":
-                        return
-                except TimeoutError:
-                    continue
+                if not _idle(line, part):
+                    return  # who hung up ends the wait
             else:
                 line.sendall(part)
         line.shutdown(socket.SHUT_WR)
         line.settimeout(0.5)
-        line.recv(1)
+        # Closing over unread bytes would reset the line, and what was sent would be lost.
+        while line.recv(4096):
+            pass
+
+
+def _idle(line: socket.socket, seconds: float) -> bool:
+    """Wait, whatever comes meanwhile. False once the other side hung up."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        line.settimeout(left)
+        try:
+            if line.recv(4096) == b"":
+                return False
+        except TimeoutError:
+            break
+    line.settimeout(5)
+    return True
 
 
 def _request(line: socket.socket) -> str:
