@@ -6,7 +6,7 @@ import os
 
 from micropython import const
 
-from ota import bundle, slots
+from ota import app, bundle, slots
 from ota.reason import RefusedError
 
 EXTRA = "a file that no index names"
@@ -115,23 +115,20 @@ def _take_index(supply, statement, new, root, slot, idle):
             sink = Sink(f, idle)
             supply.index(size, sink)
         sink.expect(statement["index"]["sha256"], "index")
-        needed = _check_index(new, statement, root)
-        _expect_room(needed, os.statvfs(root or "/"), root, slot)
+        v = os.statvfs(root or "/")
+        _expect_room(_RESERVE_BLOCKS + _needed(new, statement, v[1]), v, root, slot)
     except BaseException:
         _remove(new)
         raise
 
 
-def _check_index(index, statement, root):
-    # Blocks that the files of a good index need.
-    checked = bundle.Index(statement)
-    size = os.statvfs(root or "/")[1]
-    blocks = _RESERVE_BLOCKS
-    with open(index, "rb") as f:
-        for raw in bundle.lines(f, statement["index"]["size"], memoryview(bytearray(128))):
-            blocks += -(-checked.line(raw)[1] // size)
-    checked.end()
-    return blocks + _FOLDER_BLOCKS * (checked.folders() + 1)
+def _needed(index, statement, size):
+    from ota import listing
+
+    try:
+        return listing.blocks(index, statement, size)
+    finally:
+        app.forget("listing")
 
 
 def _blocks(folder, size):

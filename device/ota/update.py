@@ -1,7 +1,6 @@
 # One update: download, verify, install into the inactive slot, look at every byte once more.
 # Imported only while it happens, before the application.
 import gc
-import os
 
 from micropython import const
 
@@ -17,24 +16,59 @@ def fetch(desired, agent, idle):
     A pack is taken where it can be, else the bundle. `idle` is called often. Raises RefusedError,
     with the inactive slot in any condition and everything else untouched.
     """
-    from ota import download
-
     try:
-        record = _by_pack(desired, agent, idle)
-        if record is not None:
-            return record
-        path = "/ota/v1/releases/" + desired["release"] + "/bundle"
-        source = download.Source(agent.device, path, desired["size"], idle)
-        try:
-            return take(source, desired, agent, idle)
-        finally:
-            source.close()
+        return _by_pack(desired, agent, idle) or _by_bundle(desired, agent, idle)
     except OSError as e:
         if e.args and e.args[0] == _ENOSPC:
             raise RefusedError("no_space", "flash is full") from None
         raise RefusedError("download_failed", "flash: " + repr(e)) from None
     except MemoryError:
         raise RefusedError("download_failed", "out of memory") from None
+
+
+def _by_pack(desired, agent, idle):
+    if hal.inflater() is None:
+        return None
+    from ota import pull
+
+    try:
+        return pull.by_pack(desired, agent, idle)
+    finally:
+        app.forget("pull")
+
+
+def _by_bundle(desired, agent, idle):
+    # The head first, then the rest: while a signature is checked, there is no room for the modules
+    # that download.
+    jws, at = _head(desired, agent, idle)
+    stated = _believe(jws, desired, agent)
+    source = _source(desired, agent, idle)
+    source.at = at
+    from ota import bundle
+
+    try:
+        return _install(bundle.Files(source), jws, stated, desired, agent, idle)
+    finally:
+        source.close()
+
+
+def _head(desired, agent, idle):
+    # The statement, and where in the bundle it ends.
+    from ota import head
+
+    source = _source(desired, agent, idle)
+    try:
+        return head.read(source), source.at
+    finally:
+        source.close()
+        app.forget("download", "http", "net", "head")
+
+
+def _source(desired, agent, idle):
+    from ota import download
+
+    path = "/ota/v1/releases/" + desired["release"] + "/bundle"
+    return download.Source(agent.device, path, desired["size"], idle)
 
 
 def take(source, desired, agent, idle):
@@ -52,7 +86,7 @@ def take_pack(source, desired, agent, idle):
     """The same from the open file of a pack. Raises OSError, EOFError, ValueError, too."""
     from ota import head
 
-    jws = head.read_pack(source, _running(agent))
+    jws = head.read_pack(source, running(agent))
     stated = _believe(jws, desired, agent)
     from ota import pack
 
@@ -60,62 +94,10 @@ def take_pack(source, desired, agent, idle):
     return _install(supply, jws, stated, desired, agent, idle)
 
 
-def _by_pack(desired, agent, idle):
-    # None where there is no pack, or none that is any good: nothing about a pack is a reason to
-    # refuse a release.
-    from ota import download
-
-    path = _tidy(agent, "pack.%s.%s" % (desired["release"][:16], _running(agent)[:16]))
-    where = "/ota/v1/releases/%s/pack?from=%s" % (desired["release"], _running(agent))
-    while hal.inflater() is not None:
-        before = _size(path)
-        try:
-            download.to_file(agent.device, where, desired["size"], path, idle)
-            with open(path, "rb") as source:
-                record = take_pack(source, desired, agent, idle)
-            os.remove(path)
-            return record
-        except RefusedError as e:
-            # The line broke in the middle: the rest comes the next time.
-            if e.reason == "download_failed" and _size(path) > before:
-                raise
-            why = e.reason + " " + e.detail
-        except (OSError, EOFError, ValueError, MemoryError) as e:
-            why = repr(e)
-        app.forget("pack", "patch", "install", "bundle", "statement", "verify", "field", "trust")
-        hal.log("no pack:", why)
-        _remove(path)
-        if not before:
-            break  # else what was there before may have been of another pack: once more
-    return None
-
-
-def _running(agent):
+def running(agent):
+    """The digest of the release that runs, "-" for none."""
     record = agent.state[agent.state["active"]] if agent.state["active"] else None
     return record["release"] if record else "-"
-
-
-def _tidy(agent, name):
-    # The path of the pack, after every other pack is gone.
-    folder = agent.root + "/kiln/"
-    for other in os.listdir(folder[:-1]):
-        if other[:5] == "pack." and other != name:
-            _remove(folder + other)
-    return folder + name
-
-
-def _size(path):
-    try:
-        return os.stat(path)[6]
-    except OSError:
-        return 0
-
-
-def _remove(path):
-    try:
-        os.remove(path)
-    except OSError:
-        pass
 
 
 def _believe(jws, desired, agent):

@@ -43,9 +43,9 @@ def install(agent, desired):
         return None
     with open("/in/" + name, "rb") as source:
         if kind == "signature":
-            from ota import statement
+            from ota import head
 
-            return update._believe(statement.read(source), desired, agent)
+            return update._believe(head.read(source), desired, agent)
         take = update.take_pack if kind == "pack" else update.take
         return take(source, desired, agent, lambda: None)
 

@@ -35,7 +35,8 @@ def test_a_pack_that_is_wrong_costs_one_download(running: Bench) -> None:
     running.desire(NEXT, seq=2)
 
     running.broker.reported("confirmed", release=NEXT.digest)
-    assert (running.store.asked_packs, running.store.requests) == ([""], [""])
+    assert running.store.asked_packs == [""]
+    assert len(running.store.requests) == 2  # the statement, and what follows it
 
 
 def test_a_pack_goes_on_where_a_restart_broke_it_off(running: Bench) -> None:

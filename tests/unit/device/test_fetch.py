@@ -1,6 +1,5 @@
 """A release by the shortest way that works: the pack, what is left of it, or the bundle. A19."""
 
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import ota
-from ota import hal, update
+from ota import app, hal, update
 from ota.reason import RefusedError
 from tests.fakes.packboard import PackBoard, quiet
 from tests.fakes.packs import pack_of
@@ -20,6 +19,29 @@ BODY = b"".join(b"def f%d(x):\n    return x + %d\n" % (n, n * 7) for n in range(
 OLD = {"app.py": BODY, "main.py": b"import app\n"}
 NEW = {**OLD, "app.py": BODY[:400] + b"# changed\n" + BODY[400:]}
 NEXT = {**NEW, "main.py": b"import app\napp.f1(1)\n"}
+
+
+class Source:
+    """A body that is asked for when it is first read, from `at` on."""
+
+    def __init__(self, body: bytes, asked: list[str]) -> None:
+        self._body = body
+        self._asked = asked
+        self._is_open = False
+        self.at = 0
+
+    def readinto(self, view: memoryview) -> int:
+        if not self._is_open:
+            self._is_open = True
+            if not self.at:
+                self._asked.append("bundle")
+        part = self._body[self.at : self.at + len(view)]
+        view[: len(part)] = part
+        self.at += len(part)
+        return len(part)
+
+    def close(self) -> None:
+        self._is_open = False
 
 
 class Line:
@@ -50,10 +72,9 @@ class Line:
             f.write(self.bodies[path][have:])
         return file.stat().st_size
 
-    def source(self, device: object, path: str, size: int, idle: Callable[[], None]) -> io.BytesIO:
-        self.asked.append("bundle")
+    def source(self, device: object, path: str, size: int, idle: Callable[[], None]) -> "Source":
         assert len(self.bodies[path]) == size
-        return io.BytesIO(self.bodies[path])
+        return Source(self.bodies[path], self.asked)
 
 
 @pytest.fixture
@@ -63,6 +84,9 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     module.to_file, module.Source = made.to_file, made.source  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ota.download", module)
     monkeypatch.setattr(ota, "download", module, raising=False)
+    # The agent forgets modules while it does without; what stands in for this one must stay.
+    forget = app.forget
+    monkeypatch.setattr(app, "forget", lambda *names: forget(*(name for name in names if name != "download")))
     return made
 
 

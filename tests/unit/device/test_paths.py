@@ -5,7 +5,7 @@ import io
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ota import bundle
+from ota import bundle, listing
 from ota.reason import RefusedError
 
 BAD_PATHS = [
@@ -39,14 +39,14 @@ BAD_PATHS = [
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a15_a_path_that_leaves_the_slot_or_touches_the_agent_is_refused(path: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        bundle.check_path(path)
+        listing.check_path(path)
 
     assert caught.value.reason == "bad_path"
 
 
 @pytest.mark.parametrize("path", ["main.py", "lib/ota/x.py", "a/boot.py", "x" * 100, ".hidden", "a-b_c.1"])
 def test_an_ordinary_path_is_fine(path: str) -> None:
-    bundle.check_path(path)
+    listing.check_path(path)
 
 
 def line(path: str, size: int = 1) -> bytes:
@@ -54,7 +54,7 @@ def line(path: str, size: int = 1) -> bytes:
 
 
 def feed(paths: list[str]) -> None:
-    index = bundle.Index({"files": len(paths), "size": len(paths)})
+    index = listing.Index({"files": len(paths), "size": len(paths)})
     for path in paths:
         index.line(line(path))
     index.end()
@@ -118,7 +118,7 @@ def test_an_index_is_taken_exactly_when_its_paths_can_live_together(names: set[s
     ],
 )
 def test_a_line_out_of_shape_is_refused(raw: bytes) -> None:
-    index = bundle.Index({"files": 1, "size": 10})
+    index = listing.Index({"files": 1, "size": 10})
 
     with pytest.raises(RefusedError) as caught:
         index.line(raw)
@@ -127,7 +127,7 @@ def test_a_line_out_of_shape_is_refused(raw: bytes) -> None:
 
 
 def test_a_line_that_promises_more_than_the_statement_is_refused() -> None:
-    index = bundle.Index({"files": 1, "size": 10})
+    index = listing.Index({"files": 1, "size": 10})
 
     with pytest.raises(RefusedError) as caught:
         index.line(line("main.py", 11))
