@@ -52,6 +52,9 @@ class Voice:
             return False
         flight, self._flight = self._flight, None
         done = flight is not None and self.heard(agent, flight, True)
+        if link.asked:
+            link.asked = False
+            self._log_due = True
         found = self.following(agent)
         if found:
             self._flight = found[0]

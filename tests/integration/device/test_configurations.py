@@ -317,6 +317,7 @@ class WLAN:
     def connect(self, ssid, password):
         print("wifi", ssid, password)
         if password != "right":
+            sys.modules["socket"] = _Down()
             for name in ("ota.link", "ota.net"):
                 if name in sys.modules:
                     sys.modules[name].socket = _Down()

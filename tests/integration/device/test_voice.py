@@ -70,6 +70,17 @@ def test_refusals_in_a_row_send_one_log_a_minute(running: Bench) -> None:
     assert len(running.broker.logs) == 1
 
 
+def test_whoever_asks_gets_the_log_once_a_minute(running: Bench) -> None:
+    running.broker.ask()
+    text = log_of(running)
+    running.broker.ask()
+    running.desire(NEXT, seq=2)
+    running.broker.reported("confirmed", release=NEXT.digest)
+
+    assert "start 5.0.0" in text
+    assert len(running.broker.logs) == 1
+
+
 def test_without_a_broker_it_reports_by_http(running: Bench) -> None:
     running.board.switch_off()
     change_device(running, poll_s=0.4, connect_s=0.2)
