@@ -73,6 +73,11 @@ def runs(state):
     return record["release"] + in_force(state) if record else ""
 
 
+def unfinished(state):
+    """Whether an order was accepted and is neither done nor given up."""
+    return state["wanted"] not in ("", runs(state)) and state["failed"] != state["seq"]
+
+
 def in_force(state):
     """The digest of the configuration in force, "" for the one as enrolled."""
     return state["configs"][state["config"]] if state["config"] else ""

@@ -46,7 +46,9 @@ def time(agent):
     said, seq = _accept(agent, jws, nonce)
     agent.clock.set(said)
     state.learn(agent.state, said)
-    if seq > agent.state["seq"] and not (agent.pending and seq <= agent.pending["seq"]):
+    # One that was accepted, and lost by a power cut before it was done, may be held back as well.
+    known = agent.state["seq"] - state.unfinished(agent.state)
+    if seq > known and not (agent.pending and seq <= agent.pending["seq"]):
         hal.log("an order is held back: seq", seq)
         raw = yield from _ask(agent, "desired")
         if raw is not None:
@@ -77,7 +79,8 @@ def ready(agent, desired):
             hal.log("no time:", e.reason, e.detail)
     if agent.pending:
         return True  # newer than `desired`
-    if taken or (knew is None and agent.clock.now() is not None):
+    # The time may have come after the order was judged.
+    if taken or max(agent.clock.now() or 0, agent.state["time"]) > desired["expires"]:
         agent.heard = b""
         _hear(agent, desired["jws"])
         if agent.pending is None:
