@@ -36,7 +36,7 @@ def sane(plan, lived):
 def risen(floors):
     """What is wrong with `floors`, which follow each other: they never fall."""
     for before, after in zip(floors, floors[1:]):
-        if after[0] < before[0] or after[1] < before[1]:
+        if any(new < old for old, new in zip(before, after)):
             return "floors fell: " + repr(floors)
     return ""
 

@@ -38,6 +38,7 @@ class World:
         self.network.services[HOST] = self.server.serve
         self.network.services[MQTT] = self.broker.serve
         modules = {"time": self.time, "gc": timing.Collector(), "probe": Probe(self)}
+        modules["os"] = timing.Chance()
         modules["socket"] = modules["select"] = self.network
         sys.modules.update(modules)
         self._kept = set(sys.modules)
@@ -134,7 +135,9 @@ class Life:
 
 
 def floors():
-    """[epoch, counter] of releases and [epoch, seq] of orders, below which nothing is accepted."""
+    """[epoch, counter] of releases, [epoch, seq] of orders, [version] of root documents: below these
+    nothing is accepted.
+    """
     trust = read_json("/kiln/trust.json") or {}
     epochs = trust.get("epochs", {})
     found = [[epochs.get("release", 1), 0], [epochs.get("director", 1), 0]]
@@ -142,7 +145,7 @@ def floors():
         kept = read_json("/kiln/" + name + ".json") or {}
         for i, key in enumerate(("counter", "seq")):
             found[i] = max(found[i], [kept.get("epochs", [1, 1])[i], kept.get(key, 0)])
-    return found
+    return found + [[trust.get("version", 0)]]
 
 
 def tree_digest(folder):

@@ -1,10 +1,13 @@
-# Time in which nothing waits: what the agent takes for `time` and `gc`. A board that sleeps long
-# without doing anything is at rest, and its life ends there.
+# Time in which nothing waits: what the agent takes for `time`, `gc` and the chance of `os`. A board
+# that sleeps long without doing anything is at rest, and its life ends there.
 import gc as real_gc
+import os
 import time as real_time
 
 _QUIET_MS = 400000  # longer than any pause of the agent
 _STEP_MS = 20000
+NONCE_BYTES = 16
+NONCES = 8
 
 
 class RestError(BaseException):
@@ -58,6 +61,23 @@ class Time:
 
     def gmtime(self, seconds):
         return real_time.gmtime(seconds)
+
+
+class Chance:
+    """The module `os`, but for its chance: numbers once used come from a short list, for which a
+    plan holds signed answers."""
+
+    def __init__(self):
+        for name in dir(os):
+            setattr(self, name, getattr(os, name))
+        self._drawn = 0
+        self.urandom = self._draw
+
+    def _draw(self, size):
+        if size != NONCE_BYTES:
+            return os.urandom(size)
+        self._drawn = (self._drawn + 1) % NONCES
+        return bytes(size - 1) + bytes((self._drawn,))
 
 
 class Collector:

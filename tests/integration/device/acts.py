@@ -2,7 +2,7 @@
 
 import random
 
-from tests.integration.device import acts_changes
+from tests.integration.device import acts_changes, acts_keys
 from tests.integration.device.plan import BAD, Plan, application
 
 ONE, TWO = ("one", "first"), ("two", "first")
@@ -21,6 +21,8 @@ def whole_life() -> Plan:
     _losses(plan)
     acts_changes.settings(plan)
     acts_changes.agents(plan)
+    acts_keys.keys(plan)
+    acts_keys.time(plan)
     return plan
 
 

@@ -18,8 +18,9 @@ from tests.fakes.agents import agent_files, agent_release
 from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
-from tests.fakes.signing import Signer, canonical, root_payload
+from tests.fakes.signing import Signer, canonical, root_document, root_payload
 
+NONCES = 8  # as in device/virtual/board/timing.py
 BLOCKS = 256  # of 4 KiB: three agents, two slots, and room for littlefs
 DEVICE = {
     "id": "d1",
@@ -44,8 +45,11 @@ def key(role: str) -> Signer:
     return Signer(bits=2048)
 
 
-def trust() -> dict[str, Any]:
-    return root_payload(root=[key("root")], release=[key("release")], director=[key("director")])
+def trust(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """What root document `number` says: each names other keys for releases and orders."""
+    last = "" if number == 1 else f"-{number}"
+    holders = {"root": [key("root")], "release": [key("release" + last)], "director": [key("director" + last)]}
+    return root_payload(version=number, **{**holders, **changes})
 
 
 def application(counter: int, body: str = WELL) -> dict[str, bytes]:
@@ -120,10 +124,12 @@ class Plan:
     def release(self, name: str, counter: int, body: str = WELL, **changes: Any) -> FakeRelease:
         return self.add(name, application(counter, body), counter=counter, **changes)
 
-    def add(self, name: str, files: dict[str, bytes], *, counter: int, **changes: Any) -> FakeRelease:
-        """A release of these files."""
+    def add(
+        self, name: str, files: dict[str, bytes], *, counter: int, signer: str = "release", **changes: Any
+    ) -> FakeRelease:
+        """A release of these files; `signer` is the role of its key."""
         claims = {"version": f"{counter}.0.0", "counter": counter, **changes}
-        made = make_release(files, key=key("release"), claims=claims)
+        made = make_release(files, key=key(signer), claims=claims)
         self.releases[name] = made
         self._trees[tree_digest(files)] = name
         return made
@@ -143,8 +149,20 @@ class Plan:
             more["agent"] = {"release": made.digest, "size": len(made.bundle), "counter": made.counter}
         return make_configuration({"MARK": mark}, **more)
 
-    def order(self, name: str, *, seq: int, **changes: Any) -> bytes:
-        return sign_desired(self.releases[name], seq=seq, key=key("director"), **changes)
+    def order(self, name: str, *, seq: int, signer: str = "director", **changes: Any) -> bytes:
+        return sign_desired(self.releases[name], seq=seq, key=key(signer), **changes)
+
+    def root(self, payload: Mapping[str, Any], *signers: str) -> dict[str, bytes]:
+        """A root document by its path."""
+        document = root_document(dict(payload), [key(each) for each in signers or ("root",)])
+        return {f"/ota/v1/roots/{payload['version']}": document}
+
+    def time(self, time: int, seq: int) -> dict[str, bytes]:
+        """The answers to all questions for the time that the harness lets a board ask."""
+        says = {"v": 1, "type": "time", "device": "d1", "time": time, "seq": seq}
+        nonces = [f"{number:032x}" for number in range(NONCES)]
+        path = "/ota/v1/devices/d1/time?nonce="
+        return {path + nonce: key("director").sign({**says, "nonce": nonce}) for nonce in nonces}
 
     def bundle(self, *names: str) -> dict[str, bytes]:
         """What a server of these releases holds, by path."""
