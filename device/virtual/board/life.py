@@ -135,8 +135,8 @@ class Life:
 
 
 def floors():
-    """[epoch, counter] of releases, [epoch, seq] of orders, [version] of root documents: below these
-    nothing is accepted.
+    """What is never accepted below: [epoch, counter] of releases, [epoch, seq] of orders, and
+    [version] of root documents.
     """
     trust = read_json("/kiln/trust.json") or {}
     epochs = trust.get("epochs", {})

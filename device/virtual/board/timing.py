@@ -1,5 +1,5 @@
-# Time in which nothing waits: what the agent takes for `time`, `gc` and the chance of `os`. A board
-# that sleeps long without doing anything is at rest, and its life ends there.
+# Time in which nothing waits: what the agent takes for `time`, `gc` and the chance of `os`. A
+# board that sleeps long without doing anything is at rest, and its life ends there.
 import gc as real_gc
 import os
 import time as real_time

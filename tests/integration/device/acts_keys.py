@@ -34,19 +34,20 @@ def keys(plan: Plan) -> None:
 
 def time(plan: Plan) -> None:
     """Signed time: an order that is past, and one that somebody holds back."""
-    order = {"paths": plan.bundle("two") | plan.time(NOON, 2), "base": "first"}
+    paths = plan.bundle("two") | plan.time(NOON, 2)
     past = plan.order("two", seq=2, expires=NOON - 1)
-    plan.act("expired", desired=past, may_start=[ONE], ends=ONE, seq=1, asks=["/time?nonce="], **order)
+    asks = ["/time?nonce="]
+    plan.act("expired", base="first", desired=past, paths=paths, may_start=[ONE], ends=ONE, seq=1, asks=asks)
     held = plan.order("two", seq=2, expires=NOON + 1)
-    order["paths"] = {**order["paths"], "/ota/v1/devices/d1/desired": held}
     plan.act(
         "held-back",
+        base="first",
         desired=plan.order("one", seq=1),
+        paths={**paths, "/ota/v1/devices/d1/desired": held},
         may_start=[ONE, TWO],
         ends=TWO,
         seq=2,
-        asks=["/time?nonce=", "/d1/desired"],
-        **order,
+        asks=[*asks, "/d1/desired"],
     )
 
 
