@@ -33,6 +33,8 @@ def claims(payload, kind="release"):
     field.text(statement, "board", 64)
     field.integer(statement, "mpy", 0, 255)
     field.integer(statement, "arch", 0, 255)
+    if "sub" in statement:
+        field.integer(statement, "sub", 0, 3)
     field.integer(statement, "files", 1, _FILES_LIMIT)
     field.integer(statement, "size", 0, _SIZE_LIMIT)
     index = statement.get("index")
@@ -54,7 +56,7 @@ def judge(jws, statement, desired, device, floor, mpy):
         raise RefusedError("wrong_repository", "of " + statement["repo"])
     if statement["board"] != device["board"]:
         raise RefusedError("wrong_board", "for " + statement["board"])
-    if statement["mpy"] not in (0, mpy & 0xFF) or not _arch_fits(statement["arch"], mpy):
+    if statement["mpy"] not in (0, mpy & 0xFF) or not _arch_fits(statement, mpy):
         raise RefusedError(
             "wrong_board", ".mpy version %d arch %d" % (statement["mpy"], statement["arch"])
         )
@@ -69,7 +71,9 @@ def judge(jws, statement, desired, device, floor, mpy):
         raise RefusedError("malformed", "%d bytes, promised %d" % (length, desired["size"]))
 
 
-def _arch_fits(arch, mpy):
-    own = mpy >> 10 & 0xF
+def _arch_fits(statement, mpy):
+    arch, own = statement["arch"], mpy >> 10 & 0xF
+    if arch and statement.get("sub", mpy >> 8 & 3) != mpy >> 8 & 3:
+        return False  # native code runs on its very sub-version
     # ARM runs what was compiled for an earlier ARM: 4 (armv6m) to 8 (armv7emdp).
     return arch in (0, own) or 4 <= arch <= own <= 8

@@ -82,10 +82,13 @@ class Statement:
     arch: int
     index: Index
     type: str = "release"  # or "agent"
+    sub: int | None = None  # sub-version of native code; None: there is none
 
     def payload(self) -> bytes:
+        native = {} if self.sub is None else {"sub": self.sub}
         return canonical(
             {
+                **native,
                 "v": 1,
                 "type": self.type,
                 "repo": self.repo,
@@ -109,15 +112,28 @@ def native_arch(files: Iterable[File]) -> int:
     An ARM processor runs what is made for a smaller one, so of several of these it is the largest.
     https://docs.micropython.org/en/latest/reference/mpyfiles.html. Raises: BadInputError when no processor runs all.
     """
-    found = {
-        (each.content[2] >> 2) & 0xF: each.path
-        for each in files
-        if each.path.endswith(".mpy") and len(each.content) > 3
-    }
-    found.pop(0, None)
+    found = {flags >> 2: path for flags, path in _native(files)}
     if len(found) > 1 and not all(arch in ARM for arch in found):
         raise BadInputError(f"{' and '.join(sorted(found.values()))} hold native code for different processors")
     return max(found, default=0)
+
+
+def native_sub(files: Iterable[File]) -> int | None:
+    """The sub-version of the native code: an interpreter loads that of its own only. None when there is no native code.
+
+    Raises: BadInputError when no interpreter runs all.
+    """
+    found = {flags & 3: path for flags, path in _native(files)}
+    if len(found) > 1:
+        raise BadInputError(f"{' and '.join(sorted(found.values()))} hold native code for different versions")
+    return next(iter(found), None)
+
+
+def _native(files: Iterable[File]) -> Iterator[tuple[int, str]]:
+    """Flags in the header and path of every file with native code."""
+    for each in files:
+        if each.path.endswith(".mpy") and len(each.content) > 3 and each.content[2] >> 2 & 0xF:
+            yield each.content[2] & 0x3F, each.path
 
 
 def release_digest(statement: str) -> str:

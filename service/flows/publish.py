@@ -125,7 +125,7 @@ def _bundle(
     keys: Keys,
 ) -> Bundle:
     try:
-        index, arch = bundle.index(files), bundle.native_arch(files)
+        index, arch, sub = bundle.index(files), bundle.native_arch(files), bundle.native_sub(files)
     except BadInputError as error:
         raise type(error)(f"{job.board}: {error}") from error
     statement = keys.sign(
@@ -139,6 +139,7 @@ def _bundle(
             board=job.board,
             mpy=manifest.board(job.board).mpy,
             arch=arch,
+            sub=sub,
             index=index,
         ).payload(),
     )

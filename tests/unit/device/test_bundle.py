@@ -105,6 +105,7 @@ def test_a4_the_two_roles_must_agree_on_the_counter(tmp_path: Path) -> None:
         ({"arch": 10}, "wrong_board"),
         ({"arch": 3}, "wrong_board"),
         ({"arch": 8}, "wrong_board"),
+        ({"arch": 7, "sub": 1}, "wrong_board"),
         ({"repo": "local/other"}, "wrong_repository"),
     ],
     ids=str,
@@ -113,7 +114,11 @@ def test_a7_a_bundle_for_something_else_is_refused(tmp_path: Path, changes: dict
     assert refused(make_release(FILES, claims=changes), tmp_path) == reason
 
 
-@pytest.mark.parametrize("changes", [{"mpy": 6}, {"arch": 7}, {"arch": 4}, {"arch": 0}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"mpy": 6}, {"arch": 7}, {"arch": 4}, {"arch": 0}, {"arch": 7, "sub": 3}, {"arch": 0, "sub": 1}],
+    ids=str,
+)
 def test_a_bundle_that_fits_the_interpreter_is_taken(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert take(make_release(FILES, **changes), tmp_path) == FILES
 
@@ -142,6 +147,7 @@ def test_a8_swapped_and_mixed_files_are_refused(tmp_path: Path) -> None:
         ({"size": -1}, "malformed"),
         ({"counter": 1 << 31}, "malformed"),
         ({"counter": True}, "malformed"),
+        ({"sub": 4}, "malformed"),
         ({"commit": "HEAD"}, "malformed"),
         ({"commit": "c" * 41}, "malformed"),
         ({"version": ""}, "malformed"),

@@ -180,6 +180,19 @@ def test_a8_two_files_of_equal_size_swapped(tmp_path: Path) -> None:
     assert refused(board, two, head_of(pack_of(one, two)) + deflated(raw)) == "digest_mismatch"
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [{"board": "esp32-generic"}, {"board": "esp8266-1m"}, {"mpy": 5}, {"arch": 4}, {"arch": 10, "sub": 1}],
+    ids=["chip", "layout", "mpy", "arch", "sub-version"],
+)
+def test_a7_a_pack_for_something_else_is_refused(
+    board: PackBoard, older: FakeRelease, claims: dict[str, object]
+) -> None:
+    other = make_release(NEW, counter=2, claims=claims)
+
+    assert refused(board, other, pack_of(older, other)) == "wrong_board"
+
+
 def test_a10_a_bomb_is_cut_off_at_the_promised_size(board: PackBoard, older: FakeRelease, newer: FakeRelease) -> None:
     bomb = deflated(b"F" + bytes(1 << 20))
     assert len(bomb) < 2048

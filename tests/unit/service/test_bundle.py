@@ -81,6 +81,7 @@ def test_the_largest_statement_stays_under_its_limit() -> None:
         board="b" * 64,
         mpy=6,
         arch=10,
+        sub=3,
         index=bundle.Index(encoded=b"x" * bundle.MAX_INDEX_BYTES, files=512, size_bytes=2**31),
     )
     header, signature = 60, 512  # of RS256 with 3072 bit, in base64
@@ -100,6 +101,17 @@ def test_native_code_is_found_by_the_header_of_its_file() -> None:
     assert bundle.native_arch([bytecode, armv6m, bundle.file("c.txt", b"M\x06\x2b\x1f")]) == 4
     with pytest.raises(BadInputError, match=r"b\.mpy and x\.mpy"):
         bundle.native_arch([armv6m, bundle.file("x.mpy", b"M\x06\x2b\x1f")])
+
+
+def test_native_code_is_of_one_sub_version() -> None:
+    bytecode, new, old = (
+        bundle.file(f"{n}.mpy", bytes((77, 6, flags, 31))) for n, flags in enumerate((0x03, 0x13, 0x11))
+    )
+
+    assert bundle.native_sub([bytecode]) is None
+    assert bundle.native_sub([bytecode, new]) == 3
+    with pytest.raises(BadInputError, match=r"1\.mpy and 2\.mpy"):
+        bundle.native_sub([new, old])
 
 
 def test_native_code_for_several_arm_processors_needs_the_largest() -> None:
