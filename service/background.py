@@ -1,14 +1,18 @@
 """What goes on beside the requests: notices, orders that expire, words to forges, and pushes that were lost."""
 
+import logging
 import random
 import secrets
 
+from service import key_routes
 from service.adapters.background import Repeater
 from service.flows import announce, deliver, wind_down
 from service.flows.keep import Keeper
 from service.flows.recover import Recovery
 from service.flows.tell import Teller
 from service.kiln import Kiln
+
+logger = logging.getLogger("kiln.background")
 
 OUTBOX_EVERY_S = 2.0
 RENEWAL_EVERY_S = 3600.0
@@ -29,7 +33,7 @@ class Background:
         )
         renewal = Repeater(
             "renewal",  # the outbox looks for itself soon enough
-            lambda: announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock),
+            lambda: _renew(kiln),
             every_s=RENEWAL_EVERY_S,
         )
         winding = Repeater(
@@ -49,6 +53,14 @@ class Background:
     def stop(self) -> None:
         for each in reversed(self._all):
             each.stop(timeout_s=STOP_S)
+
+
+def _renew(kiln: Kiln) -> None:
+    """First what a change of keys left behind, if the service ended in the middle of it."""
+    done = key_routes.resign(kiln)
+    if done.releases or done.orders or done.failed:
+        logger.warning("signed anew", extra={"releases": done.releases, "orders": done.orders, "failed": done.failed})
+    announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
 
 
 def _look(look: Keeper, again: Repeater) -> None:

@@ -16,6 +16,7 @@ from service.domain.flash import FlashFile
 from service.domain.materials import Materials
 from service.domain.person import ApiToken, Door, Identity
 from service.domain.repository import Check, Repository
+from service.domain.root import Key, Role, Root
 
 
 class Clock(Protocol):
@@ -68,26 +69,55 @@ class Objects(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A root document that somebody asked for."""
+
+    document: bytes
+    root: Root  # what it says
+    missing: str  # what it still wants of root keys that are not here; empty: it holds already
+
+
 class Keys(Protocol):
     """The signing keys. Only this port sees private keys."""
 
-    def sign(self, role: str, payload: bytes) -> str:
+    def sign(self, role: Role, payload: bytes) -> str:
         """JWS compact (RFC 7515), RS256, over exactly these bytes; the same bytes give the same JWS.
 
-        `role` is "release" or "director".
+        `role` is "release" or "director"; its newest key signs.
         """
 
-    def attest(self, role: str, payload_type: str, payload: bytes) -> bytes:
+    def attest(self, role: Role, payload_type: str, payload: bytes) -> bytes:
         """A DSSE envelope (https://github.com/secure-systems-lab/dsse) of these bytes, as JSON with one signature.
 
         The same bytes give the same envelope: RSASSA-PKCS1-v1_5 with SHA-256, `keyid` as in `public`.
         """
 
-    def public(self, role: str) -> dict[str, object]:
-        """`{"kid", "n", "e"}` as docs/ota.md has it, n in hex."""
+    def public(self, role: Role) -> Key:
+        """The key that signs for this role now."""
 
-    def public_pem(self, role: str) -> str:
+    def public_pem(self, role: Role) -> str:
         """The same key as PEM, SubjectPublicKeyInfo (RFC 5280, 4.1)."""
+
+    def root(self) -> Root:
+        """The newest root document: what devices shall trust."""
+
+    def roots(self) -> list[Root]:
+        """All root documents, oldest first."""
+
+    def document(self, version: int) -> bytes | None:
+        """A root document as devices fetch it."""
+
+    def rotate(self, role: Role) -> Draft:
+        """A new key for this role, trusted beside the older ones. Raises: ConflictError, TooLargeError."""
+
+    def revoke(self, kid: str, *, stolen: bool) -> Draft:
+        """Trust this key no more. Of a `stolen` release or director key no other key of its role stays, a new
+        one takes its place, and the role's epoch rises. Raises: BadInputError, ConflictError, TooLargeError.
+        """
+
+    def take(self, whole: bytes) -> Root:
+        """Take a root document that was signed elsewhere, if devices would. Raises: BadInputError."""
 
 
 class Boms(Protocol):

@@ -10,14 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
-from service import device_routes
+from service import device_routes, key_routes
 from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.domain.build import Build, BuildId
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
-from service.flows import connect, enrol, follow, plan, receive, shorten
+from service.flows import connect, follow, plan, receive, shorten
 from service.kiln import Kiln
 from service.web.actions import Actions
 from service.web.api import Api
@@ -32,6 +32,7 @@ from service.web.fetches import Fetches
 from service.web.flash import Flash
 from service.web.inbox import Inbox
 from service.web.jobs import Jobs
+from service.web.keys import published
 from service.web.known import Recent
 from service.web.objects import object_routes
 from service.web.ota import Ota
@@ -71,6 +72,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     for_people = [
         *_building(kiln, sight, inbox, flash),
         *device_routes.for_people(kiln, sight, announced, manifest),
+        *key_routes.for_people(kiln, auth),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
@@ -94,7 +96,7 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
     cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
     found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *cache.routes(), *ota.routes(), *badges.routes()]
-    found += device_routes.for_devices(kiln)
+    found += [*device_routes.for_devices(kiln), *key_routes.for_devices(kiln)]
     if isinstance(kiln.objects, LocalObjects):
         found += object_routes(kiln.objects, lambda key: receive.check_open(key.partition("/")[0], builds=kiln.builds))
     return found
@@ -132,7 +134,7 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, flash: Flash) -> list[Rout
         sight=sight,
         builds=kiln.builds,
         objects=kiln.objects,
-        trust=lambda: enrol.trust(kiln.keys),
+        trust=lambda: published(kiln.keys.root(), kiln.keys.roots()),
         release_pem=lambda: kiln.keys.public_pem("release"),
     )
     return [*api.routes(), *_actions(kiln, sight, inbox).routes(), *jobs.routes(), *attestations.routes()]

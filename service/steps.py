@@ -4,6 +4,7 @@ The durable engine (`service.workflows`) keeps outcomes as checkpoints. What is 
 for a checkpoint does not keep an exception's type. A step may run twice, so every verb is safe to repeat.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -143,18 +144,8 @@ def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> 
 def release(parts: Parts, build: BuildId) -> None:
     if not parts.builds.build(build).may_release:
         return
-    publish.publish(
-        build,
-        repositories=parts.repositories,
-        builds=parts.builds,
-        objects=parts.objects,
-        keys=parts.keys,
-        boms=parts.boms,
-        builder=parts.builder,
-        limits=parts.limits,
-        catalogue=parts.catalogue,
-        clock=parts.clock,
-    )
+    names = (each.name for each in dataclasses.fields(publish.Parts))
+    publish.publish(build, publish.Parts(**{name: getattr(parts, name) for name in names}))
 
 
 def end(parts: Parts, build: BuildId, status: str, message: str) -> None:

@@ -173,11 +173,22 @@ class DatabaseBuilds:
                 names = ("build", "repository", "name", "version", "counter", "channel")
                 row = {name: getattr(release, name) for name in names}
                 connection.execute(releases.insert().values(**row, created_at=release.created_at.timestamp()))
-                for table, values in ((bundles, bundles_), (attestations, attestations_)):
-                    for each in values:
-                        row = {c.name: plain(getattr(each, c.name)) for c in table.c}
-                        connection.execute(table.insert().values(**row))
+                _keep_signed(connection, bundles_, attestations_)
             return release.channel is not None and _move_channel(connection, release)
+
+    def sign_anew(self, build: BuildId, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation]) -> None:
+        release = self.release(build)
+        if release is None:
+            raise NotFoundError(f"build {build} has no release")
+        with self._engine.begin() as connection:
+            lock(connection, release.repository)
+            for table in (bundles, attestations):
+                connection.execute(table.delete().where(table.c.build == build))
+            _keep_signed(connection, bundles_, attestations_)
+
+    def currents(self) -> list[Release]:
+        rows = self._all(sa.select(releases).join(channels, channels.c.build == releases.c.build).distinct())
+        return [release_of(row) for row in rows]
 
     def release(self, build: BuildId) -> Release | None:
         rows = self._all(sa.select(releases).where(releases.c.build == build))
@@ -234,3 +245,10 @@ def _move_channel(connection: sa.Connection, release: Release) -> bool:
     elif counter < release.counter:
         connection.execute(channels.update().where(here).values(build=release.build, counter=release.counter))
     return counter is None or counter <= release.counter
+
+
+def _keep_signed(connection: sa.Connection, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation]) -> None:
+    for table, values in ((bundles, bundles_), (attestations, attestations_)):
+        for each in values:
+            row = {c.name: plain(getattr(each, c.name)) for c in table.c}
+            connection.execute(table.insert().values(**row))

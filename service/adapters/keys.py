@@ -1,73 +1,140 @@
-"""The signing keys, in a folder that only the service may read."""
+"""The signing keys and the root documents, in a folder that only the service may read."""
 
-import hashlib
 import json
-import os
 import pathlib
+import threading
 
 import jwt
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-ROLES = ("release", "director")
+from service.adapters import key_files
+from service.domain.errors import BadInputError, BadSignatureError
+from service.domain.root import ONLINE, ROLES, Document, Key, Role, Root, follow
+from service.ports import Draft
+
 SCHEME = "rsa-pkcs1v15-sha256"  # of envelopes; PSS would give other bytes each time
-BITS = 3072  # what stock MicroPython verifies in milliseconds with 8 KB of heap
 
 
 class FileKeys:
-    """`service.ports.Keys` over `<folder>/<role>.pem` (PKCS #8, mode 0600), made at the first start."""
+    """`service.ports.Keys` over `<folder>/*.pem` and `<folder>/roots/<version>`.
+
+    The newest root document says which keys hold; its last key of a role signs. So one rename changes them all.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._keys = {role: _load_or_make(folder / f"{role}.pem") for role in ROLES}
+        self._folder, self._roots = folder, folder / "roots"
+        self._roots.mkdir(mode=0o700, exist_ok=True)
+        self._lock = threading.Lock()
+        self._root = self._newest() or self._first()
+        self._private = self._signers(self._root)
 
-    def sign(self, role: str, payload: bytes) -> str:
-        key = self._keys[role]
-        headers = {"kid": _kid(key.public_key()), "typ": None}  # None: PyJWT leaves `typ` out
+    def sign(self, role: Role, payload: bytes) -> str:
+        key = self._private[role]
+        headers = {"kid": key_files.key_of(key).kid, "typ": None}  # None: PyJWT leaves `typ` out
         return jwt.PyJWS().encode(payload, key, algorithm="RS256", headers=headers)
 
-    def attest(self, role: str, payload_type: str, payload: bytes) -> bytes:
+    def attest(self, role: Role, payload_type: str, payload: bytes) -> bytes:
         # Takes every cloud's SDK along, a quarter of a second: not at every start.
         from securesystemslib.dsse import Envelope  # noqa: PLC0415
         from securesystemslib.signer import CryptoSigner, SSlibKey  # noqa: PLC0415
 
-        key = self._keys[role]
-        public = SSlibKey.from_crypto(key.public_key(), keyid=_kid(key.public_key()), scheme=SCHEME)
+        key = self._private[role]
+        public = SSlibKey.from_crypto(key.public_key(), keyid=key_files.key_of(key).kid, scheme=SCHEME)
         envelope = Envelope(payload, payload_type, {})
         envelope.sign(CryptoSigner(key, public))
         return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
 
-    def public(self, role: str) -> dict[str, object]:
-        public = self._keys[role].public_key()
-        numbers = public.public_numbers()
-        return {"kid": _kid(public), "n": f"{numbers.n:x}", "e": numbers.e}
+    def public(self, role: Role) -> Key:
+        return self._root.keys[role][-1]
 
-    def public_pem(self, role: str) -> str:
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        return self._keys[role].public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+    def public_pem(self, role: Role) -> str:
+        return key_files.public_pem(self.public(role))
 
+    def root(self) -> Root:
+        return self._root
 
-def _load_or_make(path: pathlib.Path) -> rsa.RSAPrivateKey:
-    if not path.exists():
-        key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        # Whole or not at all: half a key file would stop every later start.
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    # The check for primes takes a quarter of a second at every start, of a key that we made ourselves.
-    kept = serialization.load_pem_private_key(path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(kept, rsa.RSAPrivateKey):
-        raise TypeError(f"{path} is not an RSA key: restore it from a backup")
-    return kept
+    def roots(self) -> list[Root]:
+        count = self._root.version
+        return [Root.parse(Document.decode(self._read(each)).payload) for each in range(1, count + 1)]
 
+    def document(self, version: int) -> bytes | None:
+        return self._read(version) if 1 <= version <= self._root.version else None
 
-def _kid(public: rsa.RSAPublicKey) -> str:
-    modulus = public.public_numbers().n
-    return hashlib.sha256(modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")).hexdigest()[:16]
+    def rotate(self, role: Role) -> Draft:
+        with self._lock:
+            private = key_files.make(self._folder, role)
+            return self._offer(self._root.added(role, key_files.key_of(private)))
+
+    def revoke(self, kid: str, *, stolen: bool) -> Draft:
+        with self._lock:
+            role = self._root.role_of(kid)
+            if stolen and role in ONLINE:
+                private = key_files.make(self._folder, role)
+                return self._offer(self._root.begun_again(role, key_files.key_of(private)))
+            return self._offer(self._root.without(kid))
+
+    def take(self, whole: bytes) -> Root:
+        with self._lock:
+            document = Document.decode(whole)
+            root = follow(self._root, document, key_files.check)
+            private = self._signers(root)  # before it is kept: a service that cannot sign helps nobody
+            key_files.write_whole(self._roots / str(root.version), document.encoded())
+            self._root, self._private = root, private
+            return root
+
+    def _offer(self, root: Root) -> Draft:
+        """Sign with the root keys that are here; taken at once if that is enough. Called with the lock."""
+        document = Document(payload=root.payload())
+        present = self._present()
+        for key in {each.n: each for each in (*self._root.keys["root"], *root.keys["root"])}.values():
+            if key.kid in present:
+                document = key_files.sign(document, present[key.kid])
+        whole = document.encoded()
+        try:
+            follow(self._root, document, key_files.check)
+        except BadSignatureError as error:
+            return Draft(document=whole, root=root, missing=str(error))
+        private = self._signers(root)
+        key_files.write_whole(self._roots / str(root.version), whole)
+        self._root, self._private = root, private
+        return Draft(document=whole, root=root, missing="")
+
+    def _first(self) -> Root:
+        """Document 1 names the keys that are there; what is missing is made."""
+        privates = {role: self._load_or_make(role) for role in ROLES}
+        keys: dict[Role, tuple[Key, ...]] = {role: (key_files.key_of(each),) for role, each in privates.items()}
+        root = Root(version=1, keys=keys, epochs=dict.fromkeys(ONLINE, 1))
+        document = key_files.sign(Document(payload=root.payload()), privates["root"])
+        key_files.write_whole(self._roots / "1", document.encoded())
+        return root
+
+    def _load_or_make(self, role: Role) -> rsa.RSAPrivateKey:
+        path = self._folder / f"{role}.pem"
+        return key_files.load(path) if path.exists() else key_files.make(self._folder, role)
+
+    def _newest(self) -> Root | None:
+        versions = [int(each.name) for each in self._roots.iterdir() if each.name.isdigit()]
+        if not versions:
+            return None
+        return Root.parse(Document.decode(self._read(max(versions))).payload)
+
+    def _read(self, version: int) -> bytes:
+        return (self._roots / str(version)).read_bytes()
+
+    def _present(self) -> dict[str, rsa.RSAPrivateKey]:
+        """The private keys that are here, by key id. Root keys may be elsewhere."""
+        found = [key_files.load(path) for path in sorted(self._folder.glob("*.pem"))]
+        return {key_files.key_of(each).kid: each for each in found}
+
+    def _signers(self, root: Root) -> dict[Role, rsa.RSAPrivateKey]:
+        """Raises: BadInputError when the private key that has to sign is not here."""
+        present = self._present()
+        signers: dict[Role, rsa.RSAPrivateKey] = {}
+        for role in ONLINE:
+            kid = root.keys[role][-1].kid
+            if kid not in present:
+                text = f"the private {role} key {kid} of root document {root.version} is not in {self._folder}"
+                raise BadInputError(f"{text}: restore it from a backup")
+            signers[role] = present[kid]
+        return signers

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from service.cli import agent, boards, builds, connections, devices, people, repos
+from service.cli import agent, boards, builds, connections, devices, keys, people, repos
 from service.cli.client import Client, CommandError
 from service.domain.summary import plain
 
@@ -14,7 +14,7 @@ __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    for noun in (boards, connections, repos, builds, devices, agent, people):
+    for noun in (boards, connections, repos, builds, devices, agent, people, keys):
         noun.add_commands(commands)
 
 

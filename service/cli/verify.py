@@ -16,7 +16,7 @@ from service.cli.client import Client, CommandError
 from service.domain.bundle import MAGIC
 from service.domain.provenance import MAX_ENVELOPE_BYTES
 from service.domain.summary import plain
-from service.verify.keys import MAX_KEYS_BYTES, Keys, read_keys
+from service.verify.keys import MAX_KEYS_BYTES, Keys, read_keys, retired_ids
 from service.verify.opened import MAX_BUNDLE_BYTES, open_bundle
 from service.verify.provenance import Origin, check_asked, check_sbom, find_artifact, read_provenance
 from service.verify.rebuild import check_snapshot, compare
@@ -32,6 +32,7 @@ class Account:
 
     console: Console | None  # None: JSON alone
     checks: list[dict[str, str]] = field(default_factory=list)
+    retired: frozenset[str] = frozenset()  # release keys of former times
 
     def good(self, check: str, text: str) -> None:
         self._tell("✓", "green", check, text, "good")
@@ -96,8 +97,13 @@ def _check(given: argparse.Namespace, client: Client | None, account: Account) -
 
 def _keys(given: argparse.Namespace, client: Client | None, account: Account) -> Keys:
     if given.key:
-        return read_keys(_read(given.key, MAX_KEYS_BYTES))
-    keys = read_keys(_service(client).fetch("/keys.json", max_bytes=MAX_KEYS_BYTES))
+        content = _read(given.key, MAX_KEYS_BYTES)
+    else:
+        content = _service(client).fetch("/keys.json", max_bytes=MAX_KEYS_BYTES)
+    keys = read_keys(content)
+    account.retired = retired_ids(content)
+    if given.key:
+        return keys
     text = "the release key is the one that the service names now: keep it, and give --key the next time"
     account.note("key", text)
     return keys
@@ -107,6 +113,8 @@ def _bundle(content: bytes, keys: Keys, given: argparse.Namespace, client: Clien
     bundle = open_bundle(content, keys)
     what = f"{bundle.name} {bundle.version} of {bundle.repo} for {bundle.board}"
     account.good("signature", f"{what}, signed by the release key {bundle.key}")
+    if bundle.key in account.retired:
+        account.note("key", f"{bundle.key} was a release key once: genuine, and no device takes it any more")
     account.good("content", f"{len(bundle.files)} files, {bundle.size_bytes} bytes, each as it was signed")
     at = f"/releases/{bundle.release}"
     origin = read_provenance(_provenance(given, client, at), keys, bundle)

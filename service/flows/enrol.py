@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain.configuration import Configuration, Secrets
@@ -33,7 +34,7 @@ class Enrolled:
     device: Device
     token: str
     key: bytes  # encrypts its configurations
-    trust: dict[str, list[dict[str, object]]]
+    trust: dict[str, Any]  # the payload of the newest root document
 
 
 def token_digest(token: str) -> str:
@@ -77,7 +78,7 @@ def enrol(
     _keep_key(device.id, key, fleet=fleet, configurations=configurations)
     fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
     _tell(device, builds=builds, fleet=fleet, keys=keys, clock=clock)
-    return Enrolled(device=device, token=token, key=key, trust=trust(keys))
+    return Enrolled(device=device, token=token, key=key, trust=keys.root().entries())
 
 
 def _keep_key(name: DeviceId, key: bytes, *, fleet: Fleet, configurations: Configurations) -> None:
@@ -106,8 +107,3 @@ def _check(wanted: Request, catalogue: Catalogue) -> None:
         raise BadInputError(f"{board.name} cannot update itself over the air: {board.why}")
     if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
         raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
-
-
-def trust(keys: Keys) -> dict[str, list[dict[str, object]]]:
-    """`trust.json` of a device: the public keys of both roles."""
-    return {role: [keys.public(role)] for role in ("release", "director")}

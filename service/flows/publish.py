@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from dataclasses import dataclass
 
 from runners.contract.board import Catalogue
 from runners.contract.family import ARDUINO, FAMILIES
@@ -11,7 +12,7 @@ from service.domain import bundle
 from service.domain.build import Build, BuildId, BuildJob, JobId
 from service.domain.errors import BadInputError, MalformedError, NotFoundError
 from service.domain.provenance import Builder
-from service.domain.release import Bundle, Release, ReleaseDigest, version_of
+from service.domain.release import Attestation, Bundle, Release, ReleaseDigest, version_of
 from service.flows.attest import Packed, attest
 from service.flows.dependencies import named
 from service.flows.libraries import libraries_of
@@ -47,43 +48,68 @@ def _adopt(job: JobId, artifact: Artifact, objects: Objects, *, is_kept: bool) -
             raise
 
 
-def publish(
-    name: BuildId,
-    *,
-    repositories: Repositories,
-    builds: Builds,
-    objects: Objects,
-    keys: Keys,
-    boms: Boms,
-    builder: Builder,
-    limits: Limits,
-    catalogue: Catalogue,
-    clock: Clock,
-) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a release is made with."""
+
+    repositories: Repositories
+    builds: Builds
+    objects: Objects
+    keys: Keys
+    boms: Boms
+    builder: Builder
+    limits: Limits
+    catalogue: Catalogue
+    clock: Clock
+
+
+def publish(name: BuildId, parts: Parts) -> bool:
     """Sign and keep the release of a build whose jobs all succeeded. Safe to repeat: same bytes, one release.
 
     Answers whether a channel points at it now. Raises: BadInputError when a board cannot hold what was built;
     AlteredError, and nothing is signed, when storage does not hold what the jobs made.
     """
-    build = builds.build(name)
-    manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
-    packed = [_pack(build, job, manifest, objects=objects, keys=keys) for job in builds.jobs(name)]
-    release = _release(build, manifest, clock)
+    build, manifest = _built(name, parts)
+    release = _release(build, manifest, parts.clock)
+    return parts.builds.add_release(release, *_signed(build, manifest, release, parts))
+
+
+def publish_anew(name: BuildId, parts: Parts) -> None:
+    """Sign a release once more, with the key that holds now: same files, another statement and provenance.
+
+    Raises what `publish` does; NotFoundError when there is no release, or what it was made of is gone.
+    """
+    release = parts.builds.release(name)
+    if release is None:
+        raise NotFoundError(f"build {name} has no release")
+    build, manifest = _built(name, parts)
+    parts.builds.sign_anew(name, *_signed(build, manifest, release, parts))
+
+
+def _built(name: BuildId, parts: Parts) -> tuple[Build, Manifest]:
+    build = parts.builds.build(name)
+    repositories, catalogue = parts.repositories, parts.catalogue
+    return build, manifest_of(build, repositories=repositories, objects=parts.objects, catalogue=catalogue)
+
+
+def _signed(build: Build, manifest: Manifest, release: Release, parts: Parts) -> tuple[list[Bundle], list[Attestation]]:
+    jobs = parts.builds.jobs(build.id)
+    packed = [_pack(build, job, manifest, objects=parts.objects, keys=parts.keys) for job in jobs]
     said = attest(
         build,
         release,
         packed,
-        repository=repositories.get(build.repository),
+        repository=parts.repositories.get(build.repository),
         manifest=manifest,
-        dependencies=named(build, manifest, objects=objects),
-        catalogue=catalogue,
-        objects=objects,
-        keys=keys,
-        boms=boms,
-        builder=builder,
-        limits=limits,
+        dependencies=named(build, manifest, objects=parts.objects),
+        catalogue=parts.catalogue,
+        objects=parts.objects,
+        keys=parts.keys,
+        boms=parts.boms,
+        builder=parts.builder,
+        limits=parts.limits,
     )
-    return builds.add_release(release, [each.bundle for each in packed if each.bundle is not None], said)
+    return [each.bundle for each in packed if each.bundle is not None], said
 
 
 def _release(build: Build, manifest: Manifest, clock: Clock) -> Release:

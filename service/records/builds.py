@@ -92,6 +92,15 @@ class Builds(Protocol):
         cancelled or must not be released.
         """
 
+    def sign_anew(self, build: BuildId, bundles: Sequence[Bundle], attestations: Sequence[Attestation]) -> None:
+        """Put these in the place of the bundles and attestations of a release, in one transaction.
+
+        Raises: NotFoundError when the build has no release.
+        """
+
+    def currents(self) -> list[Release]:
+        """Where all channels of all repositories point."""
+
     def release(self, build: BuildId) -> Release | None: ...
 
     def current(self, repository: RepositoryId, channel: str) -> Release | None:

@@ -23,7 +23,8 @@ def read_keys(content: bytes) -> Keys:
         if content.lstrip().startswith(_PEM):
             found = [load_pem_public_key(content)]
         else:
-            entries = json.loads(content)["release"]
+            said = json.loads(content)
+            entries = [*said["release"], *_retired(said)]
             found = [RSAPublicNumbers(int(each["e"]), int(str(each["n"]), 16)).public_key() for each in entries]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_keys() from error
@@ -31,6 +32,17 @@ def read_keys(content: bytes) -> Keys:
     if not keys or len(keys) != len(found):
         raise _no_keys()
     return keys
+
+
+def retired_ids(content: bytes) -> frozenset[str]:
+    """Of the keys in a `/keys.json`, those that sign nothing any more: their old signatures are genuine."""
+    if content.lstrip().startswith(_PEM):
+        return frozenset()
+    return frozenset(str(each["kid"]) for each in _retired(json.loads(content)))
+
+
+def _retired(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(said.get("retired", {}).get("release", []))
 
 
 def key_id(key: RSAPublicKey) -> str:

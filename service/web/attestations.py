@@ -30,7 +30,7 @@ TYPES = {AttestationKind.PROVENANCE: ENVELOPE_TYPE, AttestationKind.SBOM: SBOM_T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestations:
-    """`trust` is what devices are given: the public keys of both roles; `release_pem` is the one that signs these."""
+    """`trust` is `/keys.json`; `release_pem` is the key that signs these."""
 
     sight: Sight
     builds: Builds
@@ -52,7 +52,7 @@ class Attestations:
         ]
 
     async def keys(self, request: Request) -> Response:
-        """As `trust.json` of a device has them."""
+        """As `trust.json` of a device has them, and which release keys there were before."""
         return JSONResponse(self.trust(), headers={"Cache-Control": f"max-age={KEYS_MAX_AGE_S}"})
 
     async def pem(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ MAX_JSON_BYTES = 64 << 10
 MAX_FORM_BYTES = 4 << 10
 MAX_FORM_FIELDS = 10
 KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("public", "signing", "build"), (bool, "true or false")),
+    **dict.fromkeys(("public", "signing", "build", "stolen"), (bool, "true or false")),
     **dict.fromkeys(("values", "texts"), (dict, "an object")),
     "unset": (list, "a list"),
     "days": (int, "a whole number"),

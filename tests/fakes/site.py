@@ -179,15 +179,17 @@ class Browser:
 
 @functools.cache
 def _keys() -> dict[str, bytes]:
-    """Made once: two RSA keys take longer than all else of a site."""
+    """Made once: three RSA keys take longer than all else of a site."""
     with tempfile.TemporaryDirectory() as folder:
         FileKeys(pathlib.Path(folder))
-        return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
+        files = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def _put_keys(folder: pathlib.Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in _keys().items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
 
 

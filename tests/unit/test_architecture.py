@@ -23,6 +23,7 @@ DOORS = {
     "cyclonedx": ("service/adapters/cyclonedx_bom.py",),
     "cryptography": (
         "service/adapters/device_cipher.py",
+        "service/adapters/key_files.py",
         "service/adapters/keys.py",
         "service/adapters/sealing.py",
         "service/verify/*.py",
@@ -53,7 +54,7 @@ DOORS = {
     "rich": ("service/cli/verify.py", "runners/cli/*.py"),
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
-    "starlette": ("service/web/*.py", "service/device_routes.py", "service/site.py", "service/app.py"),
+    "starlette": ("service/web/*.py", "service/*_routes.py", "service/site.py", "service/app.py"),
     "uvicorn": ("service/app.py",),
 }
 # Distributions that are not imported by their name, and why they are dependencies all the same.

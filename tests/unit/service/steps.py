@@ -13,6 +13,7 @@ from service.adapters.boms import CycloneDx
 from service.domain.build import BuildId, JobId
 from service.domain.device import Report
 from service.domain.provenance import Builder
+from service.domain.root import Role
 from service.flows import announce, dependencies, enrol, plan, publish, track
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
@@ -73,8 +74,11 @@ def published(world: World, delivery: str, ref: str = "refs/heads/main") -> Buil
 
 
 def publish_again(world: World, build: BuildId) -> bool:
-    return publish.publish(
-        build,
+    return publish.publish(build, releasing(world))
+
+
+def releasing(world: World) -> publish.Parts:
+    return publish.Parts(
         repositories=world.repositories,
         builds=world.builds,
         objects=world.objects,
@@ -124,12 +128,12 @@ def reported(world: World, name: str, payload: bytes, accounts: BrokerAccounts |
     )
 
 
-def verified(world: World, role: str, token: str) -> dict[str, Any]:
+def verified(world: World, role: Role, token: str) -> dict[str, Any]:
     """By PyJWT with the public key alone, as any other party would."""
     public = world.keys.public(role)
-    key = RSAPublicNumbers(int(str(public["e"])), int(str(public["n"]), 16)).public_key()
+    key = RSAPublicNumbers(public.e, public.n).public_key()
     assert json.loads(base64.urlsafe_b64decode(token.split(".", maxsplit=1)[0] + "==")) == {
         "alg": "RS256",
-        "kid": public["kid"],
+        "kid": public.kid,
     }
     return dict(json.loads(jwt.PyJWS().decode(token, key, algorithms=["RS256"])))

@@ -63,7 +63,7 @@ def opened(world: World, envelope: bytes) -> dict[str, Any]:
     key = load_pem_public_key(world.keys.public_pem("release").encode())
     assert isinstance(key, rsa.RSAPublicKey)
     key.verify(base64.b64decode(signature["sig"]), encoded, padding.PKCS1v15(), hashes.SHA256())
-    assert (kind, signature["keyid"]) == ("application/vnd.in-toto+json", world.keys.public("release")["kid"])
+    assert (kind, signature["keyid"]) == ("application/vnd.in-toto+json", world.keys.public("release").kid)
     return dict(json.loads(payload))
 
 

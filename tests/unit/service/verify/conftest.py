@@ -81,7 +81,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
             ),
             "sbom.json": said[builds[0], AttestationKind.SBOM, "unix"],
         }
-    public = keys.public("release")
+    public = keys.public("release").entry()
     files["trust.json"] = json.dumps({"release": [public], "director": []}).encode()
     files["release.pem"] = keys.public_pem("release").encode()
     key = StolenSigner((folder / "keys" / "release.pem").read_bytes())

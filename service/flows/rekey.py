@@ -1,0 +1,85 @@
+"""Rekey: what was signed by a key that holds no more is signed again by the one that does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.domain.build import BuildId
+from service.domain.device import Device
+from service.domain.errors import KilnError, NotFoundError
+from service.domain.release import Bundle, Release
+from service.domain.root import signer_of
+from service.flows.announce import announce, order, tell
+from service.ports import Clock, Keys
+from service.records import Builds, Fleet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resigned:
+    """What was signed anew, and what could not be: with a sentence for people."""
+
+    releases: int = 0
+    orders: int = 0
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """`publish_anew` signs a build's release once more (`flows.publish.publish_anew`)."""
+
+    builds: Builds
+    fleet: Fleet
+    keys: Keys
+    clock: Clock
+    publish_anew: Callable[[BuildId], object]
+
+
+def resign(parts: Parts) -> Resigned:
+    """Bring every channel's release and every device's order up to the keys that hold. Safe to repeat.
+
+    Nothing is done, and little looked at, while all is well.
+    """
+    failed: list[str] = []
+    releases = 0
+    for release in parts.builds.currents():
+        if not _is_outdated(parts, release):
+            continue
+        try:
+            parts.publish_anew(release.build)
+            announce(release.build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+            releases += 1
+        except KilnError as error:
+            failed.append(f"release {release.version} of {release.repository}: {error}")
+    orders = sum(_order_again(parts, device) for device in parts.fleet.devices())
+    return Resigned(releases=releases, orders=orders, failed=tuple(failed))
+
+
+def _is_outdated(parts: Parts, release: Release) -> bool:
+    return any(_is_unheld(parts, bundle) for bundle in parts.builds.bundles(release.build))
+
+
+def _is_unheld(parts: Parts, bundle: Bundle) -> bool:
+    return not parts.keys.root().holds("release", signer_of(bundle.statement))
+
+
+def _order_again(parts: Parts, device: Device) -> bool:
+    """Whether the device was given another order. Those that are told by others meanwhile have one by now."""
+    if device.desired is None:
+        return False
+    try:
+        bundle = parts.builds.bundle(device.desired)
+    except NotFoundError:  # of a release that was signed anew before its announcement was cut off
+        return _tell_newest(parts, device)
+    notice = parts.fleet.notice(device.id)
+    release = parts.builds.release(bundle.build)
+    if not notice or release is None or parts.keys.root().holds("director", signer_of(notice.decode())):
+        return False
+    return order(device, bundle, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+
+
+def _tell_newest(parts: Parts, device: Device) -> bool:
+    release = parts.builds.current(device.repository, device.channel)
+    if release is None:
+        return False
+    bundles = [each for each in parts.builds.bundles(release.build) if each.board == device.board]
+    told = [tell(device.id, each, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock) for each in bundles]
+    return any(told)

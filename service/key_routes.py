@@ -1,0 +1,51 @@
+"""Keys, wired: what is served of them, what administrators do to them, and what is signed again then."""
+
+import importlib.metadata
+
+from starlette.routing import Route
+
+from service.adapters.boms import CycloneDx
+from service.domain.provenance import Builder
+from service.flows import publish, rekey
+from service.kiln import Kiln
+from service.web.auth import Auth
+from service.web.keys import KeyApi
+from service.web.roots import Roots
+from service.web.signed_time import SignedTime
+
+
+def for_devices(kiln: Kiln) -> list[Route]:
+    time = SignedTime(fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+    return [*Roots(keys=kiln.keys).routes(), *time.routes()]
+
+
+def for_people(kiln: Kiln, auth: Auth) -> list[Route]:
+    return KeyApi(auth=auth, keys=kiln.keys, resign=lambda: resign(kiln)).routes()
+
+
+def resign(kiln: Kiln) -> rekey.Resigned:
+    parts = releasing(kiln)
+    return rekey.resign(
+        rekey.Parts(
+            builds=kiln.builds,
+            fleet=kiln.fleet,
+            keys=kiln.keys,
+            clock=kiln.clock,
+            publish_anew=lambda build: publish.publish_anew(build, parts),
+        )
+    )
+
+
+def releasing(kiln: Kiln) -> publish.Parts:
+    version = importlib.metadata.version("kiln")
+    return publish.Parts(
+        repositories=kiln.repositories,
+        builds=kiln.builds,
+        objects=kiln.objects,
+        keys=kiln.keys,
+        boms=CycloneDx(version=version),
+        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
+        limits=kiln.settings.limits,
+        catalogue=kiln.catalogue,
+        clock=kiln.clock,
+    )

@@ -1,0 +1,96 @@
+"""`kiln keys` against a service over HTTP, and with a root key that is elsewhere."""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from service import cli
+from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.servers import free_port, http_server
+
+Run = Callable[[str], tuple[int, Any]]
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> Iterator[Site]:
+    made = Site.make(tmp_path / "data")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    port = free_port()
+
+    def act(line: str) -> tuple[int, Any]:
+        """Exit code, and what was printed: JSON as what it says."""
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser.add_subparsers(required=True))
+        given = parser.parse_args([word.replace("HERE", str(tmp_path)) for word in line.split()])
+        code = cli.run(cli.Client(url=f"http://127.0.0.1:{port}", token=ADMIN_TOKEN), given)
+        printed = capsys.readouterr()
+        try:
+            return code, json.loads(printed.out)
+        except ValueError:
+            return code, printed.out + printed.err
+
+    with http_server(site.app, port):
+        yield act
+
+
+def test_a_release_key_is_rotated_and_revoked(run: Run, site: Site) -> None:
+    old = site.kiln.keys.public("release").kid
+
+    first = run("keys rotate release")
+    second = run(f"keys revoke {old}")
+    code, listed = run("keys list")
+
+    assert (first[0], first[1]["version"], second[1]["version"]) == (0, 2, 3)
+    assert code == 0
+    release = [each["kid"] for each in listed["keys"] if each["role"] == "release"]
+    assert release == [first[1]["key"]] != [old]
+
+
+def test_a_root_key_lives_on_another_machine(run: Run, site: Site, tmp_path: pathlib.Path) -> None:
+    keys = tmp_path / "data/keys"
+    code, moved = run("keys export-root HERE/data/keys HERE/offline.pem")
+    assert code == 0
+    assert moved["key"] == site.kiln.keys.root().keys["root"][0].kid
+    assert not (keys / "root.pem").exists()
+    assert (tmp_path / "offline.pem").stat().st_mode & 0o777 == 0o600
+
+    code, draft = run("keys rotate director --output HERE/root-2.txt")
+    assert (code, draft["taken"]) == (0, False)
+    assert "sign-root" in draft["then"]
+    refused = run("keys add-root HERE/root-2.txt")
+    assert refused[0] == 1
+    assert "more wanted" in refused[1]
+    signed = run("keys sign-root HERE/root-2.txt --key HERE/offline.pem")
+    assert (signed[0], signed[1]["document"]["version"], signed[1]["signatures"]) == (0, 2, 1)
+    added = run("keys add-root HERE/root-2.txt")
+
+    assert (added[0], added[1]["version"]) == (0, 2)
+    assert site.kiln.keys.root().version == 2
+
+
+def test_nothing_is_written_over_and_nothing_lost(run: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "taken.pem").write_text("something dear")
+
+    code, said = run("keys export-root HERE/data/keys HERE/taken.pem")
+
+    assert code == 1
+    assert "taken.pem" in said
+    assert (tmp_path / "data/keys/root.pem").exists()
+    assert (tmp_path / "taken.pem").read_text() == "something dear"
+
+
+@pytest.mark.parametrize("line", ["sign-root HERE/no.txt --key HERE/no.pem", "add-root HERE/no.txt"])
+def test_what_is_not_there_is_named(run: Run, line: str) -> None:
+    code, said = run(f"keys {line}")
+
+    assert code == 1
+    assert "no.txt" in said
