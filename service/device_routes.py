@@ -11,14 +11,16 @@ from typing import Any, Self
 from starlette.routing import Route
 
 from runners.contract.manifest import Manifest
-from service.adapters.agents import compiled
+from service.adapters.agents import compiled, compiled_loader
 from service.adapters.device_cipher import encrypt
+from service.domain import bundle
 from service.domain.agent import AgentRelease
-from service.domain.build import Build
+from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES, Schema
 from service.domain.device import Device
 from service.domain.errors import KilnError
-from service.flows import agents, configure, credentials, enrol, track
+from service.domain.first_install import NewBoard
+from service.flows import agents, configure, credentials, enrol, flash, track
 from service.kiln import Kiln
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
@@ -185,6 +187,23 @@ def _release_agent(kiln: Kiln) -> AgentRelease:
         compiled=_compiled,
         version=importlib.metadata.version("kiln"),
     )
+
+
+def new_board(kiln: Kiln, build: Build, job: BuildJob) -> NewBoard | None:
+    """:data:`service.flows.flash.NewBoardOf`."""
+    return flash.new_board(
+        build,
+        job,
+        builds=kiln.builds,
+        catalogue=kiln.catalogue,
+        agent=_first_agent,
+        trust=lambda: enrol.trust(kiln.keys),
+    )
+
+
+@functools.cache
+def _first_agent() -> tuple[bundle.File, ...]:
+    return (compiled_loader(), *_compiled())
 
 
 # Once in a process: neither the source nor the compiler changes while it runs.

@@ -12,6 +12,7 @@ from typing import Protocol
 from runners.contract.job import Options
 from service.domain.build import JobId
 from service.domain.event import Event
+from service.domain.first_install import NewBoard
 from service.domain.flash import FlashFile
 from service.domain.materials import Materials
 from service.domain.person import ApiToken, Door, Identity
@@ -220,8 +221,8 @@ class FlashImages(Protocol):
         Raises: NotFoundError with a sentence for people, for example when base firmware is missing.
         """
 
-    def make(self, board: str, options: Options, files: str) -> FlashFile:
-        """From a job's files, by the digest of their archive.
+    def make(self, board: str, options: Options, files: str, new: NewBoard | None) -> FlashFile:
+        """From a job's files, by the digest of their archive; with `new` as a board that can be updated.
 
         Raises: NotFoundError with a sentence for people; ObjectsError.
         """

@@ -59,7 +59,8 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
     manifest = _manifest_of(kiln)
-    flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash)
+    new_board = functools.partial(device_routes.new_board, kiln)
+    flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash, new_board=new_board)
     pages = Pages(
         auth=auth,
         sight=sight,

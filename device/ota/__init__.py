@@ -38,6 +38,7 @@ def run(loaded=None):
             raise  # perhaps only this new agent cannot read it: back to the one before
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
+        hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
         app.start_alone()
         return
     settings.update(_agent.settings)

@@ -32,9 +32,16 @@ def _drop(name):
 
 def start_alone(root=""):
     """Start the active slot without an agent: the device's identity cannot be read."""
-    from ota import slots, state
+    import ota
+    from ota import config, hal, slots, state
 
     kept, _ = state.load(root + "/kiln")
+    try:
+        ota.settings.update(config.settings(root, kept))
+    except ValueError as e:
+        hal.log(*e.args)
+    forget("config")
+    hal.join_network(ota.settings)
     if kept["active"] and slots.startable(root, kept["active"]):
         start(slots.path(root, kept["active"]))
 

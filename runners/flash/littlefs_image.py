@@ -14,7 +14,10 @@ DISK_VERSION = 0x0002_0000
 
 
 def file_system(files: Mapping[str, bytes], *, size_bytes: int, block_bytes: int, program_bytes: int) -> bytes:
-    """The bytes of a file system with these files, by path. Equal files make equal bytes. Raises: FlashError."""
+    """The bytes of a file system with these files, by path; one that ends in `/` is an empty folder.
+
+    Equal files make equal bytes. Raises: FlashError.
+    """
     erased = bytearray(b"\xff") * size_bytes
     flash = LittleFS(
         context=UserContext(buffer=erased),
@@ -33,6 +36,8 @@ def file_system(files: Mapping[str, bytes], *, size_bytes: int, block_bytes: int
         for path in sorted(files, key=str.encode):
             if "/" in path:
                 flash.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if path.endswith("/"):
+                continue
             with flash.open(path, "wb") as file:
                 file.write(files[path])
         flash.unmount()

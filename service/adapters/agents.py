@@ -1,6 +1,5 @@
 """Releases of the agent in the database, and the agent that this Kiln carries, compiled."""
 
-import hashlib
 import os
 import pathlib
 import shutil
@@ -13,10 +12,11 @@ import sqlalchemy as sa
 from service.adapters.rows import moment
 from service.adapters.schema_devices import agents
 from service.domain.agent import AgentRelease
-from service.domain.bundle import File
+from service.domain.bundle import File, file
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.release import ReleaseDigest
 
+LOADER = "ota_loader"
 COMPILE_S = 30  # of one file; a fraction of a second is usual
 HERE = pathlib.Path(__file__).parents[1]
 
@@ -49,10 +49,13 @@ class DatabaseAgents:
             raise ConflictError(f"there is an agent {release.counter} already") from error
 
 
-def source_folder() -> pathlib.Path:
-    """The agent's source: inside the package where it was installed, beside it in a checkout. Raises: NotFoundError."""
-    for folder in (HERE / "agent_source", HERE.parent / "device" / "ota"):
-        if (folder / "__init__.py").is_file():
+def source_folder(name: str = "ota", holds: str = "__init__.py") -> pathlib.Path:
+    """The source of the agent: inside the package where it was installed, beside it in a checkout.
+
+    `loader` is that of the loader, which starts it. Raises: NotFoundError.
+    """
+    for folder in (HERE / "agent_source" / name, HERE.parent / "device" / name):
+        if (folder / holds).is_file():
             return folder
     raise NotFoundError("this Kiln was installed without the source of the agent")
 
@@ -62,20 +65,23 @@ def compiled() -> list[File]:
 
     Raises: NotFoundError when the compiler or the source is not there.
     """
-    compiler = _compiler()
-    found = []
+    return [_compile(source, f"ota/{source.stem}") for source in sorted(source_folder().glob("*.py"))]
+
+
+def compiled_loader() -> File:
+    """`ota_loader.mpy`, which a board gets with its first agent and keeps. Raises: NotFoundError."""
+    return _compile(source_folder("loader", f"{LOADER}.py") / f"{LOADER}.py", LOADER)
+
+
+def _compile(source: pathlib.Path, name: str) -> File:
     with tempfile.TemporaryDirectory() as folder:
-        for source in sorted(source_folder().glob("*.py")):
-            output = pathlib.Path(folder) / f"{source.stem}.mpy"
-            # `-s`: the name in tracebacks, in place of where the file happens to be.
-            command = [compiler, "-s", f"ota/{source.name}", "-o", str(output), str(source)]
-            done = subprocess.run(command, capture_output=True, check=False, timeout=COMPILE_S)
-            if done.returncode:
-                raise NotFoundError(f"the agent does not compile: {done.stderr.decode(errors='replace')[:200]}")
-            content = output.read_bytes()
-            path = f"ota/{output.name}"
-            found.append(File(path=path, digest=hashlib.sha256(content).hexdigest(), content=content))
-    return found
+        output = pathlib.Path(folder) / f"{source.stem}.mpy"
+        # `-s`: the name in tracebacks, in place of where the file happens to be.
+        command = [_compiler(), "-s", f"{name}.py", "-o", str(output), str(source)]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=COMPILE_S)
+        if done.returncode:
+            raise NotFoundError(f"the agent does not compile: {done.stderr.decode(errors='replace')[:200]}")
+        return file(f"{name}.mpy", output.read_bytes())
 
 
 def _compiler() -> str:

@@ -13,13 +13,15 @@ from runners.contract.job import Options
 from runners.flash.errors import FlashError
 from runners.flash.firmware import FirmwareFolder
 from runners.flash.image import FlashImage, has_image, image_name, make, wanted
+from service.domain import bundle
 from service.domain.errors import NotFoundError
+from service.domain.first_install import NewBoard
 from service.domain.flash import FlashFile, FlashPart
 from service.ports import Objects
 
 MAX_KEPT_BYTES = 64 << 20  # of images that were made; a board's is 1 to 16 MiB
 
-Key = tuple[str, str, str, str, str]
+Key = tuple[str, str, str, str, str, str]
 
 
 @dataclass(slots=True)
@@ -47,15 +49,17 @@ class FlashMaker:
             raise NotFoundError(str(error)) from error
         return image_name(found, chosen)
 
-    def make(self, board: str, options: Options, files: str) -> FlashFile:
+    def make(self, board: str, options: Options, files: str, new: NewBoard | None) -> FlashFile:
         try:
             found = self.catalogue.board(board)
             _, chosen = wanted(found, size=options.flash, variant=options.variant)
             firmware = self.folder.find(found, chosen, options.micropython)
-            key = (board, chosen.size, chosen.variant, firmware.digest, files)
+            key = (board, chosen.size, chosen.variant, firmware.digest, files, new.digest if new else "")
             if kept := self._get(key):
                 return kept
             base, content = self.folder.read(firmware), self._files(files)
+            if new is not None:
+                content = new.lay_out(bundle.file(*each) for each in content.items())
             made = _file(make(found, content, base, size=chosen.size, variant=chosen.variant))
         except (FlashError, UnknownBoardError) as error:
             raise NotFoundError(str(error)) from error

@@ -35,6 +35,7 @@ class Flash:
     builds: Builds
     manifest: flash.ManifestOf
     images: FlashImages
+    new_board: flash.NewBoardOf
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def routes(self) -> list[Route]:
@@ -78,7 +79,7 @@ class Flash:
             raise NotFoundError("this build has no such board")
         async with self.turn:
             return build, await run_in_threadpool(
-                flash.image_of, build, job, manifest=self.manifest, images=self.images
+                flash.image_of, build, job, manifest=self.manifest, images=self.images, new_board=self.new_board
             )
 
     def states(self, build: Build, jobs: list[BuildJob]) -> dict[str, tuple[str, str]]:

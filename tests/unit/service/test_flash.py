@@ -14,6 +14,7 @@ from runners.contract.job import FILES_ARTIFACT, Options, Outcome, Result
 from service.adapters import flash as adapter
 from service.domain.build import Build, BuildJob, JobId, Status
 from service.domain.errors import NotFoundError
+from service.domain.first_install import NewBoard
 from service.domain.flash import FlashFile
 from service.domain.rights import Role
 from tests.fakes import firmware
@@ -233,7 +234,7 @@ class SlowImages:
     def name(self, board: str, options: Options) -> str:
         return ""
 
-    def make(self, board: str, options: Options, files: str) -> FlashFile:
+    def make(self, board: str, options: Options, files: str, new: NewBoard | None) -> FlashFile:
         with self._lock:
             self.making += 1
             self.most = max(self.most, self.making)

@@ -1,0 +1,68 @@
+"""A board's first files: the agent, the keys that it shall trust, and a release that is there already.
+
+The paths and their meaning: device/README.md, "Files on the board".
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain import bundle
+
+MAIN = b"import ota_loader\n\nota_loader.run()\n"
+SLOT = "a"  # of the release that a board is made with
+DATA = "data/"  # an empty folder, for what the application keeps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBoard:
+    """What a board gets beside the files of a release, so that it starts and can be updated."""
+
+    agent: tuple[bundle.File, ...]  # bytecode: `ota_loader.mpy` and `ota/<name>.mpy`
+    trust: Mapping[str, Any]  # trust.json
+    statement: str  # of the release, as it was signed
+    version: str  # of the release
+    counter: int
+
+    @property
+    def digest(self) -> str:
+        """Equal ones lay out equal files in an equal way."""
+        lines = [*sorted(f"{each.path} {each.digest}" for each in self.agent), json.dumps(self.trust, sort_keys=True)]
+        return hashlib.sha256("\n".join([*lines, self.statement]).encode()).hexdigest()
+
+    def lay_out(self, files: Iterable[bundle.File]) -> dict[str, bytes]:
+        """The board's whole file system, by path; `files` are those of the release."""
+        listing = list(files)
+        found = {**agent_files(self.agent), **{f"{SLOT}/{each.path}": each.content for each in listing}}
+        found["kiln/trust.json"] = _json(self.trust)
+        found[f"kiln/{SLOT}.jws"] = self.statement.encode()
+        found[f"kiln/{SLOT}.index"] = bundle.listed(listing).encoded
+        found["kiln/state.json"] = _json(self._state())
+        found["kiln/floor.json"] = _json(self._floor())
+        found[DATA] = b""
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        """As the agent leaves it after a release was confirmed; what is not there is as on a new board."""
+        release = bundle.release_digest(self.statement)
+        record = {"release": release, "version": self.version, "counter": self.counter}
+        return {"active": SLOT, SLOT: record, "counter": self.counter, "epochs": self._epochs()}
+
+    def _floor(self) -> dict[str, Any]:
+        """The same floors once more, should the state be lost before the first update."""
+        return {"counter": self.counter, "seq": 0, "wanted": "", "epochs": self._epochs(), "day": [0, 0]}
+
+    def _epochs(self) -> list[int]:
+        epochs = self.trust.get("epochs", {})
+        return [epochs.get(role, 1) for role in ("release", "director")]
+
+
+def agent_files(agent: Iterable[bundle.File]) -> dict[str, bytes]:
+    """Loader, agent and the two lines that start them."""
+    return {"main.py": MAIN, **{f"lib/{each.path}": each.content for each in agent}}
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return bundle.canonical(dict(value))
