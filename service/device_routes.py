@@ -197,7 +197,7 @@ def new_board(kiln: Kiln, build: Build, job: BuildJob) -> NewBoard | None:
         builds=kiln.builds,
         catalogue=kiln.catalogue,
         agent=_first_agent,
-        trust=lambda: enrol.trust(kiln.keys),
+        trust=lambda: kiln.keys.root().entries(),
     )
 
 

@@ -12,7 +12,6 @@ from service.adapters.agents import compiled, compiled_loader
 from service.domain import bundle
 from service.domain.build import Build
 from service.domain.release import Bundle, Release, ReleaseDigest
-from service.flows import enrol
 from tests.fakes import firmware
 from tests.fakes.site import Site
 from tests.unit.service.test_flash import ESP_FILE, FILES, PICO_FILE, built, put
@@ -92,7 +91,7 @@ def test_an_image_of_a_release_holds_agent_keys_and_the_release_in_a_slot(site: 
     assert {path: held[f"a/{path}"] for path in FILES} == FILES
     assert held["kiln/a.jws"].decode() == statement
     assert held["kiln/a.index"] == bundle.index(bundle.file(*each) for each in FILES.items()).encoded
-    assert json.loads(held["kiln/trust.json"]) == enrol.trust(site.kiln.keys)
+    assert json.loads(held["kiln/trust.json"]) == site.kiln.keys.root().entries()
     state = json.loads(held["kiln/state.json"])
     assert state["active"] == "a"
     assert state["a"] == {"release": release_digest, "version": "1.2.3", "counter": build.number}
