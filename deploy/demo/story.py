@@ -97,6 +97,13 @@ class Story:
             step.detail = chapter.line
         return chapter
 
+    def update(self, version: str) -> Chapter:
+        """A good release, pushed and confirmed."""
+        chapter = self._push(version, f"version {version}")
+        self._wait_for_device(chapter, "confirmed")
+        chapter.line = self._line(chapter, f"blink {version}")
+        return chapter
+
     def good_update(self) -> Chapter:
         with self._step("version 2: git push to new code running on the device") as step:
             chapter = self._push("2", "blink faster", show=True)
