@@ -9,11 +9,10 @@ _LINE_LIMIT = const(512)  # bytes of a header line
 _LINES_LIMIT = const(48)
 _REDIRECTS_LIMIT = const(3)
 _SILENCE_S = const(10)  # longest wait for an answer's head
-_BAD_CERTIFICATE = const(-0x2700)  # of mbedTLS
 
 
 def ask(device, base, path, at=0, body=None, known=True):
-    """Errand: the Answer to a request for `path` from byte `at` on, its head read. Close its line.
+    """Errand: the Answer to a request for `path` from byte `at` on, its head read. Close it.
 
     Redirects are followed. Raises OSError or RefusedError.
     """
@@ -27,7 +26,7 @@ def ask(device, base, path, at=0, body=None, known=True):
         answer = yield from net.within(once, device.get("stall_s", _SILENCE_S) * 1000)
         if answer.status not in (301, 302, 307, 308):
             return answer
-        answer.line.close()
+        answer.close()
         from ota import redirect
 
         url = redirect.follow(device, url, answer, body)
@@ -49,20 +48,19 @@ def request(device, host, port, path, at, body):
 
 
 def _once(host, port, tls, text, body):
-    line = yield from net.dial(host, port, tls)
-    answer = Answer(line)
+    answer = Answer()
     try:
-        yield from net.write(line, text.encode())
+        answer.line = yield from net.dial(host, port, tls)
+        yield from net.write(answer.line, text.encode())
         if body:
-            yield from net.write(line, body)
+            yield from net.write(answer.line, body)
         yield from answer.head()
-    except OSError as e:
-        answer.line.close()
-        if e.args and e.args[0] == _BAD_CERTIFICATE:
-            raise RefusedError("download_failed", "certificate of " + host) from None
-        raise
+    except ValueError as e:
+        # This is how TLS says that it does not believe the other side.
+        answer.close()
+        raise RefusedError("download_failed", host + ": " + str(e).strip()) from None
     except:  # also when the errand is given up
-        answer.line.close()
+        answer.close()
         raise
     return answer
 
@@ -70,12 +68,16 @@ def _once(host, port, tls, text, body):
 class Answer:
     """What came back on `line`: status and headers that matter. The body is next on the line."""
 
-    def __init__(self, line):
-        self.line = line
+    def __init__(self):
+        self.line = None
         self.status = 0
         self.length = None  # Content-Length as text, None where there is none
         self.span = b""  # Content-Range
         self.location = ""
+
+    def close(self):
+        if self.line is not None:
+            self.line.close()
 
     def head(self):
         """Errand: read status line and headers."""

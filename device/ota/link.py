@@ -56,7 +56,11 @@ class Link:
         """
         try:
             return self._step()
-        except (OSError, MemoryError) as e:
+        except (
+            OSError,
+            ValueError,
+            MemoryError,
+        ) as e:  # ValueError: TLS does not believe the broker
             self._drop(e)
         large, self._large = self._large, False
         return b"" if large else None

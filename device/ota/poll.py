@@ -101,4 +101,4 @@ def _whole(device, base, path, limit, body, known):
                 yield
         return answer.status, bytes(raw)
     finally:
-        answer.line.close()
+        answer.close()

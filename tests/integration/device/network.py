@@ -20,7 +20,7 @@ from ota import download, hal, http, net, poll
 from ota.reason import RefusedError
 lines = []
 hal.log = lambda *words: lines.append(" ".join(str(word) for word in words[:9])) if len(lines) < 99 else None
-values = json.loads(sys.argv[1])
+values = json.loads(sys.stdin.read())
 device = values["device"]
 def say(value):
     print("=" + json.dumps(value))
@@ -52,7 +52,8 @@ def micropython(script: str, device: dict[str, Any], *, timeout_s: float = 50, *
     whole = {"id": "d1", "token": "secret-of-d1", **device}
     words = [tool("micropython"), "-X", "heapsize=256k", "-c", _PRELUDE + script]
     done = subprocess.run(
-        [*words, json.dumps({"device": whole, **values})],
+        words,
+        input=json.dumps({"device": whole, **values}),  # an argument holds at most 255 bytes there
         env={"MICROPYPATH": f"{AGENT.parent}:.frozen"},
         capture_output=True,
         text=True,
@@ -106,8 +107,13 @@ class Server:
     def _answer(self, line: socket.socket) -> None:
         if self._closing.is_set():
             return
-        if self._context is not None:
-            line = self._context.wrap_socket(line, server_side=True)
+        if self._context is None:
+            self._speak(line)
+            return
+        with self._context.wrap_socket(line, server_side=True) as secured:
+            self._speak(secured)
+
+    def _speak(self, line: socket.socket) -> None:
         request = _request(line) if self._http else "no HTTP"
         if not request:
             return

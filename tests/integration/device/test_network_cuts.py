@@ -58,7 +58,7 @@ def test_a_small_answer_cut_anywhere_is_no_answer_and_the_recovery_base_gives_it
         Server(lambda request: [answer[: cut_of(request)]]) as cutting,
         Server(lambda _: [answer]) as whole,
     ):
-        bases = {"cut": cutting.base, "whole": whole.base, "base": cutting.base}
+        bases: dict[str, Any] = {"cut": cutting.base, "whole": whole.base, "base": cutting.base}
         script = QUESTION.replace("QUESTION", question)
         said = micropython(script, PATIENT, cuts=cuts, **bases)
 

@@ -153,8 +153,9 @@ say([heard, longest // 1000, line.greeted, lines])
 def test_a9_a_message_of_ten_megabytes_is_left_unread_and_met_later_and_later() -> None:
     def reply(_: str) -> Iterator[bytes]:
         yield CONNACK + SUBACK
-        for _ in range(160):
-            yield packet(0x32, text("kiln/v1/d1/desired"), size=10 << 20) if _ == 0 else b"x" * 65536
+        yield packet(0x32, text("kiln/v1/d1/desired"), size=10 << 20)
+        for _number in range(160):
+            yield b"x" * 65536
 
     with Server(reply, http=False) as broker:
         [[heard, longest_ms, greeted, lines]] = micropython(ENDLESS, {"base": ""}, port=broker.port, ms=4000)
