@@ -12,9 +12,11 @@ import json
 import os
 import sys
 
-_BOOTS = 3  # starts that a new agent may take to reach the broker
-_LIMIT = 1024  # bytes of the file
-_PAUSE_S = 5  # before the next start when there is no agent that works
+from micropython import const
+
+_BOOTS = const(3)  # starts that a new agent may take to reach the broker
+_LIMIT = const(1024)  # bytes of the file
+_PAUSE_S = const(5)  # before the next start when there is no agent that works
 
 
 def run(root=""):

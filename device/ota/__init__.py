@@ -7,9 +7,6 @@
 #
 # Without the agent (on a desk, in an application's tests) every call is harmless.
 
-_FAULT_PAUSE_MS = 5000
-_GC_THRESHOLD_BYTES = 4096
-
 settings = {}  # settings.json, filled before the application starts
 
 _agent = None
@@ -27,7 +24,7 @@ def run(loaded=None):
     # Collected often, garbage does not drive long-lived objects apart: 3,072-bit numbers need
     # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
-        gc.threshold(_GC_THRESHOLD_BYTES)
+        gc.threshold(4096)  # bytes
     from ota import agent, app, hal, log
 
     hal.log = log.say
@@ -51,7 +48,7 @@ def run(loaded=None):
 
         trace.explain(e, "")
         if not _agent.fresh:
-            hal.sleep_ms(_FAULT_PAUSE_MS)
+            hal.sleep_ms(5000)
     hal.reset()
 
 

@@ -157,13 +157,14 @@ def lay_over(device, changes):
 
 def _is_text(value):
     # No control character: a token or an address stands in the header of a request.
-    return type(value) is str and 0 < len(value) <= _TEXT and all(c >= " " for c in value)
+    return type(value) is str and 0 < len(value) <= _TEXT and all(c >= 32 for c in value.encode())
 
 
 def is_digest(value):
     """Whether `value` is a SHA-256 as hex digits."""
-    hexadecimal = "0123456789abcdef"
-    return type(value) is str and len(value) == 64 and all(c in hexadecimal for c in value)
+    if type(value) is not str or len(value) != 64:
+        return False
+    return all(48 <= c <= 57 or 97 <= c <= 102 for c in value.encode())
 
 
 def _is_address(value):

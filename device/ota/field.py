@@ -48,5 +48,7 @@ def hexadecimal(fields, name, lengths=(64,)):
     return value
 
 
-def is_hex(value):
-    return all(c in "0123456789abcdef" for c in value)
+def is_hex(text):
+    """Whether the ASCII `text` is lower-case hex digits."""
+    # By bytes: MicroPython keeps each character that a loop sees, for ever.
+    return all(48 <= c <= 57 or 97 <= c <= 102 for c in text.encode())

@@ -112,7 +112,7 @@ class Answer:
             self.span = value
         elif name == b"location":
             # Other characters than printable ones are refused with the address.
-            self.location = "".join(chr(c) for c in value)
+            self.location = bytes(c if c < 128 else 32 for c in value).decode()
         elif name in (b"transfer-encoding", b"content-encoding") and value != b"identity":
             raise RefusedError("download_failed", "encoded answer")
 

@@ -10,8 +10,6 @@ from ota.reason import RefusedError
 _FILES_LIMIT = const(512)
 _PATH_LIMIT = const(100)
 _FOLDER_BLOCKS = const(2)  # littlefs keeps the entries of a folder in a pair of blocks
-_HEX = "0123456789abcdef"
-_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 def blocks(path, statement, size):
@@ -50,9 +48,9 @@ class Index:
             digest, number, path = (part.decode() for part in parts)
         except ValueError:  # UnicodeError is one
             raise RefusedError("bad_path", "not ASCII") from None
-        if not all(c in _HEX for c in digest) or not 1 <= len(number) <= 10:
+        if not all(48 <= c <= 57 or 97 <= c <= 102 for c in parts[0]):
             raise RefusedError("malformed", "index line")
-        if not all(c in "0123456789" for c in number) or str(int(number)) != number:
+        if len(number) > 10 or not parts[1].isdigit() or str(int(number)) != number:
             raise RefusedError("malformed", "index line")
         self._check(path)
         self._files -= 1
@@ -94,7 +92,7 @@ def check_path(path):
     if not 1 <= len(path) <= _PATH_LIMIT:
         raise RefusedError("bad_path", "length %d" % len(path))
     for part in path.split("/"):
-        if part in ("", ".", "..") or not all(c in _NAMES for c in part):
+        if part in ("", ".", "..") or not _plain(part):
             raise RefusedError("bad_path", repr(path))
     folded = path.lower()
     name = folded[:-4] if folded[-4:] == ".mpy" else folded[:-3] if folded[-3:] == ".py" else ""
@@ -107,8 +105,16 @@ def check_agent_path(path):
     name = path[4:-4]
     if len(path) > _PATH_LIMIT or path != "ota/" + name + ".mpy" or not name:
         raise RefusedError("bad_path", repr(path))
-    if not all(c in _NAMES for c in name):
+    if not _plain(name):
         raise RefusedError("bad_path", repr(path))
+
+
+def _plain(name):
+    # By bytes: MicroPython keeps each character that a loop sees, for ever.
+    return all(
+        97 <= c <= 122 or 48 <= c <= 57 or 65 <= c <= 90 or c in (45, 46, 95)
+        for c in name.encode()
+    )
 
 
 def _mark(path):

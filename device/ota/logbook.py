@@ -18,7 +18,7 @@ def tail(root=None):
     if root is not None:
         lines = (_kept(root) + b"-- start\n" + lines)[-_LIMIT:]
     # ASCII, so that bytes are characters and nothing is cut in its middle.
-    return "".join(chr(byte) if 32 <= byte < 127 or byte == 10 else "?" for byte in lines)
+    return bytes(byte if 32 <= byte < 127 or byte == 10 else 63 for byte in lines).decode()
 
 
 def keep(root):

@@ -19,11 +19,17 @@ def split(url):
     if not colon:
         port = "443" if tls else "80"
     good = (tls or url[:7] == "http://") and 0 < len(host) < 128 and 0 < len(port) < 6
-    good = good and all("!" <= c <= "~" for c in url) and port.isdigit() and int(port) < 65536
+    good = (
+        good and all(33 <= c <= 126 for c in url.encode()) and port.isdigit() and int(port) < 65536
+    )
     # No user@, no [v6], no query in place of a path: what a host may not hold could mean another.
-    if not good or not all(c in "-._" or "0" <= c <= "9" or c.isalpha() for c in host):
+    if not good or not _plain(host):
         raise RefusedError("download_failed", "no address: " + url[:80])
     return tls, host.lower(), int(port), slash + path
+
+
+def _plain(host):
+    return all(97 <= c | 32 <= 122 or 48 <= c <= 57 or c in (45, 46, 95) for c in host.encode())
 
 
 def dial(host, port, tls=None):

