@@ -1,7 +1,7 @@
 # The desired state: which release this device shall run (docs/ota.md, "Desired state").
 from micropython import const
 
-from ota import field, state as states, verify
+from ota import field, state as states
 from ota.reason import RefusedError
 
 LIMIT = const(1024)  # bytes of the JWS
@@ -16,7 +16,14 @@ INSTALL = "install"
 
 def parse(jws, keys):
     """The verified desired state in `jws` as a dict. Raises RefusedError."""
-    desired = field.document(verify.payload(jws, keys, LIMIT), "desired")
+    from ota import verify
+
+    return claims(verify.payload(jws, keys, LIMIT))
+
+
+def claims(payload):
+    """The same from the bytes of a payload that was verified."""
+    desired = field.document(payload, "desired")
     field.text(desired, "device", 64)
     field.integer(desired, "seq", 1, 0x7FFFFFFFFFFFFFFF)
     field.hexadecimal(desired, "release")

@@ -3,8 +3,12 @@
 import gc
 import hashlib
 
-from ota import hal, notice, slots, state, trust, verify
+from micropython import const
+
+from ota import app, hal, slots, state
 from ota.reason import RefusedError
+
+_LIMIT = const(1024)  # bytes of the JWS
 
 
 def hear(agent, raw, last=False):
@@ -19,6 +23,8 @@ def hear(agent, raw, last=False):
     try:
         _judge(agent, raw)
     except RefusedError as e:
+        from ota import verify
+
         # A newer root document may name the key, or begin the counter again.
         mendable = e.detail == verify.UNKNOWN or e.reason == "downgrade"
         if mendable and agent.facts[0] and not last:
@@ -32,8 +38,10 @@ def hear(agent, raw, last=False):
 def _judge(agent, raw):
     if not raw:
         raise RefusedError("too_large", "desired state")
-    gc.collect()  # as in update.py: room for the signature's numbers
-    desired = notice.parse(raw, trust.keys(agent.root, "director"))
+    payload = _verified(agent, raw)
+    from ota import notice
+
+    desired = notice.claims(payload)
     state.learn(agent.state, desired.get("issued", 0))
     # The signed time, or a moment that has certainly passed; never the board's own clock.
     now = max(agent.clock.now() or 0, agent.state["time"])
@@ -55,3 +63,17 @@ def _judge(agent, raw):
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
         desired["jws"] = raw  # should the keys change before it is done
         agent.pending = desired
+
+
+def _verified(agent, raw):
+    # As in update.py: step by step, so that there is room for the signature's numbers.
+    from ota import trust
+
+    keys = trust.keys(agent.root, "director")
+    app.forget("trust", "notice", "field")
+    from ota import verify
+
+    gc.collect()
+    payload = verify.payload(raw, keys, _LIMIT)
+    app.forget("verify")
+    return payload
