@@ -46,6 +46,33 @@ def test_it_says_which_configuration_and_agent_are_in_force(tmp_path: Path) -> N
     assert (said["config"], said["agent"]) == ("c" * 64, 17)
 
 
+def test_it_is_stale_without_a_signed_time_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = [1000]
+    monkeypatch.setattr(hal, "ticks_ms", lambda: ticks[0])
+    monkeypatch.setattr(hal, "ticks_diff", lambda end, start: end - start)
+    made = agent(tmp_path)
+    made.device["stale_s"] = 100
+
+    ticks[0] += 99_999
+    assert "stale" not in compose(made, "idle", "", "", "")
+    ticks[0] += 1
+    assert compose(made, "idle", "", "", "")["stale"] is True
+    made.clock.set(1_800_000_000)
+    assert "stale" not in compose(made, "idle", "", "", "")
+
+
+def test_it_is_stale_with_keys_past_their_time(tmp_path: Path) -> None:
+    made = agent(tmp_path, time=2000)
+    made.facts = (3, 2000, [1, 1])
+
+    assert "stale" not in compose(made, "idle", "", "", "")
+    made.state["time"] = 2001
+    assert compose(made, "idle", "", "", "")["stale"] is True
+    made.facts = (3, 5000, [1, 1])
+    made.clock.set(5001)
+    assert compose(made, "idle", "", "", "")["stale"] is True
+
+
 def test_a_roll_back_is_remembered_with_file_and_line(tmp_path: Path) -> None:
     made = agent(tmp_path, b=RECORD)
     states.begin_trial(made.state, RECORD)
