@@ -44,7 +44,7 @@ class Voice:
             self._away = hal.ticks_ms()
         elif agent.errand is None and agent.age(self._away) >= self._patience_ms(agent):
             self._away = hal.ticks_ms()
-            self._hello = True
+            self._hello = self._hello or not link.up()
             from ota import elsewhere
 
             agent.errand = elsewhere.tell(agent)
@@ -67,14 +67,14 @@ class Voice:
             app.forget("logbook")
         return done
 
-    def following(self, agent):
-        """The next report: (what it is, its words), or None."""
+    def following(self, agent, greet=False):
+        """The next report: (what it is, its words), or None; with `greet` always one."""
         box = agent.state["outbox"]
         if box:
             return box, (box["state"], box["reason"], box["detail"], box["release"])
         if self._sayings:
             return self._sayings[0], self._sayings[0]
-        if not self._hello:
+        if not (self._hello or greet):
             return None
         active = agent.state["active"]
         release = agent.state[active]["release"] if active else ""

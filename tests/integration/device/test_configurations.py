@@ -1,5 +1,6 @@
 """Settings and credentials over the air: with a release or alone, on trial, and back by themselves."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from copy import copy
@@ -210,16 +211,21 @@ def test_an_application_that_is_well_confirms_once_the_broker_knows(on: Bench) -
     assert report["config"] == made.digest
 
 
-def test_a_token_is_replaced_over_the_air(on: Bench) -> None:
-    on.store.tokens = {TOKEN, "second-token"}
-    made = order(on, make_configuration({"PERIOD_S": 3}, device={"token": "second-token"}), seq=2)
-    on.board.printed("trial of a configuration")
-    on.broker.set_password("d1", "second-token")  # this broker knows one at a time
+def test_a_token_is_replaced_over_the_air(off: Bench, tmp_path: Path) -> None:
+    patient = {**off.board.device, **DEVICE, "trial_s": 20}
+    put(off, tmp_path, "kiln/device.json", json.dumps(patient))
+    off.board.switch_on()
+    off.board.printed("period 1")
+    off.store.tokens = {TOKEN, "second-token"}
+    made = order(off, make_configuration({"PERIOD_S": 3}, device={"token": "second-token"}), seq=2)
+    off.board.printed("trial of a configuration")
+    off.broker.set_password("d1", "second-token")  # this broker knows one at a time
 
-    assert on.broker.reported("confirmed", config=made.digest)["reason"] == ""
-    on.store.tokens = {"second-token"}
-    on.desire(NEXT, seq=3, config=made.digest)
-    assert on.broker.reported("confirmed", release=NEXT.digest)["config"] == made.digest
+    assert off.broker.reported("confirmed", config=made.digest)["reason"] == ""
+    assert [report["state"] for report in off.store.reports] == ["trial"]
+    off.store.tokens = {"second-token"}
+    off.desire(NEXT, seq=3, config=made.digest)
+    assert off.broker.reported("confirmed", release=NEXT.digest)["config"] == made.digest
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,7 @@ def test_a_lost_configuration_is_fetched_again(on: Bench) -> None:
 
 
 def test_the_right_wifi_password_is_kept_and_a_wrong_one_comes_back(off: Bench, tmp_path: Path) -> None:
-    board_library(off, tmp_path)
+    put(off, tmp_path, "lib/network.py", FAKE_NETWORK)
     off.board.switch_on()
     good = order(off, make_configuration({"WIFI_SSID": "home", "WIFI_PASSWORD": "right"}), seq=2)
     off.broker.reported("confirmed", config=good.digest)
@@ -324,8 +330,9 @@ class WLAN:
 """
 
 
-def board_library(bench: Bench, folder: Path) -> None:
-    library = folder / "tree" / "lib"
-    library.mkdir(parents=True)
-    (library / "network.py").write_text(FAKE_NETWORK)
+def put(bench: Bench, folder: Path, path: str, content: str) -> None:
+    """A file on the flash of a board that is off."""
+    file = folder / "tree" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
     flashing.put(bench.board.flash, folder / "tree")
