@@ -152,10 +152,13 @@ class BrokerAccounts(Protocol):
     """Who may speak to the broker. docs/ota.md, section Broker, has the rights of a device."""
 
     def allow(self, device: str, token: str) -> None:
-        """The device connects with this token after at most 2 s. Safe to repeat; replaces every older token."""
+        """The device connects with this token after at most 2 s. Safe to repeat; replaces every older token.
+
+        Who is connected with this very token stays.
+        """
 
     def allow_also(self, device: str, token: str) -> bool:
-        """It connects with this token, too, until `allow` says which one stays. Safe to repeat.
+        """It connects with this token, too, until `allow` says which one stays. Safe to repeat; disturbs nobody.
 
         False, and nothing is changed, where the broker knows one password of a user.
         """

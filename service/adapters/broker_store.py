@@ -44,9 +44,17 @@ def _opened(path: pathlib.Path, schema: str) -> sqlite3.Connection:
 _ROWS = "SELECT salt, hash FROM accounts WHERE device = ? UNION ALL SELECT salt, hash FROM also WHERE device = ?"
 
 
-def _row(device: str, token: str) -> tuple[str | bytes, ...]:
+def _known(connection: sqlite3.Connection, device: str, token: str) -> tuple[bytes, bytes] | None:
+    """The row of a token that is taken already: who is connected with it has that row's proof, and stays."""
+    for salt, expected in connection.execute(_ROWS, (device, device)).fetchall():
+        if hmac.compare_digest(expected, _hash(salt, token.encode())):
+            return salt, expected
+    return None
+
+
+def _row(token: str) -> tuple[bytes, bytes]:
     salt = secrets.token_bytes(SALT_BYTES)
-    return device, salt, _hash(salt, token.encode())
+    return salt, _hash(salt, token.encode())
 
 
 def _hash(salt: bytes, token: bytes) -> bytes:
@@ -64,27 +72,29 @@ class EmbeddedAccounts:
 
     def allow(self, device: str, token: str) -> None:
         check_device(device)
-        self._write(
-            ("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", _row(device, token)),
-            ("DELETE FROM also WHERE device = ?", (device,)),
-        )
+        with self._changing() as connection:
+            row = _known(connection, device, token) or _row(token)
+            connection.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", (device, *row))
+            connection.execute("DELETE FROM also WHERE device = ?", (device,))
 
     def allow_also(self, device: str, token: str) -> bool:
         check_device(device)
-        self._write(("INSERT OR REPLACE INTO also VALUES (?, ?, ?)", _row(device, token)))
+        with self._changing() as connection:
+            if _known(connection, device, token) is None:
+                connection.execute("INSERT OR REPLACE INTO also VALUES (?, ?, ?)", (device, *_row(token)))
         return True
 
     def forbid(self, device: str) -> None:
-        self._write(
-            ("DELETE FROM accounts WHERE device = ?", (device,)), ("DELETE FROM also WHERE device = ?", (device,))
-        )
+        with self._changing() as connection:
+            connection.execute("DELETE FROM accounts WHERE device = ?", (device,))
+            connection.execute("DELETE FROM also WHERE device = ?", (device,))
 
-    def _write(self, *changes: tuple[str, tuple[str | bytes, ...]]) -> None:
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
         # A connection for each change: they are rare, and threads of the service share nothing then.
         with contextlib.closing(_opened(self._path, _ACCOUNTS)) as connection, _translated("writing an account"):
             connection.execute("BEGIN IMMEDIATE")
-            for change in changes:
-                connection.execute(*change)
+            yield connection
             connection.execute("COMMIT")
 
 

@@ -71,6 +71,25 @@ def test_two_tokens_are_taken_while_one_follows_the_other_or_the_broker_says_tha
     assert connected.is_gone.wait(2.0)
 
 
+def test_who_is_connected_with_the_token_that_stays_is_not_disturbed(stage: Stage, name: str) -> None:
+    accounts, token = stage.broker.accounts, stage.allow(name)
+    if accounts.allow_also(name, "n" * 43):
+        token = "n" * 43
+        expect_soon(lambda: stage.connect(name, name, token).is_welcome, within_s=2.0)
+    device = stage.connect(name, name, token)
+    device.subscribe(desired(name))
+
+    for _ in range(3):
+        accounts.allow_also(name, token)
+    accounts.allow(name, token)
+    stage.allow(f"{name}-other")
+    time.sleep(1.2)
+
+    assert not device.is_gone.is_set()
+    stage.service.publish(desired(name), b"still here", retain=True)
+    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
+
+
 def test_forbidding_a_device_ends_both_of_its_tokens(stage: Stage, name: str) -> None:
     old = stage.allow(name)
     stage.broker.accounts.allow_also(name, "n" * 43)

@@ -41,7 +41,7 @@ class Household:
         """Enrol a device, write its flash and switch it on."""
         made = self.enrolled = self.devices.enrol(self.admin, name, self.repository)
         self.board.device = {**made.file, **HASTE, **changes}
-        flashing.make(self.board.flash, device=self.board.device, trust=made.trust, size_bytes=1 << 19)
+        flashing.make(self.board.flash, device=self.board.device, trust=made.trust, size_bytes=1 << 20)
         self.board.switch_on()
         return made
 

@@ -50,7 +50,7 @@ def test_settings_reach_the_application_and_a_release_keeps_them(home: Household
 
 
 def test_a_token_is_changed_over_the_air(home: Household) -> None:
-    old = home.settle()
+    old = home.settle(trial_s=16, poll_s=2)  # it proves the new one over HTTP, too, and not at once
     digest = home.release(APPLICATION)
     home.said(running=digest, state=DeviceState.CONFIRMED)
 
@@ -63,6 +63,16 @@ def test_a_token_is_changed_over_the_air(home: Household) -> None:
     until(lambda: home.device().connected, timeout_s=10)
     home.release(APPLICATION + "# newer\n")
     home.board.printed("place None", times=2)
+
+
+def test_a_board_is_asked_for_its_log(home: Household) -> None:
+    home.settle()
+    home.said(state=DeviceState.IDLE)
+
+    log = home.order("POST", "/log")
+
+    assert log["is_fresh"]
+    assert "no state" in log["text"]
 
 
 def test_a_bad_release_leaves_its_reason_and_its_log(home: Household) -> None:
