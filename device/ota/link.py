@@ -252,7 +252,7 @@ class Link:
         self._queue = []
         self.awaited = 0
         self._rewind()
-        self._failures = min(self._failures + 1, 7)
+        self._failures = min(self._failures + 1, 8)
         pause = min(_BACKOFF_MS << self._failures - 1, _BACKOFF_LIMIT_MS)
         self._pause = pause // 2 + hal.jitter(pause // 2)
         self._go(_DOWN)

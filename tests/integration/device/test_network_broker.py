@@ -2,7 +2,9 @@
 
 import json
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -108,3 +110,48 @@ def test_while_the_broker_is_there_nobody_asks_by_http(running: Bench) -> None:
     time.sleep(0.5)
 
     assert running.store.polls == 0
+
+
+def test_a_broker_that_goes_during_a_download_does_not_end_it(running: Bench) -> None:
+    begun = threading.Event()
+    gone = threading.Event()
+
+    def slow(request: BaseHTTPRequestHandler, body: bytes) -> bool:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[:1000])
+        request.wfile.flush()
+        begun.set()
+        gone.wait(10)
+        request.wfile.write(body[1000:])
+        return True
+
+    running.store.rude = slow
+    running.desire(NEXT, seq=2)
+    assert begun.wait(10)
+    running.broker.stop()
+    gone.set()
+    try:
+        running.board.printed("app 6.0.0")
+    finally:
+        running.broker.start()
+
+    # The board may be back before this test's own connection, and be confirmed unheard.
+    assert running.board.printed("[ota] confirmed 6.0.0")
+    assert running.board.state()["active"] == "b"
+
+
+def test_orders_that_come_late_and_twice_change_nothing(running: Bench) -> None:
+    running.desire(NEXT, seq=4)
+    running.broker.reported("confirmed", release=NEXT.digest, seq=4)
+    fetched = len(running.store.requests)
+
+    for seq in (3, 2, 4, 3, 4, 4):
+        running.broker.desire(sign_desired(NEXT, seq=seq))
+    running.broker.reported("refused", "replayed")
+    running.broker.desire(sign_desired(NEXT, seq=5))
+    running.broker.reported("confirmed", release=NEXT.digest, seq=5)
+
+    assert len(running.store.requests) == fetched
+    assert running.board.state()["seq"] == 5

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.device.network import Server, micropython
 from tests.integration.device.packets import CONNACK, PINGRESP, PUBACK, SUBACK, packet, publication, text
+from tests.integration.device.parts import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
@@ -220,3 +221,51 @@ def test_a6_a_thousand_repetitions_of_a_message_are_each_acknowledged() -> None:
 
     assert heard == [len(ORDER)] * 1000
     assert (greeted, lines) == (1, [])
+
+
+DAY = """
+from ota import link, greet
+from ota import net as lines_of
+import time
+now = 0
+hal.ticks_ms = lambda: now
+hal.ticks_diff = lambda end, start: end - start
+attempts = 0
+dial = lines_of.dial
+def counted(*words):
+    global attempts
+    attempts += 1
+    return dial(*words)
+lines_of.dial = counted
+forget = link.app.forget
+link.app.forget = lambda *names: forget(*[name for name in names if name != "net"])
+device["mqtt"] = {"host": "127.0.0.1", "port": values["closed"]}
+line = link.Link(device)
+longest = 0
+while now < 24 * 3600 * 1000:
+    start = time.ticks_us()
+    line.poll()
+    longest = max(longest, time.ticks_diff(time.ticks_us(), start))
+    now += 500
+say(attempts)
+say(longest // 1000)
+device["mqtt"]["port"] = values["port"]
+back, heard = now, None
+while heard is None and now - back < 200 * 1000:
+    heard = line.poll()
+    now += 50
+    time.sleep_us(100)
+say([heard and heard.decode(), (now - back) // 1000])
+"""
+
+
+def test_a12_a_day_without_a_broker_costs_an_attempt_a_minute_or_two() -> None:
+    with Server(lambda _: [WHOLE], http=False) as broker:
+        closed = free_port()
+        said = micropython(DAY, {"base": ""}, port=broker.port, closed=closed)
+
+    attempts, longest_ms, [heard, seconds] = said
+    assert 24 * 30 <= attempts <= 24 * 60 + 20
+    assert longest_ms < 100
+    assert heard == ORDER.decode()
+    assert seconds <= 130
