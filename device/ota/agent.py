@@ -169,6 +169,9 @@ class Agent:
                 hal.sleep_ms(_POLL_MS)
         except StopIteration as end:
             return end.value
+        except MemoryError:
+            # Raised, it would restart the board, to the same end.
+            raise RefusedError("download_failed", "out of memory") from None
         finally:
             errand.close()
 

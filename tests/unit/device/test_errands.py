@@ -83,6 +83,13 @@ def test_a_failure_before_the_application_is_raised(agent: Any) -> None:
     assert caught.value.reason == "bad_root"
 
 
+def test_a_heap_that_is_full_before_the_application_is_no_reason_to_restart(agent: Any) -> None:
+    with pytest.raises(RefusedError) as caught:
+        agent.finish(steps(1, MemoryError()), 1000)
+
+    assert (caught.value.reason, caught.value.detail) == ("download_failed", "out of memory")
+
+
 def test_an_errand_that_never_ends_is_given_up(agent: Any) -> None:
     start = time.monotonic()
 
