@@ -33,7 +33,7 @@ def compose(agent, what, reason, detail, release):
         "free": slots.free(agent.root),
         "heap": hal.free_heap(),
         "mpy": hal.mpy(),
-        "sys": _plain(sys.version, 60),
+        "sys": _plain(sys.version[:60], 60),
     }
     if _is_stale(agent):
         fields["stale"] = True
@@ -65,5 +65,5 @@ def _fit(fields):
 def _plain(text, limit):
     # One byte a character: the limit of the report is in bytes. Quotes would double.
     # By bytes: MicroPython keeps each character that a loop sees, for ever.
-    raw = text[:limit].encode()[:limit]
+    raw = text.encode()[-limit:]  # the end counts: there are file and line
     return bytes(c if 32 <= c <= 126 and c not in (34, 92) else 39 for c in raw).decode()
