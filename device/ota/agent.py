@@ -35,6 +35,7 @@ class Agent:
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
         self.unknown, self.walked = b"", None  # an order that newer keys may mend; when last so
+        self.asked = None  # ticks of the last answer that there is no newer root document
         self.skip = 0  # seq whose download failed since this start
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop

@@ -31,6 +31,7 @@ def walk(agent):
     while agent.facts[0]:
         raw = yield from _ask(agent, "root", agent.facts[0] + 1)
         if raw is None:
+            agent.asked = hal.ticks_ms()
             break
         _take(agent, raw)
         taken = True
@@ -61,18 +62,17 @@ def ready(agent, desired):
     Else what the caller answers: False for an attempt that failed, True where there is another
     verdict by now. Blocks.
     """
-    if agent.errand is not None:
-        agent.errand.close()  # it may be about the same document, and it comes again
-        agent.errand = None
-    knew = agent.clock.now()
+    version = agent.facts[0]
+    _end_errand(agent)
     try:
-        taken = agent.finish(walk(agent), _READY_MS)
+        if agent.asked is None or agent.age(agent.asked) > _PAUSE_MS:
+            agent.finish(walk(agent), _READY_MS)
     except RefusedError as e:
         hal.log("no update without the newest keys:", e.reason, e.detail)
         agent.skip = desired["seq"]
         agent.voice.say(state.REFUSED, e.reason, e.detail)
         return False
-    if knew is None:
+    if agent.clock.now() is None:
         try:
             agent.finish(time(agent), _READY_MS)
         except RefusedError as e:
@@ -80,13 +80,24 @@ def ready(agent, desired):
     if agent.pending:
         return True  # newer than `desired`
     # The time may have come after the order was judged.
-    if taken or max(agent.clock.now() or 0, agent.state["time"]) > desired["expires"]:
+    now = max(agent.clock.now() or 0, agent.state["time"])
+    if agent.facts[0] != version or now > desired["expires"]:
         agent.heard = b""
         _hear(agent, desired["jws"])
         if agent.pending is None:
             return True
         agent.pending = None
     return None
+
+
+def _end_errand(agent):
+    # What is under way is perhaps just what is wanted here, and twice at once would not fit.
+    errand, agent.errand = agent.errand, None
+    try:
+        if errand is not None:
+            agent.finish(errand, _READY_MS)
+    except (RefusedError, OSError, ValueError, MemoryError) as e:
+        hal.log("errand:", *e.args)
 
 
 def _daily(agent):
@@ -127,6 +138,7 @@ def _tell(agent, error):
 
 
 def _ask(agent, what, *words):
+    gc.collect()
     from ota import poll
 
     try:
