@@ -120,9 +120,11 @@ def household(folder: Path, kind: str) -> Iterator[Household]:
         made = Household(folder, broker, port, site)
         try:
             with http_server(site.app, port):
-                yield made
+                try:
+                    yield made
+                finally:
+                    made.board.close()  # first: it may be in the middle of a request
         finally:
-            made.board.close()
             outbox.stop(timeout_s=5)
             kiln.broker.stop()
             site.close()
