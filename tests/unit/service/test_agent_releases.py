@@ -1,10 +1,13 @@
 """The agent that this Kiln carries becomes a signed release, by the real compiler."""
 
+import dataclasses
 import hashlib
+import pathlib
 
 import pytest
 
 from service.adapters.agents import DatabaseAgents, compiled, source_folder
+from service.adapters.keys import FileKeys
 from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.device import DeviceId
@@ -55,6 +58,18 @@ def test_a_release_of_the_agent_is_a_bundle_that_says_so(world: World) -> None:
     assert release.digest == hashlib.sha256(release.statement.encode()).hexdigest()
     assert content == b"".join(bundle.pack(release.statement, index, carried))
     assert release.size_bytes == len(content)
+
+
+def test_after_its_key_was_revoked_the_same_files_are_released_again(world: World, tmp_path: pathlib.Path) -> None:
+    own = dataclasses.replace(world, keys=FileKeys(tmp_path / "own-keys"))
+    one = released(own, files("__init__.mpy"))
+    own.keys.revoke(own.keys.public("release").kid, stolen=True)
+
+    two = released(own, files("__init__.mpy"))
+
+    assert (two.counter, two.index_digest) == (2, one.index_digest)
+    assert verified(own, "release", two.statement)["counter"] == 2
+    assert released(own, files("__init__.mpy")) == two
 
 
 def test_equal_files_are_one_release_and_others_count_up(world: World) -> None:
