@@ -23,7 +23,7 @@ D1 = DeviceId("d1")
 READ = """
 import json
 import os
-from ota import config, notice, verify
+from ota import configuration, notice, statement
 
 with open("told.json") as f:
     told = json.load(f)
@@ -31,9 +31,9 @@ with open("jws", "rb") as f:
     order = notice.parse(f.read(), told["trust"]["director"])
 os.mkdir("kiln")
 with open("raw", "rb") as f:
-    value = config.take(f.read(), order["config"], told["device"], ".", "a", order["seq"])
+    value = configuration.take(f.read(), order["config"], told["device"], ".", "a", order["seq"])
 with open("statement", "rb") as f:
-    agent = json.loads(verify.payload(f.read(), told["trust"]["release"], 1536))
+    agent = statement.parse(f.read(), told["trust"]["release"], "agent")
 print(json.dumps({"order": order, "value": value, "agent": agent}))
 """
 
