@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
 from service.web.device_doors import DeviceDoors
 from service.web.devices import DeviceApi
+from service.web.mip import AgentPackage
 from service.web.sight import Sight
 
 logger = logging.getLogger("kiln.devices")
@@ -34,7 +35,7 @@ ManifestOf = Callable[[Build], Manifest]
 
 
 def for_devices(kiln: Kiln) -> list[Route]:
-    """Each of them proves itself with its token."""
+    """Each of them proves itself with its token, but for one that has none yet and gets the agent."""
     doors = DeviceDoors(
         fleet=kiln.fleet,
         configurations=kiln.configurations,
@@ -43,7 +44,8 @@ def for_devices(kiln: Kiln) -> list[Route]:
             device, token, configurations=kiln.configurations, accounts=kiln.accounts
         ),
     )
-    return doors.routes()
+    package = AgentPackage(agent=_first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
+    return [*doors.routes(), *package.routes()]
 
 
 def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], manifest: ManifestOf) -> list[Route]:

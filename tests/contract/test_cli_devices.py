@@ -142,3 +142,17 @@ def test_a_device_is_retired(terminal: Terminal) -> None:
     code, said = terminal.run("devices settings roof A=x")
     assert code == 1
     assert "retired" in said
+
+
+def test_enrolment_writes_what_puts_the_device_onto_a_board(terminal: Terminal) -> None:
+    """What the script does is tried in tests/integration/device/test_stock_boards.py."""
+    folder = terminal.folder / "roof"
+
+    script = (folder / "install.sh").read_text()
+
+    assert sorted(each.name for each in folder.iterdir()) == ["device.json", "install.sh", "main.py", "trust.json"]
+    assert f"{terminal.kiln.settings.url}/mip/kiln-agent/package.json" in script
+    assert (folder / "install.sh").stat().st_mode & 0o777 == 0o755
+    assert (folder / "device.json").stat().st_mode & 0o777 == 0o600
+    token = json.loads((folder / "device.json").read_text())["token"]
+    assert token not in script + (folder / "main.py").read_text()

@@ -1,0 +1,33 @@
+"""What puts a device's files onto a board: a script of mpremote's commands (docs/first-install.md)."""
+
+import pathlib
+import shlex
+
+from service.domain.first_install import MAIN
+
+SCRIPT = """\
+#!/bin/sh
+# Makes the board on this computer's USB port the device of this folder. It runs MicroPython already.
+#     ./install.sh             the agent, then this device's files
+#     ./install.sh identity    only its files: it was flashed with a flash image of Kiln
+# settings.json beside this script is what the application gets as ota.settings, the Wi-Fi's name and password
+# in it: {{"WIFI_SSID": "...", "WIFI_PASSWORD": "..."}}
+set -eu
+cd "$(dirname "$0")"
+[ "${{1:-}}" = identity ] || mpremote mip install --target /lib {package}
+mpremote fs mkdir :/kiln 2>/dev/null || true  # it may be there
+mpremote fs cp trust.json :/kiln/trust.json
+[ ! -e settings.json ] || mpremote fs cp settings.json :/kiln/settings.json
+mpremote fs cp device.json :/kiln/device.json
+mpremote fs cp main.py :/main.py  # last: from now on the agent starts
+mpremote reset
+"""
+
+
+def write(folder: pathlib.Path, base: str) -> list[pathlib.Path]:
+    """`main.py` and `install.sh`, for a device of the Kiln at `base`. Neither holds a secret."""
+    main, script = folder / "main.py", folder / "install.sh"
+    main.write_bytes(MAIN)
+    script.write_text(SCRIPT.format(package=shlex.quote(f"{base}/mip/kiln-agent/package.json")))
+    script.chmod(0o755)
+    return [main, script]
