@@ -184,6 +184,17 @@ def test_a9_a_message_of_two_hundred_kilobytes_is_passed_over_without_leaving() 
 FLOOD = """
 from ota import link
 import time
+real = net.socket
+class Narrow:
+    # A board's buffer for what it sends is small; this machine's would take megabytes.
+    AF_INET = real.AF_INET
+    SOCK_STREAM = real.SOCK_STREAM
+    getaddrinfo = real.getaddrinfo
+    def socket(self):
+        made = real.socket()
+        made.setsockopt(real.SOL_SOCKET, 7, 2048)
+        return made
+net.socket = Narrow()
 device["mqtt"] = {"host": "127.0.0.1", "port": values["port"]}
 line = link.Link(device)
 longest, count, begun = 0, 0, time.ticks_ms()
@@ -205,7 +216,7 @@ def test_a12_a_broker_that_only_sends_and_never_reads_is_left() -> None:
     with Server(reply, http=False) as broker:
         [[count, longest_ms, lines]] = micropython(FLOOD, {"base": ""}, port=broker.port)
 
-    assert count > 1000
+    assert count > 16  # as many answers as the agent keeps, and what the buffers hold
     assert longest_ms < 100
     assert lines[0] in ("broker: broker does not read", "broker: 104 ECONNRESET")
 
