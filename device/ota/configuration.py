@@ -1,51 +1,17 @@
-# Taking a configuration: fetch it, check it, decrypt it, write it beside the one in force
+# Taking a configuration: check it, decrypt it, write it beside the one in force
 # (docs/ota.md, "Configuration"). Imported for an order that names another one, and forgotten.
 import binascii
-import gc
 import hashlib
 import os
 
 from micropython import const
 
-from ota import app, state as states
 from ota.reason import RefusedError
 
 _LIMIT = const(4096)  # bytes
-_FETCH_MS = const(60000)  # longest exchange, both bases
 _CBC = const(2)  # of cryptolib: the mode
 _BLOCK = const(16)  # bytes of a block of AES
 _PIECE = const(256)  # bytes decrypted at a time, whole blocks
-
-
-def bring(desired, agent):
-    """Fetch and take the configuration of `desired`, unless it is in force.
-
-    The slot to use from the switch on, "" for what was enrolled, None to change nothing. Raises
-    RefusedError; the slot that is not in force is in any condition then.
-    """
-    named = desired.get("config", "")
-    if named == states.in_force(agent.state):
-        return None
-    if not named:
-        return ""
-    slot = states.other(agent.state["config"])
-    try:
-        raw = _fetch(agent, named)
-        app.forget("poll", "http", "net")  # before there is more to load
-        gc.collect()
-        take(raw, named, agent.device, agent.root, slot, desired["seq"])
-    except OSError as e:
-        raise RefusedError("no_space", "configuration: " + repr(e)) from None
-    except MemoryError:
-        raise RefusedError("download_failed", "out of memory") from None
-    agent.state["configs"][slot] = named
-    return slot
-
-
-def _fetch(agent, named):
-    from ota import poll
-
-    return agent.finish(poll.config(agent.device, named), _FETCH_MS)
 
 
 def take(raw, named, device, root, slot, seq=0):

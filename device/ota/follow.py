@@ -1,10 +1,13 @@
 # Following an order, before the application and with the whole heap free: configuration, release,
 # and the one rename that switches to both. `agent` is ota.agent.Agent. Forgotten after.
+import gc
+
 from micropython import const
 
 from ota import app, hal, state
 from ota.reason import RefusedError
 
+_CONFIG_MS = const(60000)  # longest exchange for a configuration, both bases
 _ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
 _RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
 _PAUSE_LIMIT_S = const(300)
@@ -75,12 +78,41 @@ def _update(agent, desired):
 
 
 def _configure(agent, desired):
-    from ota import configuration
-
+    # The configuration slot to use from the switch on, "" for what was enrolled, None to change
+    # nothing.
+    named = desired.get("config", "")
+    if named == state.in_force(agent.state):
+        return None
+    if not named:
+        return ""
+    slot = state.other(agent.state["config"])
     try:
-        return configuration.bring(desired, agent)
+        raw = _ask(agent, named)
+        # What asked is gone before what checks is there: small heaps do not hold both.
+        app.forget("poll", "http", "net")
+        gc.collect()
+        _take(agent, raw, desired, slot)
+    except OSError as e:
+        raise RefusedError("no_space", "configuration: " + repr(e)) from None
+    except MemoryError:
+        raise RefusedError("download_failed", "out of memory") from None
     finally:
         app.forget("configuration", "config", "poll", "http", "net")
+    agent.state["configs"][slot] = named
+    return slot
+
+
+def _ask(agent, named):
+    from ota import poll
+
+    return agent.finish(poll.config(agent.device, named), _CONFIG_MS)
+
+
+def _take(agent, raw, desired, slot):
+    from ota import configuration
+
+    device, seq = agent.device, desired["seq"]
+    configuration.take(raw, desired["config"], device, agent.root, slot, seq)
 
 
 def _fetch(agent, desired):
