@@ -28,14 +28,20 @@ class Network:
 
 
 class Socket:
-    """One connection. The service reads from `sent` and adds to `inbox`."""
+    """One connection. The service reads from `sent`, gives, and ends."""
 
     def __init__(self, network):
         self._network = network
         self._service = None
         self.sent = b""
-        self.inbox = b""
+        self._inbox = b""
+        self._at = 0  # read so far; cutting the inbox would copy a bundle with every read
         self.ended = False  # the service sends no more
+
+    def give(self, content):
+        """What the service sends."""
+        self._inbox = self._inbox[self._at :] + content if self._left() else content
+        self._at = 0
 
     def connect(self, address):
         service = self._network.services.get(address)
@@ -62,10 +68,11 @@ class Socket:
     send = sendall = write
 
     def read(self, limit=-1):
-        if not self.inbox:
+        if not self._left():
             return b"" if self.ended else None
-        limit = len(self.inbox) if limit < 0 else limit
-        part, self.inbox = self.inbox[:limit], self.inbox[limit:]
+        limit = self._left() if limit < 0 else limit
+        part = self._inbox[self._at : self._at + limit]
+        self._at += len(part)
         return part
 
     def recv(self, limit):
@@ -84,14 +91,17 @@ class Socket:
     def ready(self, wanted):
         """The events of `wanted` that hold now."""
         events = wanted & _POLLOUT
-        if self.inbox or self.ended:
+        if self._left() or self.ended:
             events |= wanted & _POLLIN
         return events
 
     def close(self):
         self._service = None
         self.ended = True
-        self.inbox = b""
+        self._inbox = b""
+
+    def _left(self):
+        return len(self._inbox) - self._at
 
 
 class Poller:

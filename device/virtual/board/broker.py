@@ -26,7 +26,7 @@ class Broker:
     def _answer(self, sock, kind, body):
         if kind & 0xF0 == 0x10:
             good = self.token is None or _texts(body)[-1] == self.token.encode()
-            sock.inbox += b"\x20\x02\x00" + (b"\x00" if good else b"\x05")
+            sock.give(b"\x20\x02\x00" + (b"\x00" if good else b"\x05"))
             sock.ended = not good
         elif kind == 0x82:
             self._subscribe(sock, body)
@@ -34,11 +34,11 @@ class Broker:
             size = body[0] << 8 | body[1]
             topic, rest = body[2 : 2 + size].decode(), body[2 + size :]
             if kind & 0x06:
-                sock.inbox += b"\x40\x02" + rest[:2]
+                sock.give(b"\x40\x02" + rest[:2])
                 rest = rest[2:]
             self._published(topic, rest)
         elif kind == 0xC0:
-            sock.inbox += b"\xd0\x00"
+            sock.give(b"\xd0\x00")
         elif kind == 0xE0:
             sock.ended = True
 
@@ -48,10 +48,10 @@ class Broker:
             size = body[at] << 8 | body[at + 1]
             topics.append(body[at + 2 : at + 2 + size].decode())
             at += size + 3
-        sock.inbox += bytes((0x90, 2 + len(topics))) + body[:2] + b"\x01" * len(topics)
+        sock.give(bytes((0x90, 2 + len(topics))) + body[:2] + b"\x01" * len(topics))
         for topic in topics:
             if topic in self.retained:
-                sock.inbox += publication(topic, self.retained[topic])
+                sock.give(publication(topic, self.retained[topic]))
 
 
 def publication(topic, content):

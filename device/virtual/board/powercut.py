@@ -2,7 +2,8 @@
 #   micropython powercut.py FOLDER PROGRAM_BYTES prepare
 #   micropython powercut.py FOLDER PROGRAM_BYTES cut SEED COUNT ACT...
 # FOLDER holds plan.json and what it names (tests/integration/device/plan.py). `prepare` lives each
-# act once and keeps the chip before and after; `cut` makes COUNT cuts in each act (0: all).
+# act once and keeps the chip before and after; `cut` makes COUNT cuts in each act (0: all),
+# of a long act a share of that.
 # Prints WRONG and why for each outcome that must not be, and how many cuts each act had.
 import random
 import sys
@@ -88,7 +89,7 @@ def main():
     for act in board.plan["acts"]:
         if act["name"] in names:
             start = time.ticks_ms()
-            done = cut_act(board, act, count)
+            done = cut_act(board, act, count and max(1, int(count * act["share"])))
             board.say("cuts", act["name"], done, time.ticks_diff(time.ticks_ms(), start), "ms")
 
 

@@ -52,9 +52,11 @@ class Server:
         if start >= len(content) > 0:
             _reply(sock, 416, b"no\n", 0)
             return
-        _reply(sock, 204 if not content else 206 if start else 200, content, start)
+        status = 204 if not content else 206 if start else 200
         if fault:
-            _spoil(sock, fault, len(content) - start, max(fault.get("at", 0) - start, 0))
+            _spoil(sock, fault, _answer(status, content, start), len(content), start)
+        else:
+            _reply(sock, status, content, start)
 
     def _find(self, path):
         content = self.files.get(path)
@@ -73,21 +75,25 @@ class Server:
 
 
 def _reply(sock, status, content, start):
+    sock.give(_answer(status, content, start))
+    sock.ended = True
+
+
+def _answer(status, content, start):
     head = "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n"
     head = head % (status, _NAMES.get(status, "Error"), len(content) - start)
     if status == 206:
         head += "Content-Range: bytes %d-%d/%d\r\n" % (start, len(content) - 1, len(content))
-    sock.inbox += (head + "Connection: close\r\n\r\n").encode() + content[start:]
-    sock.ended = True
+    return (head + "Connection: close\r\n\r\n").encode() + content[start:]
 
 
-def _spoil(sock, fault, size, at):
-    # `size` bytes of the answer are its body, `at` is counted from where that begins.
-    place = len(sock.inbox) - size + min(at, size)
+def _spoil(sock, fault, answer, size, start):
+    # Where in the answer the byte `at` of the file is, or would have been.
+    place = len(answer) - size + max(min(fault["at"], size), start)
     if fault["kind"] == "flip":
-        raw = bytearray(sock.inbox)
+        raw = bytearray(answer)
         raw[min(place, len(raw) - 1)] ^= 0x10
-        sock.inbox = bytes(raw)
+        sock.give(bytes(raw))
     else:
-        sock.inbox = sock.inbox[:place]
-        sock.ended = fault["kind"] != "stall"
+        sock.give(answer[:place])
+    sock.ended = fault["kind"] != "stall"

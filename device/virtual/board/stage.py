@@ -4,8 +4,6 @@ import json
 import life
 import ram
 
-FROZEN = 256  # one of the two kinds of boards, rp2's, has the agent in its firmware
-
 
 class Stage:
     """`folder` holds plan.json and the files that it names; `program` are bytes an operation."""
@@ -21,7 +19,9 @@ class Stage:
         self.world = life.World()
         self.say = self.world.say
         self.wrong = 0  # outcomes that must not be
-        if program == FROZEN:
+        # The boards of some program sizes have the agent in their firmware.
+        self._frozen = program in self.plan["frozen"]
+        if self._frozen:
             self.world.freeze(folder + "/board/lib")
 
     def read(self, name):
@@ -39,7 +39,7 @@ class Stage:
 
     def lay_out(self):
         """Make the chip that of a new board."""
-        without = "board/lib" if self.program == FROZEN else "-"
+        without = "board/lib" if self._frozen else "-"
         life.lay_out(self.flash(), self.files, without)
 
     def edit(self, edits):

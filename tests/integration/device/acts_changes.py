@@ -54,6 +54,7 @@ def agents(plan: Plan) -> None:
         ends=("two", "third"),
         seq=3,
         agent="agent-next",
+        share=0.3,
     )
 
 
@@ -78,4 +79,5 @@ def _configured(
         ends=ends,
         seq=2,
         agent=agent,
+        share=0.3 if more else 1.0,
     )

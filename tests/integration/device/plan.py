@@ -17,7 +17,7 @@ from device.virtual import flash as flashing
 from tests.fakes.agents import agent_files, agent_release
 from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration
 from tests.fakes.packs import pack_of
-from tests.fakes.releases import FakeRelease, make_release, sign_desired
+from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
 from tests.fakes.signing import Signer, canonical, root_document, root_payload
 
 NONCES = 8  # as in device/virtual/board/timing.py
@@ -90,6 +90,7 @@ class Act:
     asks: Sequence[str] = ()
     asks_not: Sequence[str] = ()
     agent: str = "factory"
+    share: float = 1.0  # of the cuts that are made in other acts, for one that takes long
     trust: Sequence[Mapping[str, Any]] = ()
 
 
@@ -152,6 +153,10 @@ class Plan:
     def order(self, name: str, *, seq: int, signer: str = "director", **changes: Any) -> bytes:
         return sign_desired(self.releases[name], seq=seq, key=key(signer), **changes)
 
+    def says(self, name: str, *, seq: int) -> dict[str, Any]:
+        """An order before it is signed."""
+        return desired_for(self.releases[name], seq=seq)
+
     def root(self, payload: Mapping[str, Any], *signers: str) -> dict[str, bytes]:
         """A root document by its path."""
         document = root_document(dict(payload), [key(each) for each in signers or ("root",)])
@@ -191,8 +196,11 @@ class Plan:
     def act(self, name: str, **facts: Any) -> None:
         self._acts.append(Act(name=name, **facts))
 
-    def write(self, folder: Path, *spoilt: Spoilt) -> list[str]:
-        """Write the plan; the names of its acts. The boards' agent is that of this checkout, but for `spoilt`."""
+    def write(self, folder: Path, *spoilt: Spoilt, frozen: Sequence[int] = (32, 256)) -> list[str]:
+        """Write the plan; the names of its acts. The boards' agent is that of this checkout, but for `spoilt`.
+
+        Boards with a program size of `frozen` have it in their firmware, which is quicker; the others in their flash.
+        """
         tree = folder / "board"
         flashing.lay_out(tree, device=DEVICE, trust=trust(), settings={"MARK": "first"})
         agent = tree / "lib" / "ota"
@@ -203,6 +211,7 @@ class Plan:
         blobs = Blobs(folder, names)
         plan = {
             "blocks": BLOCKS,
+            "frozen": list(frozen),
             "trees": self._trees,
             "digests": {name: made.digest for name, made in self.releases.items()},
             "counters": {name: made.counter for name, made in self.releases.items()},
@@ -247,5 +256,6 @@ def _as_json(plan: Plan, act: Act, blobs: Blobs) -> dict[str, Any]:
         "asks": act.asks,
         "asks_not": act.asks_not,
         "agent": act.agent,
+        "share": act.share,
         "trust": plan.trusted(*act.trust),
     }
