@@ -73,10 +73,12 @@ def cut_again(board, act, log, first):
 
 def chosen(operations, count):
     """Which cuts to make, in rising order: (operation, torn)."""
-    every = range(operations * 2)
-    if count and count < operations * 2:
-        every = sorted({random.randrange(operations * 2) for _ in range(count)})
-    return ((number >> 1, bool(number & 1)) for number in every)
+    left = operations * 2
+    wanted = min(count, left) if count else left
+    for number in range(left):
+        if random.random() * (left - number) < wanted:
+            wanted -= 1
+            yield number >> 1, bool(number & 1)
 
 
 def main():

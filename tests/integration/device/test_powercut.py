@@ -13,7 +13,8 @@ from tests.integration.device.plan import Spoilt
 
 pytestmark = pytest.mark.timeout(1200)
 
-CUTS_AN_ACT = 200
+CUTS_AN_ACT = 240  # or all that there are
+LEAST = 10_000
 
 
 def test_no_cut_breaks_mixes_or_downgrades_a_board(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_no_cut_breaks_mixes_or_downgrades_a_board(tmp_path: Path) -> None:
 
     print(found.total, "cuts", found.cuts)
     assert found.wrong == []
-    assert found.total >= 2 * len(acts) * CUTS_AN_ACT * 0.7
+    assert found.total >= LEAST
 
 
 DEFECTS = {
