@@ -7,6 +7,7 @@ from ota.reason import RefusedError
 
 _POLL_MS = const(20)
 _SAVE_AGAIN_MS = const(10000)
+_AGAIN_LIMIT_S = const(21600)
 _STEADY_MS = const(600000)  # a crash after running this long is the first in a row
 
 
@@ -36,7 +37,7 @@ class Agent:
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
         self.unknown, self.walked = b"", None  # an order that newer keys may mend; when last so
         self.asked = None  # ticks of the last answer that there is no newer root document
-        self.skip = 0  # seq whose download failed since this start
+        self.skip, self._again = 0, None  # seq that failed for now; ticks of that, and the pause
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop
         self.since = None  # ticks of the application's start
@@ -199,6 +200,14 @@ class Agent:
         self._unsaved_since = None
         return True
 
+    def postpone(self, seq):
+        """The order `seq` failed for the time being: go on, and try again after a while."""
+        self.skip = seq
+        pause_s = min(self.device["again_s"] * 2 ** min(self.state["tries"], 10), _AGAIN_LIMIT_S)
+        self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
+        self.state["tries"] += 1
+        self.save()
+
     def keep_log(self):
         """Write the last lines to flash, after something bad."""
         from ota import logbook
@@ -284,5 +293,8 @@ class Agent:
             self.state["crashes"] = 0
             self.save()
         # A trial ends first, so that there is always one slot known to be good.
-        if self.state["trial"] is None and (self.due() or self.renew) and not self.busy:
-            self.restart("update")
+        if self.state["trial"] is None and not self.busy:
+            if self.due() or self.renew:
+                self.restart("update")
+            if self._again and self.age(self._again[0]) > self._again[1]:
+                self.restart("another attempt")

@@ -30,7 +30,8 @@ _DEFAULTS = (
     ("poll_s", 900),  # the broker was away this long: HTTP instead
     ("stale_s", 691200),  # running this long without a signed time is reported
     ("installs_day", 24),  # installs a day, for the life of the flash
-    ("wakes", 1),  # look for orders at each so-manieth wake from deep sleep
+    ("wakes", 1),  # look for orders at one wake from deep sleep in so many
+    ("again_s", 300),  # before what failed for the time being is tried again, doubled each time
     ("crash_pause_s", 5),  # before a crashed application starts again, doubled each time
 )
 

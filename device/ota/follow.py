@@ -11,6 +11,9 @@ _CONFIG_MS = const(60000)  # longest exchange for a configuration, both bases
 _ANNOUNCE_MS = const(2000)  # longest wait for the acknowledgement of a passing state
 _RETRY_S = const(5)  # an empty board's pause after a failed download, doubled each time
 _PAUSE_LIMIT_S = const(300)
+# What signed bytes say stays true. Whatever else is wrong may be a lie of the server, of whoever
+# stands between, or of a moment, and must not keep the release away for good.
+_LASTING = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config")
 
 
 def look(agent):
@@ -45,7 +48,7 @@ def look(agent):
 
 
 def _update(agent, desired):
-    # False: the download failed and may be tried again. True: refused. A success restarts.
+    # False: it failed for the time being and is tried again. True: refused. A success restarts.
     from ota import upkeep
 
     agent.pending = None
@@ -65,8 +68,8 @@ def _update(agent, desired):
         _switch(agent, record, config)
     except RefusedError as e:
         hal.log("refused:", e.reason, e.detail)
-        if e.reason == "download_failed":
-            agent.skip = desired["seq"]
+        if e.reason not in _LASTING:
+            agent.postpone(desired["seq"])
             agent.voice.say(state.REFUSED, e.reason, e.detail, desired["release"])
             return False
         state.refuse(agent.state, desired, e.reason, e.detail)

@@ -59,6 +59,8 @@ def _judge(agent, raw):
         agent.save()
     elif verdict == notice.INSTALL and spent:
         agent.heard = b""  # judged again when it comes again: perhaps the day is another
+        if not agent.skip:
+            agent.postpone(desired["seq"])
         raise RefusedError("too_often", "%d orders today" % agent.device["installs_day"])
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
         desired["jws"] = raw  # should the keys change before it is done

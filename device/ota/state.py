@@ -15,6 +15,7 @@
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
 #   day      [day number of `time`, new orders followed on that day]
 #   failed   the seq whose release failed or was refused, 0 if none: not tried again
+#   tries    attempts in a row that failed for the time being, for the pause before the next
 #   outbox   None, or the outcome not yet acknowledged: {"state", "reason", "detail", "release"}
 #   last     "", or "reason: detail" of the last roll-back
 #   crashes  crashes in a row of a confirmed release, for the pause between restarts
@@ -52,6 +53,7 @@ def empty():
         "time": 0,
         "day": [0, 0],
         "failed": 0,
+        "tries": 0,
         "outbox": None,
         "last": "",
         "crashes": 0,
@@ -94,7 +96,7 @@ def want(state, desired):
     if desired["seq"] > state["seq"]:
         state["seq"] = desired["seq"]
         state["wanted"] = order(desired)
-        state["failed"] = 0
+        state["failed"] = state["tries"] = 0
         day = state["time"] // _DAY_S
         state["day"] = [day, state["day"][1] + 1 if state["day"][0] == day else 1]
 
@@ -153,7 +155,7 @@ def begin_trial(state, record, config=None):
     state["trial"] = {"back": back, "config": state["config"], "boots": 0, "sleeps": 0}
     if config is not None:
         state["config"] = config
-    state["crashes"] = 0
+    state["crashes"] = state["tries"] = 0
 
 
 def count_boot(state, limit):

@@ -69,7 +69,7 @@ def ready(agent, desired):
             agent.finish(walk(agent), _READY_MS)
     except RefusedError as e:
         hal.log("no update without the newest keys:", e.reason, e.detail)
-        agent.skip = desired["seq"]
+        agent.postpone(desired["seq"])
         agent.voice.say(state.REFUSED, e.reason, e.detail)
         return False
     if agent.clock.now() is None:
