@@ -1,0 +1,125 @@
+"""A6, A28: whoever can repeat or sign orders cannot wear the flash out."""
+
+import gc
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ota import agent as agents, orders, state
+from tests.fakes.releases import FakeRelease, make_release, sign_desired
+from tests.fakes.signing import Signer, foreign_key, trust
+from tests.unit.device.test_errands import DEVICE, QuietLink
+
+NOON = 86400 * 20_700 + 43_200  # Unix seconds
+RELEASES = [make_release({"main.py": text}, counter=5) for text in (b"one\n", b"two\n")]
+FLIPS = 10_000
+LIMIT = 24
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An agent that runs the first of RELEASES, confirmed under seq 1."""
+    # CPython's collector looks at all of pytest each time, a board's at 38 KB.
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+    (tmp_path / "kiln").mkdir()
+    (tmp_path / "kiln/device.json").write_text(json.dumps(DEVICE))
+    (tmp_path / "kiln/trust.json").write_text(json.dumps(trust()))
+    made = agents.Agent(str(tmp_path))
+    made.link = QuietLink()
+    made.state.update(active="a", a=record(RELEASES[0]), counter=5, seq=1, wanted=RELEASES[0].digest)
+    assert made.save()
+    return made
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The state files that were written."""
+    seen: list[str] = []
+    really: Callable[[str, object], None] = state._replace
+
+    def noted(path: str, value: object) -> None:
+        seen.append(path)
+        really(path, value)
+
+    monkeypatch.setattr(state, "_replace", noted)
+    return seen
+
+
+def record(release: FakeRelease) -> dict[str, Any]:
+    return {"release": release.digest, "version": "1.0.0", "counter": release.counter}
+
+
+def obey(agent: Any) -> bool:
+    """Carry out what is pending, as ota/follow.py and ota/trial.py write it down. Whether there was something."""
+    desired, agent.pending = agent.pending, None
+    if desired is None:
+        return False
+    release = next(each for each in RELEASES if each.digest == desired["release"])
+    state.want(agent.state, desired)
+    assert agent.save()
+    state.begin_trial(agent.state, record(release))
+    assert agent.save()
+    state.confirm(agent.state)
+    assert agent.save()
+    agent.state["outbox"] = None
+    return agent.save() is True
+
+
+@pytest.mark.timeout(120)
+def test_a28_ten_thousand_flips_of_one_day_are_few_writes(agent: Any, writes: list[str], tmp_path: Path) -> None:
+    director = Signer(bits=2048)  # quicker than the service's 3,072
+    (tmp_path / "kiln/trust.json").write_text(json.dumps({**trust(), "director": [director.entry]}))
+    installs = 0
+    for flip in range(FLIPS):
+        order = sign_desired(RELEASES[(flip + 1) % 2], seq=2 + flip, issued=NOON + flip, key=director)
+        orders.hear(agent, order)
+        installs += obey(agent)
+
+    assert installs == LIMIT
+    assert len(writes) <= 8 * LIMIT
+    assert agent.voice._sayings[0][:2] == ("refused", "too_often")
+
+
+def test_a28_the_next_day_is_another(agent: Any) -> None:
+    for seq in range(2, 40):
+        orders.hear(agent, sign_desired(RELEASES[seq % 2 - 1], seq=seq, issued=NOON))
+        obey(agent)
+    running = state.runs(agent.state)
+    other = next(each for each in RELEASES if each.digest != running)
+
+    orders.hear(agent, sign_desired(other, seq=99, issued=NOON + 86400))
+
+    assert obey(agent)
+
+
+def test_a28_newer_orders_for_the_release_that_runs_are_few_writes(agent: Any, writes: list[str]) -> None:
+    for seq in range(2, 502):
+        orders.hear(agent, sign_desired(RELEASES[0], seq=seq, issued=NOON))
+
+    assert len(writes) <= 2 * LIMIT
+    # They are answered all the same.
+    assert agent.voice._sayings[0] == ("confirmed", "", "", RELEASES[0].digest)
+
+
+def test_a28_orders_that_nobody_signed_are_no_write(agent: Any, writes: list[str]) -> None:
+    for seq in range(2, 302):
+        orders.hear(agent, sign_desired(RELEASES[1], seq=seq, key=foreign_key()))
+        orders.hear(agent, b"x" * seq)
+
+    assert writes == []
+    assert agent.pending is None
+
+
+def test_a6_the_same_order_a_thousand_times_is_one_install(agent: Any, writes: list[str]) -> None:
+    order = sign_desired(RELEASES[1], seq=2, issued=NOON)
+    installs = 0
+    for _ in range(1_000):
+        orders.hear(agent, order)
+        installs += obey(agent)
+        agent.heard = b""  # as after a restart
+
+    assert installs == 1
+    assert len(writes) <= 8
