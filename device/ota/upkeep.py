@@ -63,12 +63,14 @@ def ready(agent, desired):
     verdict by now. Blocks.
     """
     version = agent.facts[0]
+    agent.pending = desired  # so that nobody takes it for one that is held back
     _end_errand(agent)
     try:
         if agent.asked is None or agent.age(agent.asked) > _PAUSE_MS:
             agent.finish(walk(agent), _READY_MS)
     except RefusedError as e:
         hal.log("no update without the newest keys:", e.reason, e.detail)
+        agent.pending = _newer(agent, desired)
         agent.postpone(desired["seq"])
         agent.voice.say(state.REFUSED, e.reason, e.detail)
         return False
@@ -77,8 +79,9 @@ def ready(agent, desired):
             agent.finish(time(agent), _READY_MS)
         except RefusedError as e:
             hal.log("no time:", e.reason, e.detail)
+    agent.pending = _newer(agent, desired)
     if agent.pending:
-        return True  # newer than `desired`
+        return True
     # The time may have come after the order was judged.
     now = max(agent.clock.now() or 0, agent.state["time"])
     if agent.facts[0] != version or now > desired["expires"]:
@@ -88,6 +91,11 @@ def ready(agent, desired):
             return True
         agent.pending = None
     return None
+
+
+def _newer(agent, desired):
+    # What came meanwhile, None where `desired` is still the newest order.
+    return None if agent.pending is desired else agent.pending
 
 
 def _end_errand(agent):

@@ -19,7 +19,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
     enrol.add_argument("--board", required=True)
     enrol.add_argument("--channel", default="beta")
-    enrol.add_argument("--output", type=pathlib.Path, default=pathlib.Path(), help="folder for the files")
+    enrol.add_argument("--output", type=pathlib.Path, help="folder for the files; one of the device's name")
     enrol.set_defaults(act=_add_device)
     devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", PATH))
     for name, act, text in (
@@ -134,13 +134,18 @@ def _json(text: str, what: str) -> Any:
 
 def _add_device(client: Client, given: argparse.Namespace) -> Any:
     body = {"id": given.id, "repository": given.repository, "board": given.board, "channel": given.channel}
+    folder = given.output or pathlib.Path(given.id)
+    # First: an identity that cannot be written is lost, and its name is used up.
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     enrolled = client.call("POST", PATH, body)
-    given.output.mkdir(parents=True, exist_ok=True)
     files = []
     for name in ("device", "trust"):
-        path = given.output / f"{name}.json"
+        path = folder / f"{name}.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(enrolled[name], indent=2) + "\n")
         files.append(str(path))
-    files += map(str, install.write(given.output, enrolled["device"]["base"]))
+    files += map(str, install.write(folder, enrolled["device"]["base"]))
     return {"device": given.id, "written": files}

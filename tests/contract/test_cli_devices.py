@@ -60,6 +60,25 @@ def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.Capture
         yield made
 
 
+def test_the_files_of_a_device_are_in_a_folder_of_its_name(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(terminal.folder)
+
+    code, said = terminal.run("devices add attic --repository github/acme/blink --board unix")
+
+    assert code == 0
+    assert said["written"] == [f"attic/{name}" for name in ("device.json", "trust.json", "main.py", "install.sh")]
+    assert json.loads((terminal.folder / "attic/device.json").read_text())["id"] == "attic"
+
+
+def test_a_device_whose_files_have_no_place_is_not_enrolled(terminal: Terminal) -> None:
+    (terminal.folder / "taken").write_text("a file\n")
+
+    code, said = terminal.run("devices add attic --repository github/acme/blink --board unix --output HERE/taken")
+
+    assert (code, said) == (1, f"kiln: cannot make the folder {terminal.folder}/taken: File exists\n")
+    assert terminal.run("devices show attic") == (1, "kiln: no device 'attic'\n")
+
+
 def test_settings_are_changed_shown_and_taken_back(terminal: Terminal) -> None:
     (terminal.folder / "password").write_text("hunter2\n")
 

@@ -150,6 +150,20 @@ def test_a5_an_order_that_is_held_back_is_fetched(running: Bench) -> None:
     running.broker.reported("confirmed", release=NEXT.digest)
 
 
+def test_a5_an_order_that_the_broker_brought_is_not_asked_for_again(running: Bench) -> None:
+    """The time's answer names the very order that is being followed: nobody holds it back."""
+    orders: list[str] = []
+    news = running.store.news
+    running.store.news = lambda path: (orders.append(path), news(path))[1]  # type: ignore[func-returns-value,method-assign]
+    running.store.seq = 2
+
+    takes(running, NEXT, sign_desired(NEXT, seq=2))
+
+    assert any("/time?" in path for path in orders)
+    assert not any(path.endswith("/desired") for path in orders)
+    assert not any("held back" in line for line in running.board.lines)
+
+
 def test_a5_yesterdays_order_is_refused_by_the_signed_time(running: Bench) -> None:
     running.store.now = NOW
     running.store.add(NEXT)
