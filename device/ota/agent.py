@@ -30,8 +30,8 @@ class Agent:
         self.voice = voice.Voice()
         self.errand = None  # a generator: small I/O that yields whenever it would wait
         self.loaded = loaded
-        self.fresh = bool(loaded and loaded["trial"])  # this agent is on trial
-        self.renew = False  # another agent is to be taken at the next start
+        self.fresh = bool(loaded and loaded["trial"])  # this agent, or firmware, is on trial
+        self.renew = False  # another agent, or firmware, is to be taken at the next start
         self.busy = False
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
@@ -45,9 +45,8 @@ class Agent:
         self.wakes = 0  # from deep sleep since orders were looked for
         self.resting = False  # a wake that is not for looking: no network
         self._born = hal.ticks_ms()
-        self.restarting = False
-        self._unsaved_since = None
-        self._intact = intact
+        self.restarting = self.trying = False  # trying: this firmware is on trial
+        self._unsaved_since, self._intact = None, intact
 
     def run(self):
         """Start the board; does not return, a board always ends in a restart."""
@@ -79,6 +78,8 @@ class Agent:
         """
         if not self._intact:
             self._restore()
+        if hal.partitions():
+            app.firmware().start(self)
         config = self.state["config"]
         if self.state["trial"]:
             self._trial().count(self)
@@ -95,7 +96,7 @@ class Agent:
         hal.join_network(self.settings, self.state["trial"] is not None)
         if self.loaded and self.loaded["outcome"]:
             self.renewal().report(self)
-        app.forget("selfupdate")
+        app.forget("selfupdate", "native")
         if self.state["trial"] is None:
             if hal.cause() == "wdt":
                 self._trial().bitten(self)
@@ -233,16 +234,15 @@ class Agent:
 
     def may_renew(self):
         """Whether the configuration in force names another agent."""
-        if not self.loaded or self.fresh or not self.state["config"]:
-            return False
-        due = self.renewal().due(self) is not None
+        able = self.loaded and not self.fresh and self.state["config"]
+        due = able and self.renewal().due(self) is not None
         app.forget("selfupdate")
-        return due
+        return bool(due)
 
     def _prove(self):
         if self.voice.acknowledged:
-            self.renewal().confirm(self)
-            app.forget("selfupdate")
+            (app.firmware() if self.trying else self.renewal()).confirm(self)
+            app.forget("selfupdate", "native")
         elif self.age(self._born) > self.device["trial_s"] * 1000:
             self.restart("this agent reached nobody")
 

@@ -46,6 +46,13 @@ def start_alone(root=""):
         start(slots.path(root, kept["active"]))
 
 
+def firmware():
+    """The module that updates MicroPython itself."""
+    from ota import native
+
+    return native
+
+
 def forget(*names):
     """Give back the memory of the agent's modules `names`; the next import loads them again."""
     package = sys.modules["ota"]

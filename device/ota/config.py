@@ -66,12 +66,17 @@ def settings(root, state):
 
 
 def wanted_agent(root, state):
-    """The release of the agent that the configuration in force names, or None.
+    """As `wanted`, of the agent."""
+    return wanted(root, state, "agent")
+
+
+def wanted(root, state, what):
+    """The release that the configuration in force names for "agent" or "native", or None.
 
     A dict with "release", "size" and "counter".
     """
     found = _in_force(root, state)
-    return found.get("agent") if found else None
+    return found.get(what) if found else None
 
 
 def moved(root, state):

@@ -91,14 +91,15 @@ def _parse(path, device):
         config.lay_over(dict(device), value.get("device", {}))
     except ValueError as e:
         raise RefusedError("bad_config", e.args[0]) from None
-    if "agent" in value and not _names_agent(value["agent"], config):
-        raise RefusedError("bad_config", "agent is no release")
+    for name in ("agent", "native"):
+        if name in value and not _names_release(value[name], config):
+            raise RefusedError("bad_config", name + " is no release")
     return value
 
 
-def _names_agent(agent, config):
+def _names_release(named, config):
     return (
-        type(agent) is dict
-        and config.is_digest(agent.get("release"))
-        and all(type(agent.get(name)) is int and agent[name] > 0 for name in ("size", "counter"))
+        type(named) is dict
+        and config.is_digest(named.get("release"))
+        and all(type(named.get(name)) is int and named[name] > 0 for name in ("size", "counter"))
     )

@@ -34,6 +34,9 @@ def look(agent):
     if agent.may_renew():
         agent.renewal().update(agent)
         app.forget("selfupdate")
+    if hal.partitions():
+        app.firmware().look(agent)
+        app.forget("native")
     pause = _RETRY_S
     while agent.due() or not agent.state["active"]:
         if not agent.until(agent.due, 1000):

@@ -112,6 +112,15 @@ def _joined(station):
         return None
 
 
+def partitions():
+    """esp32.Partition, None on other chips."""
+    try:
+        from esp32 import Partition
+    except ImportError:
+        return None
+    return Partition
+
+
 def inflater():
     """What makes a stream of what is deflated in a file (raw, window 2^10: 4 KB of heap), or None.
 

@@ -50,10 +50,18 @@ def settle(agent):
         agent.save()
         _calm(agent)
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])
-        agent.renew = agent.may_renew()
+        agent.renew = agent.may_renew() or _may_reflash(agent)
         app.forget("trial")
     elif ran_ms > agent.device["trial_s"] * 1000:
         agent.restart("no confirmation yet")  # which counts as a start
+
+
+def _may_reflash(agent):
+    if not hal.partitions():
+        return False
+    due = app.firmware().due(agent) is not None
+    app.forget("native")
+    return due
 
 
 def roll_back(agent, reason, detail):

@@ -24,6 +24,7 @@ REASONS = {
     "crashed": "the application raised later",
     "no_confirm": "the trial ended without a confirmation",
     "unhealthy": "the application's health check said no",
+    "native_failed": "the new firmware did not start or did not reach the broker; the one before runs again",
     "agent_failed": "the new agent did not start or did not reach the broker; the one before runs again",
 }
 

@@ -192,6 +192,8 @@ def test_what_is_no_object_is_refused(root: Path, content: bytes) -> None:
         {"v": 1, "settings": {}, "device": {"tls": {"ca": 1}}},
         {"v": 1, "settings": {}, "device": {"tls": []}},
         {"v": 1, "settings": {}, "agent": {}},
+        {"v": 1, "settings": {}, "native": 5},
+        {"v": 1, "settings": {}, "native": {"release": "a" * 64, "size": 1}},
         {"v": 1, "settings": {}, "agent": {"release": "a" * 64, "size": 0, "counter": 1}},
         {"v": 1, "settings": {}, "agent": {"release": "g" * 64, "size": 1, "counter": 1}},
         {"v": 1, "settings": {}, "agent": {"release": "a" * 64, "size": 1, "counter": True}},
