@@ -204,10 +204,11 @@ class Agent:
     def postpone(self, seq):
         """The order `seq` failed for the time being: go on, and try again after a while."""
         self.skip = seq
-        pause_s = min(self.device["again_s"] * 2 ** min(self.state["tries"], 10), _AGAIN_LIMIT_S)
-        self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
+        pause_s = self.device["again_s"] * 2 ** min(self.state["tries"], 10)
         self.state["tries"] += 1
-        self.save()
+        # An attempt that cannot be counted could be the first of endlessly many.
+        pause_s = min(pause_s, _AGAIN_LIMIT_S) if self.save() else _AGAIN_LIMIT_S
+        self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
 
     def keep_log(self):
         """Write the last lines to flash, after something bad."""
