@@ -202,11 +202,10 @@ class Agent:
         return True
 
     def postpone(self, seq):
-        """The order `seq` failed for the time being: go on, and try again after a while."""
+        """The order `seq` failed for now: go on, and try again later, much later if uncounted."""
         self.skip = seq
         pause_s = self.device["again_s"] * 2 ** min(self.state["tries"], 10)
         self.state["tries"] += 1
-        # An attempt that cannot be counted could be the first of endlessly many.
         pause_s = min(pause_s, _AGAIN_LIMIT_S) if self.save() else _AGAIN_LIMIT_S
         self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
 
