@@ -82,6 +82,28 @@ def test_the_defaults_in_the_docs_are_those_of_the_code() -> None:
             assert row[1] == f"`{field.default}`", name
 
 
+# -- device.json
+
+
+def defaults_of_a_device() -> dict[str, str]:
+    """Name and default of each number that the agent reads in device.json."""
+    found: dict[str, str] = {}
+    for name in ("config", "download"):
+        body = text(f"device/ota/{name}.py")
+        found |= dict(re.findall(r"^    \(\"([a-z_]+)\", (\d+)\),", body, re.MULTILINE))
+        numbers = dict(re.findall(r"^(_[A-Z_]+) = const\((\d+)\)", body, re.MULTILINE))
+        named = re.findall(r"_device\.get\(\"([a-z_]+)\", (_[A-Z_]+)\)", body)
+        found |= {key: numbers[number] for key, number in named}
+    return found
+
+
+def test_what_may_be_added_to_a_devices_file_is_in_the_docs_with_its_default() -> None:
+    rows = text("docs/settings.md").partition("## A device")[2]
+    said = dict(re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", rows, re.MULTILINE))
+    assert len(said) > 10
+    assert said == defaults_of_a_device()
+
+
 # -- the update protocol
 
 
