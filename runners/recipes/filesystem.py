@@ -22,6 +22,10 @@ _ENTRY_BYTES, _LONG_CHARS = 32, 13  # of a folder; a longer name takes an entry 
 _SHORT = re.compile(r"[a-z0-9_-]{1,8}(\.[a-z0-9_-]{1,3})?")
 
 
+# Of littlefs, in blocks of 4096 bytes, and with a little room to grow: the agent is many small files.
+AGENT_BYTES = 288 << 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSystem:
     """The file system of a board, with the flash and the variant that the manifest names."""
@@ -84,14 +88,15 @@ def sizes(files: Mapping[str, bytes], job: Job) -> tuple[Size, ...]:
 
 
 def warnings(files: Mapping[str, bytes], job: Job) -> tuple[Annotation, ...]:
-    """An update needs room for the release that runs and the one that is to follow."""
+    """An update needs room for the release that runs and the one that is to follow, beside the agent."""
     there = FileSystem.of(job)
     used = there.used_bytes(files)
-    if not there.holds_two or not there.size_bytes or used * 2 <= there.size_bytes:
+    if not there.holds_two or not there.size_bytes or used * 2 + AGENT_BYTES <= there.size_bytes:
         return ()
     text = (
         f"the files take {used} of the {there.size_bytes} bytes of {job.board}'s file system: an update needs room for "
-        f"two releases, so a board that runs this one may not be able to take the next"
+        f"two releases, and the agent takes some {AGENT_BYTES}, unless it is frozen into the firmware. A board that "
+        "runs this release may not be able to take the next"
     )
     return (Annotation(path=MANIFEST, line=1, text=text),)
 

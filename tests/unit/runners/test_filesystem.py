@@ -139,6 +139,9 @@ def test_a_release_that_leaves_no_room_for_the_next_is_warned_about() -> None:
 
     assert (said.path, said.line) == ("kiln.toml", 1)
     assert said.text.startswith("the files take 311296 of the 401408 bytes of esp8266-generic's file system")
+    # Two releases would fit, but for the agent.
+    assert RECIPE.made(job_for("esp8266-generic", flash="1M"), {"main.py": b"m", "a.bin": b"a" * 60_000}).warnings
+    assert not RECIPE.made(job_for("esp8266-generic", flash="1M"), {"main.py": b"m", "a.bin": b"a" * 20_000}).warnings
     assert RECIPE.made(job_for("pybv11"), {"main.py": b"m", "a.bin": b"a" * 90_000}).warnings == ()  # by cable
 
 

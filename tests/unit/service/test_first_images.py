@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pytest
 from littlefs import LittleFS, UserContext
 
+from runners.flash.littlefs_image import file_system
+from runners.recipes.filesystem import AGENT_BYTES
 from service.adapters.agents import compiled, compiled_loader
 from service.domain import bundle
 from service.domain.build import Build
+from service.domain.first_install import NewBoard
 from service.domain.release import Bundle, Release, ReleaseDigest
 from tests.fakes import firmware
 from tests.fakes.site import Site
@@ -119,3 +122,16 @@ def test_a_board_without_updates_gets_its_files_alone(site: Site, monkeypatch: p
     monkeypatch.setitem(boards, "rpi-pico-w", dataclasses.replace(boards["rpi-pico-w"], updates="none"))
 
     assert site.browser().get(address).headers["etag"] != with_agent
+
+
+def test_what_the_agent_takes_of_a_file_system_is_what_builds_are_warned_by() -> None:
+    """Many small files in blocks of 4096 bytes: four times what they hold."""
+    agent = (compiled_loader(), *compiled())
+    board = NewBoard(agent=agent, trust={}, statement="s" * bundle.MAX_STATEMENT_BYTES, version="1.0.0", counter=1)
+    release = [bundle.file("main.py", b"1")]
+
+    laid_out = file_system(board.lay_out(release), size_bytes=848 << 10, block_bytes=4096, program_bytes=32)
+
+    held = LittleFS(context=UserContext(buffer=bytearray(laid_out)), block_size=4096, block_count=212, prog_size=32)
+    taken = held.used_block_count * 4096
+    assert AGENT_BYTES - (40 << 10) < taken <= AGENT_BYTES
