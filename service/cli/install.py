@@ -11,13 +11,14 @@ SCRIPT = """\
 #     ./install.sh             the agent, then this device's files
 #     ./install.sh identity    only its files: it was flashed with a flash image of Kiln
 # settings.json beside this script is what the application gets as ota.settings, the Wi-Fi's name and password
-# in it: {{"WIFI_SSID": "...", "WIFI_PASSWORD": "..."}}
+# in it: {{"WIFI_SSID": "...", "WIFI_PASSWORD": "..."}}. ca.pem is the certificate that vouches for Kiln and its broker.
 set -eu
 cd "$(dirname "$0")"
 [ "${{1:-}}" = identity ] || mpremote mip install --target /lib {package}
 mpremote fs mkdir :/kiln 2>/dev/null || true  # it may be there
 mpremote fs cp trust.json :/kiln/trust.json
 [ ! -e settings.json ] || mpremote fs cp settings.json :/kiln/settings.json
+[ ! -e ca.pem ] || mpremote fs cp ca.pem :/kiln/ca.pem
 mpremote fs cp device.json :/kiln/device.json
 mpremote fs cp main.py :/main.py  # last: from now on the agent starts
 mpremote reset

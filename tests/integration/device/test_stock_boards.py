@@ -118,8 +118,10 @@ def test_mpremote_makes_a_stock_board_a_device(bench: Bench, service: str, tmp_p
         assert flashing.cat(bench.board.flash, f"lib/{each.path}") == each.content, each.path
 
     (folder / "settings.json").write_text('{"PERIOD_S": 5}')
+    (folder / "ca.pem").write_text("a certificate\n")
     run_script(bench.board.flash, folder / "install.sh", "identity")
 
     assert json.loads(flashing.cat(bench.board.flash, "kiln/settings.json")) == {"PERIOD_S": 5}
+    assert flashing.cat(bench.board.flash, "kiln/ca.pem") == b"a certificate\n"
     bench.board.switch_on()
     confirms_a_release(bench)
