@@ -16,6 +16,7 @@ from micropython import const
 
 _BOOTS = const(3)  # starts that a new agent may take to reach the broker
 _LIMIT = const(1024)  # bytes of the file
+_SILENT_MS = const(180000)  # a new agent that does nothing for so long has hung
 _PAUSE_S = const(5)  # before the next start when there is no agent that works
 
 
@@ -34,11 +35,12 @@ def run(root=""):
     if slot:
         sys.path.insert(0, root + "/kiln/agent/" + slot)
     restart = _restart()
+    dog = _watchdog() if kept["trial"] else None
     _shed()
     try:
         import ota
 
-        ota.run(kept)
+        ota.run(kept, dog)
     except Exception as e:
         # Whatever happens now, and be it that there is no memory left: the board starts again.
         try:
@@ -65,7 +67,7 @@ def _shed():
     # that the agent needs for signatures.
     del sys.modules["ota_loader"]
     names = globals()
-    for name in ("load", "leave", "save", "fail", "_restart", "_shed"):
+    for name in ("load", "leave", "save", "fail", "_restart", "_watchdog", "_shed"):
         del names[name]
 
 
@@ -117,6 +119,18 @@ def save(root, kept):
         print("[loader] not saved:", e)
         return False
     return True
+
+
+def _watchdog():
+    # For a new agent, which may hang; who would pull the plug of a board on a roof? Not where the
+    # longest time it waits is shorter than a name server may take: 3 s on ESP8266, 8 s on rp2.
+    if sys.platform in ("esp8266", "rp2"):
+        return None
+    try:
+        from machine import WDT
+    except ImportError:
+        return None
+    return WDT(timeout=_SILENT_MS)
 
 
 def _restart():

@@ -13,10 +13,11 @@ _agent = None
 _ticking = False
 
 
-def run(loaded=None):
+def run(loaded=None, dog=None):
     """Start the agent and, through it, the application. Does not return.
 
-    `loaded` is what the loader knows of this agent (ota_loader.py), None without a loader.
+    `loaded` is what the loader knows of this agent (ota_loader.py), None without one; `dog` is the
+    watchdog that it armed for the trial of this agent, if it did.
     """
     global _agent
     import gc
@@ -38,6 +39,7 @@ def run(loaded=None):
         hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
         app.start_alone()
         return
+    _agent.dog = dog
     settings.update(_agent.settings)
     try:
         _agent.run()

@@ -11,6 +11,8 @@ from ota.reason import RefusedError
 _SLOT = "kiln/agent/"
 _OURS = {"repo": "kiln/agent", "board": "any"}
 _ENOSPC = const(28)
+# As in follow.py: what else is wrong may be a lie, and is tried again.
+_LASTING = ("wrong_board", "wrong_repository", "downgrade", "bad_path")
 
 
 def report(agent):
@@ -33,6 +35,7 @@ def confirm(agent):
     if _save(agent, kept):
         agent.fresh = False
         _clear_spare(agent)
+        _calm(agent)
         hal.log("agent confirmed, counter", kept["counter"])
 
 
@@ -42,6 +45,12 @@ def _clear_spare(agent):
 
     install.clear(agent.root, _SLOT + state.other(agent.loaded["active"]))
     app.forget("install", "bundle")
+
+
+def _calm(agent):
+    from ota import trial
+
+    trial.calm(agent)
 
 
 def due(agent):
@@ -64,7 +73,8 @@ def update(agent):
         _switch(agent, wanted, kept, slot)
     except RefusedError as e:
         hal.log("agent refused:", e.reason, e.detail)
-        if e.reason == "download_failed":
+        if e.reason not in _LASTING:
+            agent.postpone(agent.skip)
             agent.voice.say(state.REFUSED, e.reason, e.detail, wanted["release"])
             return
         state.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])

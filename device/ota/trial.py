@@ -18,7 +18,8 @@ def arm(agent):
         app.forget("chip")
 
 
-def _calm(agent):
+def calm(agent):
+    """The watchdog of a trial that was won bites no more."""
     if agent.dog:
         from ota import chip
 
@@ -48,7 +49,7 @@ def settle(agent):
     if works and (alone or (agent.voice.told and not agent.moved)):
         state.confirm(agent.state)
         agent.save()
-        _calm(agent)
+        calm(agent)
         hal.log("confirmed", agent.state[agent.state["active"]]["version"])
         agent.renew = agent.may_renew() or _may_reflash(agent)
         app.forget("trial")

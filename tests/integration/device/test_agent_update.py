@@ -12,7 +12,8 @@ from device.virtual import flash as flashing
 from tests.fakes.agents import agent_files, agent_release, make_agent
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import foreign_key
-from tests.integration.device.apps import app
+from tests.integration.device import chips
+from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
 
@@ -116,6 +117,33 @@ def test_a_bad_agent_is_left_for_the_one_before(running: Bench, tmp_path: Path, 
     running.board.printed("agent confirmed")
 
 
+def test_an_agent_that_hangs_is_ended_by_the_watchdog_and_left(running: Bench, tmp_path: Path) -> None:
+    running.board.switch_off()
+    chips.fit(running.board.flash, tmp_path, hurry=300)
+    running.board.watched = True
+    bad = order_agent(running, tmp_path, make_agent({"__init__": "while True:\n    pass\n"}))
+
+    report = running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
+
+    assert report["running"] == FIRST.digest
+    assert sum("the watchdog bites" in line for line in running.board.lines) == 3
+    assert loader(running)["active"] == ""
+
+
+def test_the_watchdog_of_a_good_agent_is_calm_once_it_is_confirmed(running: Bench, tmp_path: Path) -> None:
+    running.board.switch_off()
+    chips.fit(running.board.flash, tmp_path, hurry=300)
+    running.board.watched = True
+    order_agent(running, tmp_path, make_agent(NEW))
+    running.board.printed("agent confirmed")
+    slow = "ota.healthy()\nimport time\ntime.sleep(2)\nprint('slow and fine')\n"
+
+    running.desire(app("6.0.0", slow + LOOP), seq=2, config=running.board.state()["configs"]["a"])
+
+    assert running.board.printed("slow and fine") == 1
+    assert not any("bites" in line for line in running.board.lines)
+
+
 def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(
     running: Bench, tmp_path: Path
 ) -> None:
@@ -167,9 +195,20 @@ def test_an_agent_is_refused(running: Bench, tmp_path: Path, attack: str) -> Non
     report = running.broker.reported("refused", reason, release=bad.digest)
 
     assert report["running"] == FIRST.digest
-    kept = loader(running)
-    assert (kept["active"], kept["failed"]) == ("", bad.digest)
     running.board.printed("app 5.0.0")
+    # What a signed statement says is final, anything else may be a lie and is tried again.
+    final = reason in ("wrong_board", "wrong_repository", "bad_path")
+    assert kept_by_loader(running) == (("", bad.digest) if final else None)
+    assert running.board.state()["tries"] == (0 if final else 1)
+
+
+def kept_by_loader(bench: Bench) -> tuple[str, str] | None:
+    """Which agent it starts, and which it left; None as long as it had nothing to write."""
+    try:
+        kept = loader(bench)
+    except FileNotFoundError:
+        return None
+    return kept["active"], kept["failed"]
 
 
 def test_a3_an_agent_with_a_counter_that_is_not_higher_is_not_fetched(running: Bench, tmp_path: Path) -> None:
