@@ -37,7 +37,7 @@ e2e: setup-test ## the demo's story, asserted step by step
 bench: setup-test ## the measured goals, as ratios against a baseline in the same run
 	@$(PYTHON) -m tests.bench
 
-powercut: setup-test ## a power cut at every flash operation of a board's life, and random lives (two hours)
+powercut: setup-test ## a power cut at every flash operation of a board's life, and random lives (an hour)
 	@$(PYTHON) -m tests.integration.device.powercut
 
 lint: setup-test
