@@ -58,6 +58,8 @@ def _kept(answer: dict[str, Any], given: argparse.Namespace) -> Any:
     target = given.output or pathlib.Path(f"root-{answer['version']}.txt")
     _write_new(target, document.encode())
     then = f"`kiln keys sign-root {target} --key root.pem` where the root key is, then `kiln keys add-root {target}`"
+    if answer.get("role") == "root":  # else the root key would be where it was taken away from, and nobody knew
+        then += ". The new root key is in keys/root.pem of the service: `kiln keys export-root` moves it"
     return {**answer, "document": str(target), "then": then}
 
 

@@ -75,6 +75,9 @@ def test_a_root_key_lives_on_another_machine(run: Run, site: Site, tmp_path: pat
 
     assert (added[0], added[1]["version"]) == (0, 2)
     assert site.kiln.keys.root().version == 2
+    assert "export-root" not in draft["then"]
+    assert "export-root" in run("keys rotate root --output HERE/root-3.txt")[1]["then"]
+    assert (keys / "root.pem").exists()
 
 
 def test_nothing_is_written_over_and_nothing_lost(run: Run, tmp_path: pathlib.Path) -> None:
