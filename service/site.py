@@ -38,6 +38,7 @@ from service.web.objects import object_routes
 from service.web.ota import Ota
 from service.web.packer import Packer
 from service.web.pages import Pages, templates
+from service.web.path_numbers import shorten_path_numbers
 from service.web.people import PeopleApi
 from service.web.repositories import RepositoryApi
 from service.web.sight import Sight
@@ -46,6 +47,7 @@ from service.web.webhooks import WebhookDoor
 
 
 def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
+    shorten_path_numbers()
     settings = kiln.settings
     auth = Auth(
         settings.admin_token or kiln.instance.admin_token,

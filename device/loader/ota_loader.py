@@ -31,6 +31,9 @@ def run(root=""):
         elif not save(root, kept):
             # A start that is not counted could be the first of endlessly many.
             leave(root, kept, "the start could not be counted")
+    while kept["active"] and not _is_there(root, kept["active"]):
+        # The import would find another agent, which would be taken for the one that is wanted.
+        leave(root, kept, "no agent in " + kept["active"])
     slot = kept["active"]
     if slot:
         sys.path.insert(0, root + "/kiln/agent/" + slot)
@@ -62,12 +65,19 @@ def fail(root, slot, why):
         time.sleep(_PAUSE_S)
 
 
+def _is_there(root, slot):
+    try:
+        return os.stat(root + "/kiln/agent/" + slot + "/ota/__init__.mpy")[6] > 0
+    except OSError:
+        return False
+
+
 def _shed():
     # run() stays on the stack for ever, and would keep the rest of this module: 2 KB of the heap
     # that the agent needs for signatures.
     del sys.modules["ota_loader"]
     names = globals()
-    for name in ("load", "leave", "save", "fail", "_restart", "_watchdog", "_shed"):
+    for name in ("load", "leave", "save", "fail", "_is_there", "_restart", "_watchdog", "_shed"):
         del names[name]
 
 

@@ -52,6 +52,10 @@ class Clock:
         self.age()
         self._time, self._seconds, self._rest_ms, self._next = time, 0, 0, _DAY_S
 
+    def doubt(self):
+        """The key that said the time holds no more: ask again."""
+        self._time, self._next = None, 0
+
     def due(self, connected):
         """Whether to ask now: once a day, and at a start as soon as there is a broker."""
         return self.age() >= self._next + (0 if connected else _PATIENCE_S)

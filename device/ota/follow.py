@@ -68,7 +68,7 @@ def _update(agent, desired):
         same = state.runs(agent.state).startswith(desired["release"])
         record = None if same else _fetch(agent, desired)
         _announce(agent, state.STAGED, desired)
-        _switch(agent, record, config)
+        _switch(agent, record, config, desired)
     except RefusedError as e:
         hal.log("refused:", e.reason, e.detail)
         if e.reason not in _LASTING:
@@ -104,7 +104,6 @@ def _configure(agent, desired):
         raise RefusedError("download_failed", "out of memory") from None
     finally:
         app.forget("configuration", "config", "poll", "http", "net")
-    agent.state["configs"][slot] = named
     return slot
 
 
@@ -130,8 +129,12 @@ def _fetch(agent, desired):
         app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
 
 
-def _switch(agent, record, config):
+def _switch(agent, record, config, desired):
     changed = dict(agent.state)
+    if config:
+        # Not before: what was never tried must not stand in for a configuration that is lost.
+        changed["configs"] = dict(changed["configs"])
+        changed["configs"][config] = desired["config"]
     state.begin_trial(changed, record, config)
     try:
         state.save(agent.root + "/kiln", changed)

@@ -35,6 +35,14 @@ def ticks_diff(end, start):
     return end - start
 
 
+def recent(start, limit_ms):
+    """Whether the ticks `start` are less than `limit_ms` ago; None are not.
+
+    Ticks wrap: what was more than six days ago looks as if it were still to come.
+    """
+    return start is not None and 0 <= ticks_diff(ticks_ms(), start) < limit_ms
+
+
 def sleep_ms(ms):
     if hasattr(time, "sleep_ms"):
         time.sleep_ms(ms)

@@ -16,6 +16,8 @@ def sleep(agent, ms):
     """
     if agent.state["trial"]:
         _on_trial(agent)
+    elif agent.fresh:
+        _prove(agent)
     elif agent.due() and not agent.busy:
         agent.restart("update")
     elif agent.link.up():
@@ -32,10 +34,19 @@ def rests(agent):
     every = agent.device["wakes"]
     if every <= 1 or agent.state["trial"] or agent.state["outbox"] or not agent.state["active"]:
         return False
+    if agent.fresh:  # it is to reach somebody, or it is left
+        return False
     if agent.wakes < every:
         return True
     agent.wakes = 0
     return False
+
+
+def _prove(agent):
+    # A new agent: time for its first report, and no failed start where nobody can be reached.
+    agent.until(lambda: not agent.fresh, agent.device["connect_s"] * 1000)
+    if agent.fresh:
+        agent.renewal().slept(agent, _SLEEPS)
 
 
 def _known(agent):

@@ -39,6 +39,18 @@ def confirm(agent):
         hal.log("agent confirmed, counter", kept["counter"])
 
 
+def slept(agent, limit):
+    """An orderly sleep ends this start: it counts as none, `limit` times."""
+    if not agent.loaded or not agent.loaded["trial"]:
+        return  # firmware is what is on trial
+    kept = dict(agent.loaded)
+    trial = kept["trial"] = dict(kept["trial"])
+    trial["sleeps"] = trial.get("sleeps", 0) + 1
+    if trial["sleeps"] <= limit:
+        trial["boots"] -= 1
+        _save(agent, kept)
+
+
 def _clear_spare(agent):
     # An agent is a good part of a small flash. From a good one the way back leads to the board's.
     from ota import install

@@ -125,6 +125,8 @@ def rebase(state, epochs):
         state["epochs"][1] = epochs[1]
         state["seq"] = state["failed"] = 0
         state["wanted"] = ""
+        # A stolen key may have said that it is 2100, when every good order would be past its end.
+        state["time"], state["day"] = 0, [0, 0]
         changed = True
     return changed
 

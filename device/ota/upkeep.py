@@ -66,7 +66,7 @@ def ready(agent, desired):
     agent.pending = desired  # so that nobody takes it for one that is held back
     _end_errand(agent)
     try:
-        if agent.asked is None or agent.age(agent.asked) > _PAUSE_MS:
+        if not hal.recent(agent.asked, _PAUSE_MS):
             agent.finish(walk(agent), _READY_MS)
     except RefusedError as e:
         hal.log("no update without the newest keys:", e.reason, e.detail)
@@ -125,7 +125,7 @@ def _daily(agent):
 def _unknown(agent, raw):
     # `raw` is signed by a key that this device does not know yet, or by nobody's; or its counter
     # is below a floor that a newer document may free.
-    while agent.walked is not None and agent.age(agent.walked) < _PAUSE_MS:
+    while hal.recent(agent.walked, _PAUSE_MS):
         yield
     agent.walked = hal.ticks_ms()
     try:
@@ -160,7 +160,11 @@ def _take(agent, raw):
 
     try:
         root.take(agent.root, raw)
+        before = agent.facts[2][1]
         trust.adopt(agent)
+        if agent.facts[2][1] > before:
+            agent.clock.doubt()
+        agent.heard = b""  # an order that was refused for its key may be right now
     except (OSError, MemoryError) as e:
         raise RefusedError("no_space", "root document: " + repr(e)) from None
     finally:

@@ -105,7 +105,7 @@ class Voice:
         return False
 
     def _may_log(self, agent):
-        return self._logged is None or agent.age(self._logged) >= _LOG_PAUSE_MS
+        return not hal.recent(self._logged, _LOG_PAUSE_MS)
 
     def _patience_ms(self, agent):
         # How long without a broker before HTTP. A trial must not end before somebody was told, and

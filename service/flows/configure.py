@@ -84,9 +84,17 @@ def agent(name: DeviceId, release: AgentRelease, parts: Parts, *, by: str) -> De
 
 
 def change(
-    name: DeviceId, edit: Callable[[Secrets], Secrets], parts: Parts, *, what: str, detail: str, new_token: str = ""
+    name: DeviceId,
+    edit: Callable[[Secrets], Secrets],
+    parts: Parts,
+    *,
+    what: str,
+    detail: str,
+    new_token: str = "",
+    is_again: bool = False,
 ) -> Device:
-    """Edit what is kept of a device, and order the configuration that follows. Nothing is ordered when it is the same.
+    """Edit what is kept of a device, and order the configuration that follows. Nothing is ordered when it is the same,
+    unless it `is_again`.
 
     `new_token` is the digest of a token that the edit puts in.
     Raises: BadInputError, NotFoundError, ConflictError for a retired device.
@@ -95,7 +103,7 @@ def change(
         device = living(name, parts.fleet)
         before = parts.configurations.get(name)
         secrets = edit(before.secrets)
-        if secrets == before.secrets and before.content:
+        if secrets == before.secrets and before.content and not is_again:
             return device
         after = Configuration(secrets=secrets, content=content(secrets, parts.encrypt))
         if parts.configurations.change(device, after, _order(device, after.digest, parts), new_token=new_token):

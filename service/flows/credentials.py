@@ -14,19 +14,28 @@ from service.records import Configurations, Fleet
 def rotate(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[], str], by: str) -> Device:
     """Order another token. The old one is taken until the device has confirmed the new one.
 
-    Raises: NotFoundError, ConflictError for a retired device, BrokerError.
+    While one is under way the same is ordered again: the device may live with it already, and would be locked out
+    by a third. Raises: NotFoundError, ConflictError for a retired device, BrokerError.
     """
-    living(name, parts.fleet)
-    token = new_token()
+    under_way = _under_way(living(name, parts.fleet), parts.configurations)
+    token = under_way or new_token()
     accounts.allow_also(name, token)  # before the device can hear of it
 
     def edit(secrets: Secrets) -> Secrets:
         return replace(secrets, device={**secrets.device, "token": token})
 
-    device = change(name, edit, parts, what="token", detail=f"by {by}", new_token=token_digest(token))
+    detail = f"by {by}" + ", once more" * bool(under_way)
+    digest = token_digest(token)
+    device = change(name, edit, parts, what="token", detail=detail, new_token=digest, is_again=bool(under_way))
     # Two that rotate at once: whichever was ordered last is the one that the broker takes.
     accounts.allow_also(name, parts.configurations.get(name).secrets.device["token"])
     return device
+
+
+def _under_way(device: Device, configurations: Configurations) -> str:
+    """The token that the device is to change to; empty for none."""
+    token = str(configurations.get(device.id).secrets.device.get("token", ""))
+    return token if token and token_digest(token) == device.new_token_digest else ""
 
 
 def settle(

@@ -16,6 +16,7 @@ from tests.integration.device import chips
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
+from tests.integration.device.parts import until
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
@@ -168,6 +169,41 @@ def test_a26_a_damaged_file_of_the_loader_means_the_agent_of_the_board(
     running.board.switch_on()
 
     assert running.board.printed("app 5.0.0", times=2) == 2
+
+
+def test_a26_an_agent_slot_with_nothing_in_it_means_the_agent_of_the_board_which_says_so(
+    running: Bench, tmp_path: Path
+) -> None:
+    running.board.switch_off()
+    lost = {"active": "b", "counter": 7, "epoch": 1, "trial": None, "failed": "", "outcome": ""}
+    put(running, tmp_path, {"kiln/agent.json": json.dumps(lost).encode()})
+
+    running.board.switch_on()
+
+    report = running.broker.reported("rolled_back", "agent_failed", agent=0)
+    assert (report["running"], report["detail"]) == (FIRST.digest, "no agent in b")
+    assert loader(running)["active"] == ""
+
+
+def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(running: Bench, tmp_path: Path) -> None:
+    """Each sleep ends a start in an orderly way: none of them is a failed one."""
+    sleepy = running.desire(app("6.0.0", "print('awake')\nota.deepsleep(60000)\n"), seq=2)
+    running.board.switch_off()
+    chips.fit(running.board.flash, tmp_path)
+    running.board.watched = True
+    running.board.device.update(connect_s=0.3, wakes=3)
+    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+    running.board.switch_on()
+    running.broker.reported("confirmed", release=sleepy.digest)
+    until(lambda: running.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    running.broker.stop()
+
+    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    running.board.printed("the new agent", times=6)
+    running.broker.start()
+
+    running.board.printed("agent confirmed, counter 4")
+    assert loader(running)["failed"] == ""
 
 
 FILES = {"ota/__init__.mpy": b"M\x06\x00\x1f", "ota/x.mpy": b"x"}

@@ -12,8 +12,8 @@ import pytest
 
 from device.virtual import flash as flashing
 from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration
-from tests.fakes.releases import FakeRelease
-from tests.integration.device.apps import LOOP, app
+from tests.fakes.releases import FakeRelease, make_release
+from tests.integration.device.apps import LOOP, app, files_of
 from tests.integration.device.conftest import Bench, Board
 from tests.integration.device.parts import TOKEN, free_port, until
 
@@ -115,6 +115,23 @@ def test_a_second_change_uses_the_other_place(on: Bench) -> None:
     on.broker.reported("confirmed", config=second.digest)
     kept = on.board.state()
     assert (kept["config"], kept["configs"]) == ("b", {"a": first.digest, "b": second.digest})
+
+
+def test_what_was_refused_with_its_release_never_stands_in_for_a_configuration_that_is_lost(on: Bench) -> None:
+    good = order(on, make_configuration({"PERIOD_S": 7}), seq=2)
+    on.broker.reported("confirmed", config=good.digest)
+    foreign = make_release(files_of("6.0.0"), board="rpi-pico-w", counter=6)
+    order(on, make_configuration({"PERIOD_S": 9}), seq=3, release=foreign)
+    on.broker.reported("refused", "wrong_board")
+    on.board.switch_off()
+    on.broker.desire(b"")
+    on.board.spoil("kiln/config.a")
+    on.board.lines.clear()
+
+    on.board.switch_on()
+
+    on.board.printed("period 1")
+    assert "period 9" not in on.board.lines
 
 
 def test_an_order_without_a_configuration_returns_to_what_was_enrolled(on: Bench) -> None:

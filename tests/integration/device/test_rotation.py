@@ -139,6 +139,19 @@ def test_a4_after_a_stolen_director_key_seq_begins_again(running: Bench) -> None
     assert (state["seq"], state["epochs"]) == (2, [1, 2])
 
 
+def test_a4_after_a_stolen_director_key_the_time_begins_again(running: Bench) -> None:
+    """It said that it is 2100, when every good order is past its end."""
+    running.broker.desire(sign_desired(FIRST, seq=2, issued=NEVER))
+    until(lambda: running.board.state()["time"] == NEVER)
+    fresh = Signer()
+    running.store.director = fresh
+    publish(running, 2, [root_key()], director=[fresh], epochs=(1, 2))
+
+    takes(running, NEXT, sign_desired(NEXT, seq=3, key=fresh, issued=NOW, expires=NOW + DAY))
+
+    assert NOW <= running.board.state()["time"] < NOW + DAY
+
+
 def test_a5_an_order_that_is_held_back_is_fetched(running: Bench) -> None:
     """The broker says nothing new; the service's signed answer to the time tells that there is more."""
     running.board.switch_off()

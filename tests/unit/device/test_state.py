@@ -224,6 +224,17 @@ def test_a4_a_higher_epoch_frees_its_floor_and_no_other() -> None:
     assert kept["epochs"] == [2, 2]
 
 
+def test_a4_a_higher_epoch_of_the_director_frees_the_time_that_a_stolen_key_said() -> None:
+    kept = confirmed()
+    kept.update(time=(1 << 32) - 1, day=[49_710, 24])
+
+    state.rebase(kept, [2, 1])
+    assert kept["time"] == (1 << 32) - 1
+    state.rebase(kept, [2, 2])
+
+    assert (kept["time"], kept["day"]) == (0, [0, 0])
+
+
 def test_a4_a_floor_of_an_older_epoch_is_not_believed_and_a_newer_one_is(tmp_path: Path) -> None:
     kept = confirmed()
     kept["counter"] = 9

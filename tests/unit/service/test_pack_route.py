@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.adapters.schema_devices import devices
 from service.domain.device import Device, DeviceId
 from service.domain.errors import AlteredError, NotFoundError
 from service.domain.pack import Kept
@@ -67,7 +68,12 @@ def release(site: Site, of: Repository, files: dict[str, bytes], delivery: str, 
     return made
 
 
-def ask(site: Site, newer: str, older: str, *, device: str = "blink", token: str = "t", **headers: str) -> Reply:
+def ask(
+    site: Site, newer: str, older: str, *, device: str = "blink", token: str = "t", ordered: str = "", **headers: str
+) -> Reply:
+    """`ordered` is the release that the device is to run, if not `newer`."""
+    with site.kiln.engine.begin() as connection:
+        connection.execute(devices.update().where(devices.c.id == device).values(desired=ordered or newer))
     proof = {"Authorization": f"Bearer {token}", "X-Kiln-Device": device}
     target = f"/ota/v1/releases/{newer}/pack?from={older}"
     return Browser(site, origin=None).send("GET", target, headers={**proof, **headers})
@@ -103,6 +109,17 @@ def test_a_pack_is_made_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("service.flows.shorten.pack", None)
 
     assert ask(site, two.digest, one.digest).body == first.body
+
+
+def test_a_pack_is_made_of_what_the_device_is_to_run_and_of_nothing_else(site: Site) -> None:
+    """Of a thousand releases there are a million packs, and one token is enough to ask for each."""
+    blink = repository(site)
+    one, two = release(site, blink, ONE, "one"), release(site, blink, TWO, "two")
+
+    replies = [ask(site, one.digest, older, ordered=two.digest) for older in (two.digest, one.digest, "-")]
+
+    assert [each.status for each in replies] == [404, 404, 404]
+    assert site.kiln.packs.find(ReleaseDigest(two.digest), ReleaseDigest(one.digest)) is None
 
 
 def test_there_is_no_pack_where_the_bundle_is_not_larger(site: Site) -> None:
