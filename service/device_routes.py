@@ -21,7 +21,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, configure, credentials, enrol, flash, track
-from service.kiln import Kiln
+from service.kiln import Kiln, token_change
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
 from service.web.device_doors import DeviceDoors
@@ -40,9 +40,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
         fleet=kiln.fleet,
         configurations=kiln.configurations,
         take_report=lambda device, payload: take_report(kiln, device, payload),
-        follow=lambda device, token: credentials.follow(
-            device, token, configurations=kiln.configurations, accounts=kiln.accounts
-        ),
+        follow=lambda device, token: credentials.follow(device, token, token_change(kiln)),
     )
     package = AgentPackage(agent=_first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
     return [*doors.routes(), *package.routes()]
@@ -98,14 +96,7 @@ def _where(settings: Settings) -> dict[str, Any]:
 
 def take_report(kiln: Kiln, device: str, payload: bytes) -> None:
     """Raises: MalformedError, NotFoundError, BadInputError, BrokerError."""
-    report = track.take_report(
-        device,
-        payload,
-        fleet=kiln.fleet,
-        configurations=kiln.configurations,
-        accounts=kiln.accounts,
-        clock=kiln.clock,
-    )
+    report = track.take_report(device, payload, token_change(kiln))
     logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
 
 

@@ -6,8 +6,8 @@ from starlette.routing import Route
 
 from service.adapters.boms import CycloneDx
 from service.domain.provenance import Builder
-from service.flows import publish, rekey
-from service.kiln import Kiln
+from service.flows import credentials, publish, rekey
+from service.kiln import Kiln, token_change
 from service.web.auth import Auth
 from service.web.keys import KeyApi
 from service.web.roots import Roots
@@ -15,7 +15,12 @@ from service.web.signed_time import SignedTime
 
 
 def for_devices(kiln: Kiln) -> list[Route]:
-    time = SignedTime(fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+    time = SignedTime(
+        fleet=kiln.fleet,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        follow=lambda device, token: credentials.follow(device, token, token_change(kiln)),
+    )
     return [*Roots(keys=kiln.keys).routes(), *time.routes()]
 
 

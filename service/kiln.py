@@ -1,7 +1,7 @@
 """What one service process is made of: the real adapters behind the ports, chosen by the settings."""
 
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -38,6 +38,7 @@ from service.adapters.tokens import JwtApiTokens, JwtTokens
 from service.domain.own_images import OwnImages
 from service.domain.person import Door
 from service.domain.repository import Forge
+from service.flows.credentials import Change, Shown
 from service.forge import Forges
 from service.ports import BrokerAccounts, Objects
 from service.records import Connections
@@ -78,6 +79,7 @@ class Kiln:
     catalogue: Catalogue
     flash: FlashMaker
     own_images: OwnImages
+    shown: Shown = field(default_factory=Shown)
 
 
 def build(settings: Settings) -> Kiln:
@@ -119,6 +121,16 @@ def build(settings: Settings) -> Kiln:
         catalogue=catalogue,
         flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
         own_images=read_own_images(settings.own_images),
+    )
+
+
+def token_change(kiln: Kiln) -> Change:
+    return Change(
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        accounts=kiln.accounts,
+        clock=kiln.clock,
+        shown=kiln.shown,
     )
 
 

@@ -1,13 +1,13 @@
 """Credentials: a device gets another token over the air, or none ever again."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from service.domain.configuration import Secrets
 from service.domain.device import Device, DeviceId, Report
 from service.flows.configure import Parts, change, living
 from service.flows.enrol import token_digest
-from service.ports import BrokerAccounts
+from service.ports import BrokerAccounts, Clock
 from service.records import Configurations, Fleet
 
 
@@ -38,21 +38,57 @@ def _under_way(device: Device, configurations: Configurations) -> str:
     return token if token and token_digest(token) == device.new_token_digest else ""
 
 
-def settle(
-    device: Device, report: Report, *, fleet: Fleet, configurations: Configurations, accounts: BrokerAccounts
-) -> bool:
-    """End the old token, when this report shows that the device lives with the new one. Raises: BrokerError."""
-    if device.new_token_digest is None or report.config != device.config or not report.is_settled:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The new tokens that came to us over HTTP since the start. Whoever stole the old one may say in a report that the
+    device lives with the new one, and would have it locked out; but has the new one not to show.
+    """
+
+    _digests: dict[DeviceId, str] = field(default_factory=dict)
+
+    def note(self, device: Device, token: str) -> bool:
+        """Whether `token` is the one that the device is to change to."""
+        if device.new_token_digest is None or token_digest(token) != device.new_token_digest:
+            return False
+        self._digests[device.id] = device.new_token_digest
+        return True
+
+    def holds(self, device: Device) -> bool:
+        return device.new_token_digest is not None and self._digests.get(device.id) == device.new_token_digest
+
+    def forget(self, device: Device) -> None:
+        self._digests.pop(device.id, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What the change from one token to another needs."""
+
+    fleet: Fleet
+    configurations: Configurations
+    accounts: BrokerAccounts
+    clock: Clock
+    shown: Shown
+
+
+def settle(device: Device, report: Report, parts: Change) -> bool:
+    """End the old token, when this report says that the device lives with the new one, and the device has shown it.
+
+    Raises: BrokerError.
+    """
+    if not parts.shown.holds(device) or report.config != device.config or not report.is_settled:
         return False
-    token = configurations.get(device.id).secrets.device.get("token", "")
-    if token_digest(token) != device.new_token_digest:
+    token = _under_way(device, parts.configurations)
+    if not token or device.new_token_digest is None:
         return False
-    accounts.allow(device.id, token)
-    fleet.settle_token(device.id, device.new_token_digest)
+    parts.accounts.allow(device.id, token)
+    parts.fleet.settle_token(device.id, device.new_token_digest)
+    parts.shown.forget(device)
+    parts.fleet.note(device.id, "token", "the device has the new one; the old one is dead", now=parts.clock.now())
     return True
 
 
-def follow(device: Device, token: str, *, configurations: Configurations, accounts: BrokerAccounts) -> None:
+def follow(device: Device, token: str, parts: Change) -> None:
     """Have the broker take what a device with two tokens will come with, where it knows one password of a user.
 
     `token` is the one that the device showed us when it asked over HTTP because the broker was away; when it
@@ -60,9 +96,12 @@ def follow(device: Device, token: str, *, configurations: Configurations, accoun
     """
     if device.new_token_digest is None:
         return
-    new = configurations.get(device.id).secrets.device.get("token", "")
-    if new and not accounts.allow_also(device.id, new):
-        accounts.allow(device.id, token or new)
+    # What it reported before we started again counts as well.
+    if parts.shown.note(device, token) and device.report is not None and settle(device, device.report, parts):
+        return
+    new = _under_way(device, parts.configurations)
+    if new and not parts.accounts.allow_also(device.id, new):
+        parts.accounts.allow(device.id, token or new)
 
 
 def retire(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, by: str) -> Device:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from service.domain.device import DeviceId, Report, device_id, readable
 from service.domain.errors import NotFoundError
-from service.flows.credentials import settle
-from service.ports import BrokerAccounts, Clock
-from service.records import Configurations, Fleet
+from service.flows.credentials import Change, settle
+from service.ports import Clock
+from service.records import Fleet
 
 WINDOW = datetime.timedelta(minutes=5)
 CONNECTS = 6  # within that time, without having left: two of one identity put each other out
@@ -24,18 +24,13 @@ MAX_WATCHED = 10_000  # devices whose connections are remembered
 def take_report(
     name: str,
     payload: bytes,
-    *,
-    fleet: Fleet,
-    configurations: Configurations,
-    accounts: BrokerAccounts,
-    clock: Clock,
+    parts: Change,
 ) -> Report:
     """Raises: MalformedError, BadInputError, NotFoundError; nothing is kept then. BrokerError after it was kept."""
     report = Report.parse(payload)
     device = device_id(name)
-    fleet.report(device, report, now=clock.now())
-    if settle(fleet.device(device), report, fleet=fleet, configurations=configurations, accounts=accounts):
-        fleet.note(device, "token", "the device has the new one; the old one is dead", now=clock.now())
+    parts.fleet.report(device, report, now=parts.clock.now())
+    settle(parts.fleet.device(device), report, parts)
     return report
 
 

@@ -1,5 +1,4 @@
-"""Numbers in addresses. Starlette's own take any length, and Python refuses to read more than 4,300 digits: a fault of
-ours to whoever asks for that."""
+"""Numbers in addresses: Starlette's own take any length, and Python refuses to read more than 4,300 digits."""
 
 from starlette.convertors import Convertor, register_url_convertor
 

@@ -67,7 +67,7 @@ def test_an_order_that_came_before_its_key_is_followed_once_the_key_is_there(age
     service.is_away = True
     agent.hear(order)
     finish(agent)
-    assert agent.pending is None
+    assert not agent.pending
 
     service.is_away = False
     service.answers["root"] = {2: root_document(root_payload(version=2, director=[fresh]), [root_key()])}

@@ -15,6 +15,7 @@ from service.domain.device import Report
 from service.domain.provenance import Builder
 from service.domain.root import Role
 from service.flows import announce, dependencies, enrol, plan, publish, track
+from service.flows.credentials import Change, Shown
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
@@ -117,15 +118,18 @@ def enrolled(
     )
 
 
-def reported(world: World, name: str, payload: bytes, accounts: BrokerAccounts | None = None) -> Report:
-    return track.take_report(
-        name,
-        payload,
+def token_change(world: World, accounts: BrokerAccounts | None = None, shown: Shown | None = None) -> Change:
+    return Change(
         fleet=world.fleet,
         configurations=world.configurations,
         accounts=accounts or MemoryAccounts(),
         clock=world.clock,
+        shown=shown or Shown(),
     )
+
+
+def reported(world: World, name: str, payload: bytes, parts: Change | None = None) -> Report:
+    return track.take_report(name, payload, parts or token_change(world))
 
 
 def verified(world: World, role: Role, token: str) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import pytest
 from service.domain.device import DeviceId
 from service.domain.errors import BrokerError, ConflictError, NotFoundError
 from service.flows import credentials, deliver
+from service.flows.credentials import Shown
 from service.flows.enrol import token_digest
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.unit.service.configuring import configured, newest_order, parts, told
 from tests.unit.service.conftest import World
-from tests.unit.service.steps import announced, enrolled, published, reported
+from tests.unit.service.steps import announced, enrolled, published, reported, token_change
 
 D1 = DeviceId("d1")
 OLD, NEW = "t" * 43, "n" * 43
@@ -32,8 +33,12 @@ def rotated(world: World, accounts: MemoryAccounts, token: str = NEW) -> str:
     return world.fleet.device(D1).config
 
 
-def says(world: World, accounts: MemoryAccounts, state: str, config: str) -> None:
-    reported(world, "d1", json.dumps({"v": 1, "state": state, "config": config}).encode(), accounts)
+def says(world: World, accounts: MemoryAccounts, state: str, config: str, *, shows: str = NEW) -> None:
+    """Reported over the broker, after the device showed us a token over HTTP."""
+    shown = Shown()
+    shown.note(world.fleet.device(D1), shows)
+    parts = token_change(world, accounts, shown)
+    reported(world, "d1", json.dumps({"v": 1, "state": state, "config": config}).encode(), parts)
 
 
 def test_both_tokens_hold_until_the_device_has_confirmed_the_new_one(world: World, accounts: MemoryAccounts) -> None:
@@ -53,6 +58,28 @@ def test_both_tokens_hold_until_the_device_has_confirmed_the_new_one(world: Worl
     assert (device.token_digest, device.new_token_digest) == (token_digest(NEW), None)
     assert (accounts.tokens, accounts.also) == ({"d1": NEW}, {})
     assert "old one is dead" in world.fleet.events(D1)[0].detail
+
+
+def test_who_stole_the_old_token_cannot_have_the_device_locked_out(world: World, accounts: MemoryAccounts) -> None:
+    config = rotated(world, accounts)  # its digest stands in the order, for everybody who has the old token
+
+    says(world, accounts, "confirmed", config, shows=OLD)
+
+    device = world.fleet.device(D1)
+    assert (device.token_digest, device.new_token_digest) == (token_digest(OLD), token_digest(NEW))
+    assert (accounts.tokens, accounts.also) == ({"d1": OLD}, {"d1": NEW})
+
+
+def test_what_a_device_showed_before_the_service_started_again_it_shows_once_more(
+    world: World, accounts: MemoryAccounts
+) -> None:
+    config = rotated(world, accounts)
+    says(world, accounts, "confirmed", config, shows="")
+
+    credentials.follow(world.fleet.device(D1), NEW, token_change(world, accounts))  # it asks for the time
+
+    assert world.fleet.device(D1).token_digest == token_digest(NEW)
+    assert world.fleet.device(D1).new_token_digest is None
 
 
 def test_later_settings_keep_the_new_token(world: World, accounts: MemoryAccounts) -> None:
@@ -118,7 +145,7 @@ def test_a_broker_that_knows_one_password_follows_the_device(world: World, accou
 
     def follow(token: str) -> dict[str, str]:
         device = world.fleet.device(D1)
-        credentials.follow(device, token, configurations=world.configurations, accounts=accounts)
+        credentials.follow(device, token, token_change(world, accounts))
         return dict(accounts.tokens)
 
     assert follow("") == {"d1": NEW}  # it fetches the configuration
@@ -147,7 +174,7 @@ def test_a23_a_retired_device_is_gone_for_good(world: World, accounts: MemoryAcc
     assert not world.configurations.get(D1).content
     assert world.fleet.events(D1)[0].what == "retired"
     with pytest.raises(NotFoundError):
-        reported(world, "d1", b'{"v":1,"state":"idle"}', accounts)
+        reported(world, "d1", b'{"v":1,"state":"idle"}', token_change(world, accounts))
     with pytest.raises(ConflictError, match="exists already"):
         enrolled(world)
     assert announced(world, published(world, "two")) == 0

@@ -38,7 +38,7 @@ def test_root_documents_are_for_everybody_and_for_ever(site: Site, admin: Browse
     assert b"PRIVATE" not in site.browser().get("/keys.json").body
 
 
-@pytest.mark.parametrize("path", ["0", "-1", "1e3", "99999999999999999999", "1" * 5000, "..%2f..%2frelease.pem", "1.new"])
+@pytest.mark.parametrize("path", ["0", "-1", "1e3", "9" * 20, "1" * 5000, "..%2f..%2frelease.pem", "1.new"])
 def test_what_is_no_version_is_not_found(site: Site, path: str) -> None:
     assert site.browser().get(f"/ota/v1/roots/{path}").status == 404
 
