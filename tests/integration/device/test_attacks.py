@@ -1,10 +1,15 @@
 """What a device refuses: the old release goes on, the reason is reported, no slot is switched."""
 
+import base64
+import hashlib
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import director_key, foreign_key, release_key
 from tests.integration.device.apps import LOOP, app, files_of
@@ -57,8 +62,32 @@ def test_a_bundle_is_refused(running: Bench, attack: str) -> None:
     still_takes_the_next(running)
 
 
+def signed_with(number: int) -> bytes:
+    """The order of NEXT with this number for a signature."""
+    head = sign_desired(NEXT, seq=2).rpartition(b".")[0]
+    return head + b"." + base64.urlsafe_b64encode(number.to_bytes(SIZE, "big")).rstrip(b"=")
+
+
+def forged(prefix: str, digest: str) -> bytes:
+    """A block whose hash is right, with garbage behind it where the padding should have been in front."""
+    head = sign_desired(NEXT, seq=2).rpartition(b".")[0]
+    block = b"\x00\x01" + b"\xff" * 8 + b"\x00" + bytes.fromhex(prefix) + hashlib.new(digest, head).digest()
+    key = director_key()
+    opened = int.from_bytes(block.ljust(SIZE, b"G"), "big")
+    return signed_with(pow(opened, key.private.private_numbers().d, key.n))
+
+
+SIZE = 384  # bytes of a signature
+SHA256 = "3031300d060960864801650304020105000420"  # DigestInfo up to the hash (RFC 8017, section 9.2)
+SHA1 = "3021300906052b0e03021a05000414"
+
 ORDERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a1-stranger": (lambda: sign_desired(NEXT, seq=2, key=foreign_key()), "bad_signature"),
+    "a2-garbage-behind-the-hash": (lambda: forged(SHA256, "sha256"), "bad_signature"),
+    "a2-sha1": (lambda: forged(SHA1, "sha1"), "bad_signature"),
+    "a2-zero": (lambda: signed_with(0), "bad_signature"),
+    "a2-one": (lambda: signed_with(1), "bad_signature"),
+    "a2-modulus": (lambda: signed_with(director_key().n), "bad_signature"),
     "a16-release-key": (lambda: sign_desired(NEXT, seq=2, key=release_key()), "bad_signature"),
     "a7-other-device": (lambda: sign_desired(NEXT, seq=2, device="d2"), "wrong_device"),
     "a5-expired": (lambda: sign_desired(NEXT, seq=2, expires=1_700_000_000), "expired"),
@@ -126,6 +155,20 @@ def test_what_a_signed_statement_says_is_refused_for_good(running: Bench) -> Non
     assert running.board.state()["failed"] == 2
     assert len(running.store.requests) == before
     still_takes_the_next(running)
+
+
+def test_a28_after_so_many_orders_of_a_day_the_next_one_waits(running: Bench, tmp_path: Path) -> None:
+    running.board.switch_off()
+    (tmp_path / "put/kiln").mkdir(parents=True)
+    (tmp_path / "put/kiln/device.json").write_text(json.dumps({**running.board.device, "installs_day": 1}))
+    flashing.put(running.board.flash, tmp_path / "put")
+    running.board.switch_on()
+    until(lambda: running.broker.reports)
+
+    running.desire(NEXT, seq=2)  # the day's first was FIRST
+
+    refuses(running, "too_often")
+    assert running.board.state()["seq"] == 1
 
 
 def test_a8_another_release_under_the_ordered_name_is_refused(running: Bench) -> None:
