@@ -2,7 +2,7 @@
 
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
-from service.domain.errors import BadInputError
+from service.domain.errors import BadInputError, NotFoundError
 from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired, Order
 from service.domain.release import Bundle, Release
 from service.ports import Clock, Keys
@@ -72,7 +72,10 @@ def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
     renewed = 0
     for device in fleet.expiring(clock.now() + RENEW_BEFORE):
         assert device.desired is not None
-        bundle = builds.bundle(device.desired)
+        try:
+            bundle = builds.bundle(device.desired)
+        except NotFoundError:  # what it is to run is gone: no reason to let the orders of all others expire
+            continue
         release = builds.release(bundle.build)
         # Somebody who told the device anything meanwhile has renewed it, too.
         if release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):

@@ -1,11 +1,14 @@
 """From a release to devices and back, over a database and objects in files."""
 
+import datetime
+
 import pytest
 
 from service.domain.build import JobId
 from service.domain.device import DeviceId, DeviceState
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
-from service.domain.notice import MAX_NOTICE_BYTES
+from service.domain.notice import MAX_NOTICE_BYTES, Order
+from service.domain.release import ReleaseDigest
 from service.flows import announce, deliver, publish
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.unit.service.conftest import NOW, World
@@ -119,6 +122,21 @@ def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None
     assert second["release"] == first["release"]
     assert second["seq"] == first["seq"] + 1
     assert second["expires"] - first["expires"] == 40 * 24 * 3600
+
+
+def test_an_order_for_what_is_gone_keeps_no_other_from_being_signed_again(world: World) -> None:
+    for name in ("d1", "d2"):
+        enrolled(world, name)
+    announced(world, published(world, "one"))
+    gone = ReleaseDigest("f" * 64)
+    order = Order(seq=2, release=gone, config="", notice=b"x", until=NOW + datetime.timedelta(days=1))
+    assert world.fleet.desire(DeviceId("d1"), order)
+    world.clock.move(days=40)
+
+    renewed = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+
+    assert renewed == 1
+    assert world.fleet.device(DeviceId("d2")).seq == 2
 
 
 def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World) -> None:
