@@ -3,6 +3,7 @@
 from micropython import const
 
 from ota import chip, hal, state
+from ota.reason import RefusedError
 
 _SLEEPS = const(10)  # of a trial, without the broker having heard of it
 _TELL_MS = const(2000)
@@ -53,8 +54,22 @@ def _known(agent):
     return agent.voice.told and not agent.moved
 
 
+def _prove(agent, wait_ms):
+    # The broker first. Another way to the service has to be proven by HTTP as well, at once: who
+    # goes to sleep has no time to wait for that as one does who stays awake.
+    voice = agent.voice
+    agent.until(lambda: voice.told and not (agent.moved and agent.errand), wait_ms)
+    if voice.told and agent.moved and agent.errand is None:
+        from ota import elsewhere
+
+        try:
+            agent.finish(elsewhere.tell(agent), wait_ms)
+        except RefusedError as e:
+            hal.log("no report by HTTP:", e.detail)
+
+
 def _on_trial(agent):
-    agent.until(lambda: _known(agent), agent.device["connect_s"] * 1000)
+    _prove(agent, agent.device["connect_s"] * 1000)
     trialed = agent.state["trial"]
     if _known(agent):
         state.confirm(agent.state)

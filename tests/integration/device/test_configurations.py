@@ -201,6 +201,24 @@ def test_another_address_of_the_service_is_kept_when_it_answers(on: Bench) -> No
     assert [report["config"] for report in on.store.reports] == [made.digest]
 
 
+def test_a_board_that_sleeps_proves_another_address_before_it_does(off: Bench, tmp_path: Path) -> None:
+    """It is never awake for the eighth of `trial_s` after which others ask by HTTP."""
+    device = json.loads(flashing.cat(off.board.flash, "kiln/device.json"))
+    (tmp_path / "tune/kiln").mkdir(parents=True)
+    (tmp_path / "tune/kiln/device.json").write_text(json.dumps({**device, "trial_s": 600, "connect_s": 5}))
+    flashing.put(off.board.flash, tmp_path / "tune")
+    off.board.switch_on()
+    off.board.printed("period 1")
+    sleepy = app("6.0.0", SHOW + "ota.deepsleep(100)\n")
+    away = {"base": f"http://localhost:{off.store.port}"}
+
+    made = order(off, make_configuration({}, device=away), seq=2, release=sleepy)
+
+    off.broker.reported("confirmed", config=made.digest, release=sleepy.digest)
+    assert off.board.printed("confirmed by an orderly sleep") == 1
+    assert made.digest in [report["config"] for report in off.store.reports]
+
+
 def test_other_settings_alone_ask_nothing_of_the_service(on: Bench) -> None:
     made = order(on, make_configuration({"PERIOD_S": 5}), seq=2)
 
