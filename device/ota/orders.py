@@ -63,7 +63,11 @@ def _judge(agent, raw):
             agent.postpone(desired["seq"])
         raise RefusedError("too_often", "%d orders today" % agent.device["installs_day"])
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
-        desired["jws"] = raw  # should the keys change before it is done
+        waits = agent.pending
+        if waits and waits["root"] == agent.facts[0] and waits["seq"] > desired["seq"]:
+            raise RefusedError("replayed", "seq %d after %d" % (desired["seq"], waits["seq"]))
+        # Should the keys change before it is done.
+        desired["jws"], desired["root"] = raw, agent.facts[0]
         agent.pending = desired
 
 

@@ -62,7 +62,6 @@ def ready(agent, desired):
     Else what the caller answers: False for an attempt that failed, True where there is another
     verdict by now. Blocks.
     """
-    version = agent.facts[0]
     agent.pending = desired  # so that nobody takes it for one that is held back
     _end_errand(agent)
     try:
@@ -84,7 +83,7 @@ def ready(agent, desired):
         return True
     # The time may have come after the order was judged.
     now = max(agent.clock.now() or 0, agent.state["time"])
-    if agent.facts[0] != version or now > desired["expires"]:
+    if agent.facts[0] != desired["root"] or now > desired["expires"]:
         agent.heard = b""
         _hear(agent, desired["jws"])
         if agent.pending is None:

@@ -106,3 +106,30 @@ def test_a4_a_time_that_a_stolen_key_said_is_not_believed_any_more(agent: Any, s
 
     assert agent.clock.now() is None
     assert agent.clock.due(True)
+
+
+def test_a6_an_older_order_that_comes_after_a_newer_one_is_refused(agent: Any) -> None:
+    """Neither was followed yet: an application is busy, or a trial is on."""
+    agent.hear(sign_desired(NEXT, seq=5))
+
+    agent.hear(sign_desired(NEXT, seq=4))
+
+    assert agent.pending["seq"] == 5
+    assert agent.voice._sayings[-1][:2] == ("refused", "replayed")
+
+
+def test_a17_an_order_is_judged_again_when_keys_change_between_hearing_and_doing(agent: Any, service: Service) -> None:
+    agent.hear(sign_desired(NEXT, seq=5))
+    desired = agent.pending
+    fresh = Signer()
+    document = root_document(root_payload(version=2, director=[fresh], epochs=(1, 2)), [root_key()])
+    service.answers["root"] = {2: document}
+    agent.finish(service.upkeep.walk(agent), 1000)
+    service.is_away = True
+
+    assert service.upkeep.ready(agent, desired) is True
+    assert agent.pending is None
+
+    agent.pending = desired
+    agent.hear(sign_desired(NEXT, seq=2, key=fresh))
+    assert agent.pending["seq"] == 2
