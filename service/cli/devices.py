@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from service.cli import install
 from service.cli.client import Client, CommandError, read_secret
 
 PATH = "/api/v1/devices"
+VIRTUAL = "unix"  # the board that is this machine
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
@@ -148,4 +150,17 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
         path.write_text(json.dumps(enrolled[name], indent=2) + "\n")
         files.append(str(path))
     files += map(str, install.write(folder, enrolled["device"]["base"]))
-    return {"device": given.id, "written": files}
+    answer: dict[str, Any] = {"device": given.id, "written": files}
+    lost = only_here(enrolled["device"])
+    if lost and given.board != VIRTUAL:
+        answer["warning"] = (
+            f"the board would look for Kiln in itself: write addresses that it can reach into device.json "
+            f"({', '.join(lost)}), and set KILN_BASE_URL and KILN_MQTT_HOST before the next device"
+        )
+    return answer
+
+
+def only_here(device: dict[str, Any]) -> list[str]:
+    """Which addresses of a device.json name the machine itself, whoever asks."""
+    hosts = {"base": urllib.parse.urlsplit(device["base"]).hostname, "mqtt": device["mqtt"]["host"]}
+    return [name for name, host in hosts.items() if host == "localhost" or str(host).startswith("127.")]

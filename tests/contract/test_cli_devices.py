@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service import cli
+from service.cli.devices import only_here
 from service.domain.device import DeviceId
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
@@ -68,6 +69,28 @@ def test_the_files_of_a_device_are_in_a_folder_of_its_name(terminal: Terminal, m
     assert code == 0
     assert said["written"] == [f"attic/{name}" for name in ("device.json", "trust.json", "main.py", "install.sh")]
     assert json.loads((terminal.folder / "attic/device.json").read_text())["id"] == "attic"
+
+
+@pytest.mark.parametrize(
+    ("base", "host", "lost"),
+    [
+        ("http://127.0.0.1:8080", "127.0.0.1", ["base", "mqtt"]),
+        ("http://localhost:8080", "kiln.lan", ["base"]),
+        ("https://kiln.lan", "127.0.1.1", ["mqtt"]),
+        ("http://192.168.1.7:8080", "192.168.1.7", []),
+    ],
+)
+def test_addresses_that_no_board_reaches_are_named(base: str, host: str, lost: list[str]) -> None:
+    assert only_here({"base": base, "mqtt": {"host": host}}) == lost
+
+
+def test_a_board_that_would_look_for_kiln_in_itself_is_enrolled_with_a_warning(terminal: Terminal) -> None:
+    real = terminal.run("devices add shed --repository github/acme/blink --board esp32-generic --output HERE/shed")
+    virtual = terminal.run("devices add desk --repository github/acme/blink --board unix --output HERE/desk")
+
+    assert (real[0], virtual[0]) == (0, 0)
+    assert "into device.json (mqtt), and set KILN_BASE_URL" in real[1]["warning"]
+    assert "warning" not in virtual[1]
 
 
 def test_a_device_whose_files_have_no_place_is_not_enrolled(terminal: Terminal) -> None:
