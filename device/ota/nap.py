@@ -18,7 +18,7 @@ def sleep(agent, ms):
     if agent.state["trial"]:
         _on_trial(agent)
     elif agent.fresh:
-        _prove(agent)
+        _prove_agent(agent)
     elif agent.due() and not agent.busy:
         agent.restart("update")
     elif agent.link.up():
@@ -43,7 +43,7 @@ def rests(agent):
     return False
 
 
-def _prove(agent):
+def _prove_agent(agent):
     # A new agent: time for its first report, and no failed start where nobody can be reached.
     agent.until(lambda: not agent.fresh, agent.device["connect_s"] * 1000)
     if agent.fresh:
