@@ -71,7 +71,7 @@ def test_an_order_that_came_before_its_key_is_followed_once_the_key_is_there(age
 
     service.is_away = False
     service.answers["root"] = {2: root_document(root_payload(version=2, director=[fresh]), [root_key()])}
-    agent.finish(service.upkeep.walk(agent), 1000)
+    agent.finish(service.upkeep.walk(agent), 20_000)
     agent.hear(order)
 
     assert agent.pending["seq"] == 2
@@ -102,7 +102,7 @@ def test_a4_a_time_that_a_stolen_key_said_is_not_believed_any_more(agent: Any, s
     document = root_document(root_payload(version=2, director=[fresh], epochs=(1, 2)), [root_key()])
     service.answers["root"] = {2: document}
 
-    agent.finish(service.upkeep.walk(agent), 1000)
+    agent.finish(service.upkeep.walk(agent), 20_000)
 
     assert agent.clock.now() is None
     assert agent.clock.due(True)
@@ -124,7 +124,7 @@ def test_a17_an_order_is_judged_again_when_keys_change_between_hearing_and_doing
     fresh = Signer()
     document = root_document(root_payload(version=2, director=[fresh], epochs=(1, 2)), [root_key()])
     service.answers["root"] = {2: document}
-    agent.finish(service.upkeep.walk(agent), 1000)
+    agent.finish(service.upkeep.walk(agent), 20_000)
     service.is_away = True
 
     assert service.upkeep.ready(agent, desired) is True
