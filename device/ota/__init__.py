@@ -19,16 +19,36 @@ def run(loaded=None, dog=None):
     `loaded` is what the loader knows of this agent (ota_loader.py), None without one; `dog` is the
     watchdog that it armed for the trial of this agent, if it did.
     """
-    global _agent
     import gc
 
     # Collected often, garbage does not drive long-lived objects apart: 3,072-bit numbers need
     # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
         gc.threshold(4096)  # bytes
-    from ota import agent, app, hal, log
+    from ota import hal, log, slots
 
     hal.log = log.say
+    try:
+        if any(slots.waits("", left) for left in range(1, slots.STARTS + 1)):
+            from ota import alone
+
+            alone.run("", loaded)
+        _live(loaded, dog)
+    except Exception as e:
+        # The agent itself failed, out of memory for example. A board never ends here: it starts
+        # again, and a trial that keeps failing is rolled back by the count of its starts.
+        from ota import trace
+
+        trace.explain(e, "")
+        if not (loaded and loaded["trial"]):
+            hal.sleep_ms(5000)
+    hal.reset()
+
+
+def _live(loaded, dog):
+    global _agent
+    from ota import agent, app, hal
+
     try:
         _agent = agent.Agent("", loaded)
     except (OSError, ValueError) as e:
@@ -41,17 +61,7 @@ def run(loaded=None, dog=None):
         return
     _agent.dog = dog
     settings.update(_agent.settings)
-    try:
-        _agent.run()
-    except Exception as e:
-        # The agent itself failed, out of memory for example. A board never ends here: it starts
-        # again, and a trial that keeps failing is rolled back by the count of its starts.
-        from ota import trace
-
-        trace.explain(e, "")
-        if not _agent.fresh:
-            hal.sleep_ms(5000)
-    hal.reset()
+    _agent.run()
 
 
 def tick():

@@ -2,42 +2,31 @@
 # heap free; then run the application and keep the line to the broker alive from its loop.
 from micropython import const
 
-from ota import app, hal, link, slots, state, voice
+from ota import app, hal, slots, state
+from ota.board import POLL_MS, Board
 from ota.reason import RefusedError
 
-_POLL_MS = const(20)
 _SAVE_AGAIN_MS = const(10000)
 _AGAIN_LIMIT_S = const(21600)
 _STEADY_MS = const(600000)  # a crash after running this long is the first in a row
 
 
-class Agent:
-    """One device, with /kiln, /a and /b in `root`; `loaded` is the loader's state or None."""
+class Agent(Board):
+    """A board with its line to the broker, and the application that runs."""
 
     def __init__(self, root="", loaded=None):
-        from ota import clock, config, trust
+        super().__init__(root, loaded)
+        app.forget("start")
+        from ota import link, voice
 
-        self.root = root
-        self.state, intact = state.load(root + "/kiln")
-        self.device = config.device(root, self.state)
-        self.settings = config.settings(root, self.state)
-        # A new way to the service is yet to be proven.
-        self.moved = state.reconfigured(self.state) and config.moved(root, self.state)
-        trust.adopt(self)
-        self.clock = clock.Clock()
-        app.forget("config", "trust", "clock")
         self.link = link.Link(self.device)
         self.voice = voice.Voice()
-        self.errand = None  # a generator: small I/O that yields whenever it would wait
-        self.loaded = loaded
         self.fresh = bool(loaded and loaded["trial"])  # this agent, or firmware, is on trial
-        self.renew = False  # another agent, or firmware, is to be taken at the next start
+        self.trying = False  # this firmware is on trial
+        self.renew = False  # another agent, or firmware, is to be taken
+        self._again = None  # ticks of an attempt that failed for now, and the pause in ms
         self.busy = False
-        self.pending = None  # a desired state to act on
-        self.heard = b""  # digest of the last message, so that a repetition costs nothing
-        self.unknown, self.walked = b"", None  # an order that newer keys may mend; when last so
-        self.asked = None  # ticks of the last answer that there is no newer root document
-        self.skip, self._again = 0, None  # seq that failed for now; ticks of that, and the pause
+        self.short = False  # of heap for an order
         self.well = False  # the application called itself healthy
         self.ticked = False  # the application has come as far as its loop
         self.since = None  # ticks of the application's start
@@ -45,8 +34,6 @@ class Agent:
         self.wakes = 0  # from deep sleep since orders were looked for
         self.resting = False  # a wake that is not for looking: no network
         self._born = hal.ticks_ms()
-        self.restarting = self.trying = False  # trying: this firmware is on trial
-        self._unsaved_since, self._intact = None, intact
 
     def run(self):
         """Start the board; does not return, a board always ends in a restart."""
@@ -56,55 +43,53 @@ class Agent:
         hal.log("start", record["version"], "slot", active, "trial" if self.state["trial"] else "")
         self.since = hal.ticks_ms()
         if self.state["trial"]:
-            self._trial().arm(self)
+            self.trial().arm(self)
+            app.forget("trial", "moves")
         try:
             app.start(slots.path(self.root, active))
             hal.log("the application ended, the agent stays")
             while True:
                 self.tick()
-                hal.sleep_ms(_POLL_MS)
+                hal.sleep_ms(POLL_MS)
         except SystemExit:
             if self.restarting:
                 raise
             self.restart("exit of the application")
         except Exception as error:
             app.stop()  # it may have been the want of memory
-            self._trial().crashed(self, error)
+            self.trial().crashed(self, error)
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
 
         Returns with a slot to start. An empty board stays here until its first release.
         """
-        if not self._intact:
-            self._restore()
-        if hal.partitions():
-            app.firmware().start(self)
-        config = self.state["config"]
-        if self.state["trial"]:
-            self._trial().count(self)
-        self._check_slot()
-        if self.state["config"] != config:
-            self.restart("the configuration from before")
-        if hal.cause() == "deepsleep":
-            from ota import nap
+        from ota import start
 
-            self.resting = nap.rests(self)
-            app.forget("nap", "chip")
-        if self.resting:
-            return
-        hal.join_network(self.settings, self.state["trial"] is not None)
-        if self.loaded and self.loaded["outcome"]:
-            self.renewal().report(self)
-        app.forget("selfupdate", "native")
-        if self.state["trial"] is None:
-            if hal.cause() == "wdt":
-                self._trial().bitten(self)
-            app.forget("trial")
+        start.boot(self)
+        app.forget("start", "moves")
+        if not self.resting and self.state["trial"] is None:
             from ota import follow
 
             follow.look(self)
             app.forget("follow")
+
+    def postpone(self, seq, counted=False):
+        """The order `seq` failed for now: go on, and try again later, much later if uncounted."""
+        self.skip = seq
+        if not counted:
+            self.state["tries"] += 1
+            counted = self.save()
+        pause_s = self.device["again_s"] * 2 ** max(min(self.state["tries"] - 1, 10), 0)
+        pause_s = min(pause_s, _AGAIN_LIMIT_S) if counted else _AGAIN_LIMIT_S
+        self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
+
+    def leave(self):
+        """Start anew for what is due, or say why not."""
+        from ota import follow
+
+        follow.leave(self)
+        app.forget("follow")
 
     def tick(self):
         """One turn of the agent while the application runs; returns at once."""
@@ -121,7 +106,7 @@ class Agent:
         self.tick()
 
     def unhealthy(self, why):
-        self._trial().unhealthy(self, why)
+        self.trial().unhealthy(self, why)
 
     def deepsleep(self, ms):
         from ota import nap
@@ -148,77 +133,55 @@ class Agent:
             self._prove()
         if self.errand is not None and errands:
             self._step()
-        elif errands and (self.unknown or self.clock.due(self.link.up())):
+        elif errands and (self.unknown or self._due_daily()):
             from ota import upkeep
 
             self.errand = upkeep.begin(self)
 
-    def hear(self, raw):
-        """Judge a desired state: a message of the broker, or the answer to a question by HTTP."""
-        from ota import orders
+    def _due_daily(self):
+        # Not beside a trial: there may be no heap for both.
+        return self.state["trial"] is None and self.clock.due(self.link.up())
 
-        orders.hear(self, raw)
-        app.forget("orders", "notice", "verify", "field", "trust")
-
-    def finish(self, errand, limit_ms):
-        """Run `errand` to its end, before the application; its result. Raises RefusedError."""
-        start = hal.ticks_ms()
+    def hear(self, raw, last=False):
+        """Judge a desired state. Want of heap is no failure of the application beside it."""
         try:
-            while True:
-                next(errand)
-                if self.age(start) > limit_ms:
-                    raise RefusedError("download_failed", "no answer in time")
-                self.turn(False)
-                hal.sleep_ms(_POLL_MS)
-        except StopIteration as end:
-            return end.value
+            super().hear(raw, last)
+            return
         except MemoryError:
-            # Raised, it would restart the board, to the same end.
-            raise RefusedError("download_failed", "out of memory") from None
-        finally:
-            errand.close()
+            hal.log("no heap to judge an order")
+        if self._give_up():
+            self.heard = b""
+            self.hear(raw, last)
+        elif self.since is None:
+            self.voice.say(state.REFUSED, "download_failed", "out of memory")
+        else:
+            self.short = True  # it is judged before the application, after the trial
 
-    def until(self, done, limit_ms):
+    def _give_up(self):
+        # Whether there was an errand to give up for the sake of an order; it comes again.
+        app.forget("orders", "notice", "moves", "verify", "field", "trust")
+        errand, self.errand = self.errand, None
+        if errand is None:
+            return False
+        try:
+            errand.close()
+        except ValueError:  # it is the errand that heard of this
+            self.errand = errand
+            return False
+        app.forget("upkeep", "poll", "http", "net")
+        return True
+
+    def until(self, done, limit_ms, errands=True):
         """Turn until done() is true, at most `limit_ms`. Whether it became true."""
         start = hal.ticks_ms()
         while self.age(start) < limit_ms:
-            self.turn()
+            self.turn(errands)
             if self.dog:
                 self.dog.feed()
             if done():
                 return True
-            hal.sleep_ms(_POLL_MS)
+            hal.sleep_ms(POLL_MS)
         return False
-
-    def save(self):
-        """Write the state. A full flash must not stop an application: tick() tries again."""
-        try:
-            state.save(self.root + "/kiln", self.state)
-        except OSError as e:
-            hal.log("state not saved:", repr(e))
-            self._unsaved_since = hal.ticks_ms()
-            return False
-        self._unsaved_since = None
-        return True
-
-    def postpone(self, seq):
-        """The order `seq` failed for now: go on, and try again later, much later if uncounted."""
-        self.skip = seq
-        pause_s = self.device["again_s"] * 2 ** min(self.state["tries"], 10)
-        self.state["tries"] += 1
-        pause_s = min(pause_s, _AGAIN_LIMIT_S) if self.save() else _AGAIN_LIMIT_S
-        self._again = hal.ticks_ms(), int(pause_s * (500 + hal.jitter(500)))
-
-    def keep_log(self):
-        """Write the last lines to flash, after something bad."""
-        from ota import logbook
-
-        logbook.keep(self.root)
-        app.forget("logbook")
-
-    def age(self, start):
-        """Milliseconds since the ticks `start`."""
-        return hal.ticks_diff(hal.ticks_ms(), start)
 
     def _step(self):
         try:
@@ -239,62 +202,51 @@ class Agent:
         app.forget("selfupdate")
         return bool(due)
 
-    def _prove(self):
-        if self.voice.acknowledged:
-            (app.firmware() if self.trying else self.renewal()).confirm(self)
-            app.forget("selfupdate", "native")
-        elif self.age(self._born) > self.device["trial_s"] * 1000:
-            self.restart("this agent reached nobody")
-
-    def _trial(self):
+    def trial(self):
+        """The module that a trial and a crash are the matter of."""
         from ota import trial
 
         return trial
 
-    def renewal(self):
-        """The module that updates the agent itself."""
-        from ota import selfupdate
-
-        return selfupdate
-
-    def _restore(self):
-        hal.log("no state, floors: counter", self.state["counter"], "seq", self.state["seq"])
-        if not slots.stated(self.root):
-            return
-        from ota import rebuild
-
-        found = rebuild.restore(self)
-        app.forget("rebuild", "install", "bundle")
-        if found:
-            self.restart("the state was lost and found")
-
-    def _check_slot(self):
-        active = self.state["active"]
-        if not active or slots.startable(self.root, active):
-            return
-        hal.log("slot", active, "cannot start")
-        if self.state["trial"]:
-            self._trial().roll_back(self, "import_error", "no main in the slot")
-        else:
-            state.drop(self.state, active)
-            self.save()
-        self._check_slot()
+    def _prove(self):
+        if self.voice.acknowledged:
+            (app.firmware() if self.trying else self.renewal()).confirm(self)
+            app.forget("selfupdate", "native", "moves")
+        elif self.age(self._born) > self.device["trial_s"] * 1000:
+            self.restart("this agent reached nobody")
 
     def due(self):
         """What is to be done; the trial of this agent ends before anything new begins."""
         return self.pending and not self.fresh
 
+    def _settle_trial(self):
+        # Won if the application said so, or ran long enough and the broker knows. Of a new
+        # configuration the broker always has to know, for it describes the way to the broker; and
+        # the service, where the way there is another.
+        ran_ms = -1 if self.since is None else self.age(self.since)
+        works = self.well or ran_ms >= self.device["confirm_after_s"] * 1000
+        alone = self.well and not state.reconfigured(self.state)
+        if works and (alone or (self.voice.told and not self.moved)):
+            if self.errand is not None:
+                return  # heap for it is there when that is done
+            self.trial().won(self)
+            app.forget("trial", "moves")
+        elif ran_ms > self.device["trial_s"] * 1000:
+            self.restart("no confirmation yet")  # which counts as a start
+
     def _settle(self):
-        if self._unsaved_since is not None and self.age(self._unsaved_since) > _SAVE_AGAIN_MS:
+        if self.unsaved_since is not None and self.age(self.unsaved_since) > _SAVE_AGAIN_MS:
             self.save()
         if self.state["trial"]:
-            self._trial().settle(self)
+            self._settle_trial()
         elif self.state["crashes"] and self.age(self.since) > _STEADY_MS:
             self.state["crashes"] = 0
             self.save()
         # A trial ends first, so that there is always one slot known to be good.
         if self.state["trial"] is None and not self.busy:
             if self.due() or self.renew:
-                self.restart("update")
+                self.leave()
+            if self.short:
+                self.restart("heap for an order")
             if self._again and self.age(self._again[0]) > self._again[1]:
                 self.restart("another attempt")

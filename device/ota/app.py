@@ -33,7 +33,7 @@ def _drop(name):
 def start_alone(root=""):
     """Start the active slot without an agent: the device's identity cannot be read."""
     import ota
-    from ota import config, hal, slots, state
+    from ota import config, hal, slots, state, wifi
 
     kept, _ = state.load(root + "/kiln")
     try:
@@ -41,7 +41,7 @@ def start_alone(root=""):
     except ValueError as e:
         hal.log(*e.args)
     forget("config")
-    hal.join_network(ota.settings)
+    wifi.join(ota.settings)
     if kept["active"] and slots.startable(root, kept["active"]):
         start(slots.path(root, kept["active"]))
 
@@ -51,6 +51,14 @@ def firmware():
     from ota import native
 
     return native
+
+
+def keys(root, role):
+    """trust.keys(), and what it took given back."""
+    from ota import trust
+
+    forget("trust")
+    return trust.keys(root, role)
 
 
 def forget(*names):

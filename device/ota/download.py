@@ -39,7 +39,7 @@ class Source:
         while self.at != self.size:
             try:
                 if self._line is None:
-                    self._open()
+                    self.open()
                     continue
                 left = self._skip or self.size - self.at
                 n = self._read(view[:left] if left < len(view) else view)
@@ -72,7 +72,8 @@ class Source:
         while hal.ticks_diff(until, hal.ticks_ms()) > 0:
             self._wait(_IDLE_MS)
 
-    def _open(self):
+    def open(self):
+        """Ask for the rest of it, so that what asks is forgotten when the first byte is read."""
         from ota import http, net
 
         try:

@@ -2,7 +2,7 @@
 # looking. `agent` is ota.agent.Agent.
 from micropython import const
 
-from ota import chip, hal, state
+from ota import chip, hal, moves
 from ota.reason import RefusedError
 
 _SLEEPS = const(10)  # of a trial, without the broker having heard of it
@@ -20,7 +20,7 @@ def sleep(agent, ms):
     elif agent.fresh:
         _prove_agent(agent)
     elif agent.due() and not agent.busy:
-        agent.restart("update")
+        agent.leave()
     elif agent.link.up():
         agent.until(lambda: agent.state["outbox"] is None and agent.voice.silent(), _TELL_MS)
     hal.log("deep sleep,", ms, "ms")
@@ -72,7 +72,7 @@ def _on_trial(agent):
     _prove(agent, agent.device["connect_s"] * 1000)
     trialed = agent.state["trial"]
     if _known(agent):
-        state.confirm(agent.state)
+        moves.confirm(agent.state)
         hal.log("confirmed by an orderly sleep")
     elif trialed["sleeps"] >= _SLEEPS:
         from ota import trial

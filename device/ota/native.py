@@ -15,7 +15,7 @@ import os
 
 from micropython import const
 
-from ota import app, hal, state
+from ota import app, hal, moves, state
 from ota.reason import RefusedError
 
 _BLOCK = const(4096)
@@ -37,7 +37,7 @@ def start(agent):
     elif trial:
         _leave(agent, kept, "%d starts" % _STARTS)
     if kept["outcome"] and agent.state["outbox"] is None:
-        state.post(
+        moves.post(
             agent.state, state.ROLLED_BACK, "native_failed", kept["outcome"], kept["failed"]
         )
         if agent.save():
@@ -91,7 +91,7 @@ def look(agent):
         if e.reason == "download_failed":
             agent.voice.say(state.REFUSED, e.reason, e.detail, wanted["release"])
             return
-        state.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
+        moves.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
         agent.save()
         kept["trial"], kept["failed"] = None, wanted["release"]
         _save(agent.root, kept)

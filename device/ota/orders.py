@@ -20,6 +20,8 @@ def hear(agent, raw, last=False):
     if mark == agent.heard:
         return  # a repetition costs nothing
     agent.heard = mark
+    if raw == agent.tried:
+        return  # its download failed just before this start
     try:
         _judge(agent, raw)
     except RefusedError as e:
@@ -39,23 +41,23 @@ def _judge(agent, raw):
     if not raw:
         raise RefusedError("too_large", "desired state")
     payload = _verified(agent, raw)
-    from ota import notice
+    from ota import moves, notice
 
     desired = notice.claims(payload)
-    state.learn(agent.state, desired.get("issued", 0))
+    moves.learn(agent.state, desired.get("issued", 0))
     # The signed time, or a moment that has certainly passed; never the board's own clock.
     now = max(agent.clock.now() or 0, agent.state["time"])
     verdict = notice.judge(desired, agent.device["id"], agent.state, now)
     if verdict == notice.INSTALL and not slots.atomic(agent.root):
         raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
     # Whoever has the director key could wear the flash out, were there no end to this.
-    spent = desired["seq"] != agent.state["seq"] and state.spent(
+    spent = desired["seq"] != agent.state["seq"] and moves.spent(
         agent.state, agent.device["installs_day"]
     )
     if verdict == notice.NOTE and spent:
         agent.voice.say(state.CONFIRMED, "", "", desired["release"])
     elif verdict == notice.NOTE:
-        state.note(agent.state, desired)
+        moves.note(agent.state, desired)
         agent.save()
     elif verdict == notice.INSTALL and spent:
         agent.heard = b""  # judged again when it comes again: perhaps the day is another
@@ -73,10 +75,9 @@ def _judge(agent, raw):
 
 def _verified(agent, raw):
     # As in update.py: step by step, so that there is room for the signature's numbers.
-    from ota import trust
-
-    keys = trust.keys(agent.root, "director")
-    app.forget("trust", "notice", "field")
+    # A name that holds a module would keep it.
+    keys = app.keys(agent.root, "director")
+    app.forget("notice", "moves", "field")
     from ota import verify
 
     gc.collect()

@@ -5,12 +5,13 @@ import os
 
 from micropython import const
 
-from ota import app, hal, slots, state
+from ota import app, hal, moves, slots, state
 from ota.reason import RefusedError
 
 _SLOT = "kiln/agent/"
 _OURS = {"repo": "kiln/agent", "board": "any"}
 _ENOSPC = const(28)
+_LIMIT = const(1536)  # bytes of a statement
 # As in follow.py: what else is wrong may be a lie, and is tried again.
 _LASTING = ("wrong_board", "wrong_repository", "downgrade", "bad_path")
 
@@ -22,7 +23,7 @@ def report(agent):
         return  # an earlier outcome goes first; this one waits for the next start
     why = kept["outcome"]
     hal.log("an agent failed:", why)
-    state.post(agent.state, state.ROLLED_BACK, "agent_failed", why, kept["failed"])
+    moves.post(agent.state, state.ROLLED_BACK, "agent_failed", why, kept["failed"])
     if agent.save():
         kept["outcome"] = ""
         _save(agent, kept)
@@ -78,6 +79,8 @@ def due(agent):
 def update(agent):
     """Bring the agent that is due into its slot and restart; returns only when that failed."""
     wanted, kept = due(agent), agent.loaded
+    if wanted is None:
+        return
     hal.log("agent update to", wanted["release"][:12], "counter", wanted["counter"])
     slot = state.other(kept["active"])
     try:
@@ -89,7 +92,7 @@ def update(agent):
             agent.postpone(agent.skip)
             agent.voice.say(state.REFUSED, e.reason, e.detail, wanted["release"])
             return
-        state.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
+        moves.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
         agent.save()
         kept["failed"] = wanted["release"]
         _save(agent, kept)
@@ -117,13 +120,11 @@ def _fill(agent, wanted, slot):
 
 def take(agent, source, wanted, slot):
     """The same from any source, into the slot of this long name. Raises RefusedError, OSError."""
-    from ota import head, statement, trust
+    from ota import head
 
     jws = head.read(source)
-    gc.collect()  # as in update.py: room for the signature's numbers
-    stated = statement.parse(jws, trust.keys(agent.root, "release"), "agent")
-    statement.judge(jws, stated, wanted, _OURS, 0, hal.mpy())
-    app.forget("head", "statement", "verify", "field", "trust")
+    del head
+    stated = _believe(agent, jws, wanted)
     from ota import install
 
     install.clear(agent.root, slot)
@@ -137,6 +138,25 @@ def take(agent, source, wanted, slot):
         os.stat(slots.path(agent.root, "") + slot + "/ota/__init__.mpy")
     except OSError:
         raise RefusedError("malformed", "no ota/__init__.mpy") from None
+
+
+def _believe(agent, jws, wanted):
+    # In steps, as in update.py: room for the signature's numbers.
+    payload = _verified(jws, app.keys(agent.root, "release"))
+    from ota import statement
+
+    stated = statement.claims(payload, "agent")
+    statement.judge(jws, stated, wanted, _OURS, 0, hal.mpy())
+    app.forget("head", "statement", "field")
+    return stated
+
+
+def _verified(jws, keys):
+    from ota import verify
+
+    app.forget("verify")
+    gc.collect()
+    return verify.payload(jws, keys, _LIMIT)
 
 
 def _switch(agent, wanted, kept, slot):

@@ -2,6 +2,10 @@
 # longer names: kiln/agent/a and kiln/agent/b.
 import os
 
+from micropython import const
+
+STARTS = const(3)  # for one order: whatever goes wrong, a board comes back to its application
+
 
 def path(root, slot):
     return root + "/" + slot
@@ -13,6 +17,16 @@ def index_path(root, slot):
 
 def statement_path(root, slot):
     return root + "/kiln/" + slot.replace("/", ".") + ".jws"
+
+
+def order_path(root, left):
+    """The order for which a board starts anew, with so many starts `left` for it: ota/leave.py."""
+    return root + "/kiln/order.%d" % left
+
+
+def waits(root, left):
+    """Whether there is one."""
+    return _exists(order_path(root, left))
 
 
 def atomic(root):

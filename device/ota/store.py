@@ -1,5 +1,5 @@
 # Reading state.json and floor.json at a start, with a check of every field. Imported for that.
-from ota import state as states
+from ota import moves, state as states
 
 
 def load(folder):
@@ -7,15 +7,15 @@ def load(folder):
 
     The floors are kept a second time, so that losing the state file does not open the way back.
     """
-    state = states.empty()
+    state = moves.empty()
     kept = states.read(folder + "/state.json")
     intact = type(kept) is dict and "active" in kept
     if intact:
         state.update(kept)
         intact = _sound(state)
         if not intact:
-            state = states.empty()
-    floor = states.empty()
+            state = moves.empty()
+    floor = moves.empty()
     kept = states.read(folder + "/floor.json")
     if type(kept) is dict:
         floor.update(kept)
@@ -26,7 +26,7 @@ def load(folder):
 
 def _raise(state, floor):
     # A floor of an older epoch says nothing any more.
-    states.rebase(state, floor["epochs"])
+    moves.rebase(state, floor["epochs"])
     if floor["epochs"][0] == state["epochs"][0]:
         state["counter"] = max(state["counter"], floor["counter"])
     if floor["epochs"][1] == state["epochs"][1] and floor["seq"] > state["seq"]:
@@ -39,7 +39,7 @@ def _sound(state):
     # `state` holds every key, from empty() where the file had none: an older agent wrote fewer.
     if state["active"] not in ("", "a", "b") or state["config"] not in ("", "a", "b"):
         return False
-    for name, value in states.empty().items():
+    for name, value in moves.empty().items():
         kept = state[name]
         if name in ("a", "b"):
             good = kept is None or _has(kept, ("release", "version"), ("counter",))

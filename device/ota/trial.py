@@ -1,7 +1,7 @@
 # How a trial ends, and what follows a crash. `agent` is ota.agent.Agent. Imported when needed.
 from micropython import const
 
-from ota import app, hal, slots, state
+from ota import app, hal, moves, slots, state
 
 _PAUSE_LIMIT_S = const(300)
 _TELL_MS = const(2000)  # longest wait for the acknowledgement of what happened
@@ -30,31 +30,20 @@ def calm(agent):
 
 def count(agent):
     """Count a start on trial before the application runs; too many of them end the trial."""
-    if not state.count_boot(agent.state, agent.device["boots"]):
+    if not moves.count_boot(agent.state, agent.device["boots"]):
         roll_back(agent, "no_confirm", "%d starts" % agent.device["boots"])
     # A start that kills the board must have been counted.
     elif not agent.save() and agent.state["trial"]:
         roll_back(agent, "no_confirm", "the start could not be counted")
 
 
-def settle(agent):
-    """Confirm the trial if the application said so, or ran long enough and the broker knows.
-
-    Of a new configuration the broker always has to know, for it describes the way to the broker;
-    and the service, where the way there is another.
-    """
-    ran_ms = -1 if agent.since is None else agent.age(agent.since)
-    works = agent.well or ran_ms >= agent.device["confirm_after_s"] * 1000
-    alone = agent.well and not state.reconfigured(agent.state)
-    if works and (alone or (agent.voice.told and not agent.moved)):
-        state.confirm(agent.state)
-        agent.save()
-        calm(agent)
-        hal.log("confirmed", agent.state[agent.state["active"]]["version"])
-        agent.renew = agent.may_renew() or _may_reflash(agent)
-        app.forget("trial")
-    elif ran_ms > agent.device["trial_s"] * 1000:
-        agent.restart("no confirmation yet")  # which counts as a start
+def won(agent):
+    """The application works, and whoever had to know of it does."""
+    moves.confirm(agent.state)
+    agent.save()
+    calm(agent)
+    hal.log("confirmed", agent.state[agent.state["active"]]["version"])
+    agent.renew = agent.may_renew() or _may_reflash(agent)
 
 
 def _may_reflash(agent):
@@ -68,7 +57,7 @@ def _may_reflash(agent):
 def roll_back(agent, reason, detail):
     """End the trial without a restart: slot and configuration from before are in force again."""
     hal.log("roll back:", reason, detail)
-    state.roll_back(agent.state, reason, detail)
+    moves.roll_back(agent.state, reason, detail)
     agent.save()
     agent.keep_log()
 
@@ -120,7 +109,7 @@ def _suspect(agent):
     active = agent.state["active"]
     if rebuild.damaged(agent, active):
         hal.log("slot", active, "is damaged")
-        state.drop(agent.state, active)
+        moves.drop(agent.state, active)
         agent.state["crashes"] = 0
         agent.save()
         agent.until(agent.voice.silent, _TELL_MS)

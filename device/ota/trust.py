@@ -55,10 +55,12 @@ def facts(root):
 
 def adopt(agent):
     """Take up what trust.json says: `agent.facts`, and the floors of its epochs."""
-    from ota import hal, state
-
     agent.facts = facts(agent.root)
-    if state.rebase(agent.state, agent.facts[2]):
+    if agent.facts[2] == agent.state["epochs"]:
+        return
+    from ota import hal, moves
+
+    if moves.rebase(agent.state, agent.facts[2]):
         hal.log("floors of new epochs", agent.facts[2])
 
 

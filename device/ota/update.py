@@ -8,6 +8,7 @@ from ota import app, hal, slots, state
 from ota.reason import RefusedError
 
 _ENOSPC = const(28)
+_LIMIT = const(1536)  # bytes of a statement
 
 
 def fetch(desired, agent, idle):
@@ -44,6 +45,7 @@ def _by_bundle(desired, agent, idle):
     stated = _believe(jws, desired, agent)
     source = _source(desired, agent, idle)
     source.at = at
+    _open(source)
     from ota import bundle
 
     try:
@@ -102,15 +104,12 @@ def running(agent):
 
 def _believe(jws, desired, agent):
     # In steps, each alone on the heap: 3,072 bits squared want 768 bytes in one piece.
-    from ota import head, trust
-
-    limit = head.LIMIT
-    keys = trust.keys(agent.root, "release")
-    app.forget("head", "trust")
+    keys = app.keys(agent.root, "release")
+    app.forget("head")
     from ota import verify
 
     gc.collect()
-    payload = verify.payload(jws, keys, limit)
+    payload = verify.payload(jws, keys, _LIMIT)
     keys = None
     app.forget("verify")
     from ota import statement
@@ -146,3 +145,11 @@ def _install(supply, jws, stated, desired, agent, idle):
         "version": stated["version"],
         "counter": stated["counter"],
     }
+
+
+def _open(source):
+    # Before what fills the slot is there; a line that breaks is taken up again by the source.
+    try:
+        source.open()
+    except OSError:
+        pass

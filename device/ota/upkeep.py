@@ -10,7 +10,6 @@ from ota.reason import RefusedError
 
 _AGAIN_S = const(900)  # after an attempt that failed
 _PAUSE_MS = const(60000)  # between two walks that a message asked for: anybody may send one
-_READY_MS = const(60000)  # longest look for keys before an update
 
 
 def begin(agent):
@@ -31,7 +30,6 @@ def walk(agent):
     while agent.facts[0]:
         raw = yield from _ask(agent, "root", agent.facts[0] + 1)
         if raw is None:
-            agent.asked = hal.ticks_ms()
             break
         _take(agent, raw)
         taken = True
@@ -46,65 +44,16 @@ def time(agent):
     jws = yield from _ask(agent, "time", nonce)
     said, seq = _accept(agent, jws, nonce)
     agent.clock.set(said)
-    state.learn(agent.state, said)
+    from ota import moves
+
+    moves.learn(agent.state, said)
     # One that was accepted, and lost by a power cut before it was done, may be held back as well.
-    known = agent.state["seq"] - state.unfinished(agent.state)
+    known = agent.state["seq"] - moves.unfinished(agent.state)
     if seq > known and not (agent.pending and seq <= agent.pending["seq"]):
         hal.log("an order is held back: seq", seq)
         raw = yield from _ask(agent, "desired")
         if raw is not None:
-            _hear(agent, raw)
-
-
-def ready(agent, desired):
-    """Before an update: is `desired` still right by the newest keys and the time? None if it is.
-
-    Else what the caller answers: False for an attempt that failed, True where there is another
-    verdict by now. Blocks.
-    """
-    agent.pending = desired  # so that nobody takes it for one that is held back
-    _end_errand(agent)
-    try:
-        if not hal.recent(agent.asked, _PAUSE_MS):
-            agent.finish(walk(agent), _READY_MS)
-    except RefusedError as e:
-        hal.log("no update without the newest keys:", e.reason, e.detail)
-        agent.pending = _newer(agent, desired)
-        agent.postpone(desired["seq"])
-        agent.voice.say(state.REFUSED, e.reason, e.detail)
-        return False
-    if agent.clock.now() is None:
-        try:
-            agent.finish(time(agent), _READY_MS)
-        except RefusedError as e:
-            hal.log("no time:", e.reason, e.detail)
-    agent.pending = _newer(agent, desired)
-    if agent.pending:
-        return True
-    # The time may have come after the order was judged.
-    now = max(agent.clock.now() or 0, agent.state["time"])
-    if agent.facts[0] != desired["root"] or now > desired["expires"]:
-        agent.heard = b""
-        _hear(agent, desired["jws"])
-        if agent.pending is None:
-            return True
-        agent.pending = None
-    return None
-
-
-def _newer(agent, desired):
-    # What came meanwhile, None where `desired` is still the newest order.
-    return None if agent.pending is desired else agent.pending
-
-
-def _end_errand(agent):
-    # What is under way is perhaps just what is wanted here, and twice at once would not fit.
-    errand, agent.errand = agent.errand, None
-    try:
-        if errand is not None:
-            agent.finish(errand, _READY_MS)
-    except (RefusedError, OSError, ValueError, MemoryError) as e:
-        hal.log("errand:", *e.args)
+            agent.hear(raw)
 
 
 def _daily(agent):
@@ -132,7 +81,7 @@ def _unknown(agent, raw):
     except RefusedError as e:
         _tell(agent, e)
     agent.heard = b""
-    _hear(agent, raw, True)
+    agent.hear(raw, True)
 
 
 def _tell(agent, error):
@@ -177,18 +126,11 @@ def _nonce():
 
 
 def _accept(agent, jws, nonce):
-    from ota import clock, trust
+    from ota import clock
 
     try:
-        keys = trust.keys(agent.root, "director")
+        keys = app.keys(agent.root, "director")
         gc.collect()  # room for the signature's numbers
         return clock.accept(jws, keys, agent.device["id"], nonce)
     finally:
-        app.forget("clock", "trust", "verify", "field")
-
-
-def _hear(agent, raw, last=False):
-    from ota import orders
-
-    orders.hear(agent, raw, last)
-    app.forget("orders", "notice", "trust", "verify", "field")
+        app.forget("trust", "verify", "field")

@@ -106,7 +106,7 @@ def test_the_device_went_through_its_states_in_order(second: Chapter) -> None:
 
     states = [each["state"] for each in reports]
 
-    assert states == ["downloading", "staged", "trial", "confirmed"]
+    assert states == ["downloading", "trial", "confirmed"]
     assert second.moments["a retained notice is out"] <= second.moments["device: downloading"]
 
 

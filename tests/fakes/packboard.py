@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ota import bundle, head, install, pack, state, update
+from ota import bundle, head, install, moves, pack, state, update
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, desired_for
 from tests.fakes.signing import trust
@@ -25,7 +25,7 @@ class PackBoard:
         self.folder = folder
         self.root = str(folder)
         self.device = DEVICE
-        self.state: dict[str, Any] = state.empty()
+        self.state: dict[str, Any] = moves.empty()
         self.saved: list[dict[str, Any]] = []
         self.is_full = False
         (folder / "kiln").mkdir(exist_ok=True)

@@ -51,7 +51,7 @@ class Board:
         flashing.make(self.flash, device=self.device, trust=trust(), **options)
 
     def switch_on(self, *, cut: int = 0, torn: bool = False) -> None:
-        """Power on; the power fails once, at flash operation `cut`, and comes back."""
+        """Power on; the power fails once, at flash operation `cut` of a start, and comes back."""
         self._running = True
         self._cut, self._torn = cut, torn
         ready = threading.Event()
@@ -94,14 +94,15 @@ class Board:
 
     def _live(self, ready: threading.Event) -> None:
         while self._running:
-            cut, self._cut = self._cut, 0
+            cut = self._cut
             options = {"heapsize": self.heapsize, "cut": cut, "torn": self._torn}
             with launch.start(self.flash, output=subprocess.PIPE, **options) as process:
                 self._process = process
                 ready.set()
                 if process.stdout is not None:
                     self.lines.extend(line.rstrip("\n") for line in process.stdout)
-            if cut and process.returncode == -signal.SIGKILL:
+            if cut and process.returncode == -signal.SIGKILL and self._running:
+                self._cut = 0
                 self.lines.append("[power cut]")
             elif self.watched and process.returncode == -signal.SIGKILL:
                 self.lines.append("[watchdog]")

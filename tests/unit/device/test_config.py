@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ota import config, configuration, state as states
+from ota import config, configuration, moves
 from ota.reason import RefusedError
 from tests.fakes.configurations import KEY, FakeConfiguration, make_configuration, wrap
 
@@ -44,7 +44,7 @@ def enrol(root: Path, device: dict[str, Any]) -> None:
 
 
 def take(root: Path, made: FakeConfiguration, slot: str = "a", **changes: Any) -> dict[str, Any]:
-    kept = states.empty()
+    kept = moves.empty()
     taken: dict[str, Any] = configuration.take(
         made.raw, changes.get("named", made.digest), config.device(str(root), kept), str(root), slot
     )
@@ -60,7 +60,7 @@ def refused(root: Path, made: FakeConfiguration, **changes: Any) -> str:
 
 
 def in_force(made: FakeConfiguration, slot: str = "a") -> dict[str, Any]:
-    kept: dict[str, Any] = states.empty()
+    kept: dict[str, Any] = moves.empty()
     kept["config"] = slot
     kept["configs"] = {"a": "", "b": "", slot: made.digest}
     return kept
@@ -93,7 +93,7 @@ def test_what_a_configuration_does_not_name_stays_as_enrolled(root: Path) -> Non
 
 
 def test_without_a_configuration_it_is_as_enrolled(root: Path) -> None:
-    kept = states.empty()
+    kept = moves.empty()
 
     assert config.device(str(root), kept)["token"] == "enrolled-token"
     assert config.settings(str(root), kept) == {"PERIOD_S": 1, "OLD": "yes"}
@@ -111,7 +111,7 @@ def test_a_configuration_may_name_an_agent(root: Path) -> None:
 
 def test_it_knows_what_a_slot_holds(root: Path) -> None:
     made = make_configuration(SETTINGS)
-    device = config.device(str(root), states.empty())
+    device = config.device(str(root), moves.empty())
 
     configuration.take(made.raw, made.digest, device, str(root), "b", 12)
 
@@ -250,7 +250,7 @@ def test_a_device_without_identity_says_what_is_missing(root: Path, name: str) -
     enrol(root, {key: value for key, value in DEVICE.items() if key != name})
 
     with pytest.raises(ValueError, match=name):
-        config.device(str(root), states.empty())
+        config.device(str(root), moves.empty())
 
 
 @pytest.mark.parametrize("changes", [{"boots": "3"}, {"connect_s": -1}, {"key": "abc"}, {"poll_s": None}], ids=str)
@@ -258,4 +258,4 @@ def test_a_wrong_device_file_is_named(root: Path, changes: dict[str, Any]) -> No
     enrol(root, {**DEVICE, **changes})
 
     with pytest.raises(ValueError, match=next(iter(changes))):
-        config.device(str(root), states.empty())
+        config.device(str(root), moves.empty())

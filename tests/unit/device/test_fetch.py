@@ -40,6 +40,9 @@ class Source:
         self.at += len(part)
         return len(part)
 
+    def open(self) -> None:
+        """It is asked for when it is read."""
+
     def close(self) -> None:
         self._is_open = False
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ota import notice, state as states
+from ota import moves, notice
 from ota.reason import RefusedError
 from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
 from tests.fakes.signing import director_key, release_key
@@ -15,7 +15,7 @@ KEYS = [director_key().entry]
 
 
 def state(**changes: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = states.empty()
+    kept: dict[str, Any] = moves.empty()
     kept.update(changes)
     return kept
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ota import clock, hal, report, state as states
+from ota import clock, hal, moves, report
 
 RECORD = {"release": "a" * 64, "version": "1.2.3", "counter": 5}
 WHERE = " (lib/drivers/thermometer.py:1234)"
 
 
 def agent(root: Path, **changes: Any) -> SimpleNamespace:
-    kept = states.empty()
+    kept = moves.empty()
     kept.update(active="a", a=RECORD, seq=9, **changes)
     device = {"board": "unix", "stale_s": 691200}
     parts = {"facts": (3, 0, [1, 1]), "clock": clock.Clock(), "loaded": None}
@@ -75,9 +75,9 @@ def test_it_is_stale_with_keys_past_their_time(tmp_path: Path) -> None:
 
 def test_a_roll_back_is_remembered_with_file_and_line(tmp_path: Path) -> None:
     made = agent(tmp_path, b=RECORD)
-    states.begin_trial(made.state, RECORD)
+    moves.begin_trial(made.state, RECORD)
 
-    states.roll_back(made.state, "import_error", "ValueError: " + "x" * 200 + WHERE)
+    moves.roll_back(made.state, "import_error", "ValueError: " + "x" * 200 + WHERE)
 
     last = compose(made, "idle", "", "", "")["last"]
     assert last.startswith("import_error: x")

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from ota import state
+from ota import moves, state
 
 OLD = {"release": "1" * 64, "version": "1.0.0", "counter": 1}
 NEW = {"release": "2" * 64, "version": "2.0.0", "counter": 2}
 
 
 def confirmed() -> dict[str, Any]:
-    kept: dict[str, Any] = state.empty()
+    kept: dict[str, Any] = moves.empty()
     kept.update(active="a", a=dict(OLD), counter=1, seq=4, wanted=OLD["release"])
     return kept
 
 
 def on_trial() -> dict[str, Any]:
     kept = confirmed()
-    state.want(kept, {"seq": 5, "release": NEW["release"]})
-    state.begin_trial(kept, dict(NEW))
+    moves.want(kept, {"seq": 5, "release": NEW["release"]})
+    moves.begin_trial(kept, dict(NEW))
     return kept
 
 
@@ -34,10 +34,10 @@ def test_a_trial_uses_the_other_slot_and_remembers_the_way_back() -> None:
 
 
 def test_the_first_release_of_an_empty_board_takes_slot_a() -> None:
-    kept = state.empty()
-    state.begin_trial(kept, dict(NEW))
+    kept = moves.empty()
+    moves.begin_trial(kept, dict(NEW))
 
-    state.roll_back(kept, "import_error", "")
+    moves.roll_back(kept, "import_error", "")
 
     assert kept["active"] == ""
     assert kept["a"] is None
@@ -46,13 +46,13 @@ def test_the_first_release_of_an_empty_board_takes_slot_a() -> None:
 def test_only_so_many_starts_are_tried() -> None:
     kept = on_trial()
 
-    assert [state.count_boot(kept, 3) for _ in range(5)] == [True, True, True, False, False]
+    assert [moves.count_boot(kept, 3) for _ in range(5)] == [True, True, True, False, False]
 
 
 def test_a_confirmation_raises_the_floor() -> None:
     kept = on_trial()
 
-    state.confirm(kept)
+    moves.confirm(kept)
 
     assert kept["trial"] is None
     assert kept["counter"] == 2
@@ -63,7 +63,7 @@ def test_a_confirmation_raises_the_floor() -> None:
 def test_a_roll_back_returns_reports_and_remembers_the_failure() -> None:
     kept = on_trial()
 
-    state.roll_back(kept, "import_error", "x" * 500)
+    moves.roll_back(kept, "import_error", "x" * 500)
 
     assert (kept["active"], kept["b"], kept["failed"], kept["counter"]) == ("a", None, 5, 1)
     expected = {"state": "rolled_back", "reason": "import_error", "release": NEW["release"]}
@@ -72,9 +72,9 @@ def test_a_roll_back_returns_reports_and_remembers_the_failure() -> None:
 
 def test_a_newer_order_forgets_the_failure() -> None:
     kept = on_trial()
-    state.roll_back(kept, "crashed", "")
+    moves.roll_back(kept, "crashed", "")
 
-    state.want(kept, {"seq": 6, "release": NEW["release"]})
+    moves.want(kept, {"seq": 6, "release": NEW["release"]})
 
     assert kept["failed"] == 0
 
@@ -82,7 +82,7 @@ def test_a_newer_order_forgets_the_failure() -> None:
 def test_an_order_never_lowers_the_floor() -> None:
     kept = confirmed()
 
-    state.want(kept, {"seq": 3, "release": "9" * 64})
+    moves.want(kept, {"seq": 3, "release": "9" * 64})
 
     assert (kept["seq"], kept["wanted"]) == (4, OLD["release"])
 
@@ -91,9 +91,9 @@ def test_a_slot_that_cannot_start_is_left_for_the_other() -> None:
     kept = confirmed()
     kept["b"] = dict(NEW)
 
-    state.drop(kept, "a")
+    moves.drop(kept, "a")
     assert kept["active"] == "b"
-    state.drop(kept, "b")
+    moves.drop(kept, "b")
     assert kept["active"] == ""
 
 
@@ -109,7 +109,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_the_state_stays_within_a_small_file(tmp_path: Path) -> None:
     kept = on_trial()
     kept["a"]["version"] = kept["b"]["version"] = "v" * 64
-    state.roll_back(kept, "import_error", "x" * 200)
+    moves.roll_back(kept, "import_error", "x" * 200)
     kept["b"] = kept["a"]
 
     state.save(str(tmp_path), kept)
@@ -139,7 +139,7 @@ def damaged() -> list[bytes]:
 @pytest.mark.parametrize("raw", damaged(), ids=range(len(damaged())))
 def test_a26_a_damaged_state_is_an_empty_board_with_its_floors(tmp_path: Path, raw: bytes) -> None:
     kept = on_trial()
-    state.confirm(kept)
+    moves.confirm(kept)
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").write_bytes(raw)
 
@@ -152,7 +152,7 @@ def test_a26_a_damaged_state_is_an_empty_board_with_its_floors(tmp_path: Path, r
 
 def test_a3_the_floor_outlives_the_state_file(tmp_path: Path) -> None:
     kept = on_trial()
-    state.confirm(kept)
+    moves.confirm(kept)
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").unlink()
 
@@ -169,7 +169,7 @@ def test_a_damaged_floor_does_not_hurt_a_good_state(tmp_path: Path) -> None:
 
 
 def test_a_new_board_starts_empty(tmp_path: Path) -> None:
-    assert state.load(str(tmp_path)) == (state.empty(), False)
+    assert state.load(str(tmp_path)) == (moves.empty(), False)
 
 
 CONFIG = "c" * 64
@@ -178,15 +178,15 @@ CONFIG = "c" * 64
 def with_new_configuration(*, release: bool) -> dict[str, Any]:
     kept = confirmed()
     kept["configs"]["a"] = CONFIG
-    state.begin_trial(kept, dict(NEW) if release else None, "a")
+    moves.begin_trial(kept, dict(NEW) if release else None, "a")
     return kept
 
 
 def test_release_and_configuration_are_switched_and_rolled_back_together() -> None:
     kept = with_new_configuration(release=True)
-    assert (kept["active"], state.in_force(kept), state.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
+    assert (kept["active"], state.in_force(kept), moves.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
 
-    state.roll_back(kept, "no_confirm", "3 starts")
+    moves.roll_back(kept, "no_confirm", "3 starts")
 
     assert (kept["active"], kept["config"], kept["configs"]["a"], kept["b"]) == ("a", "", "", None)
     assert kept["last"] == "no_confirm: 3 starts"
@@ -196,18 +196,18 @@ def test_a_configuration_alone_is_on_trial_in_the_slot_that_runs() -> None:
     kept = with_new_configuration(release=False)
     assert (kept["active"], kept["a"], kept["config"]) == ("a", OLD, "a")
 
-    state.roll_back(kept, "no_confirm", "")
+    moves.roll_back(kept, "no_confirm", "")
 
     assert (kept["active"], kept["a"], kept["config"]) == ("a", OLD, "")
 
 
 def test_a_return_to_the_configuration_as_enrolled_keeps_the_one_before_until_confirmed() -> None:
     kept = with_new_configuration(release=False)
-    state.confirm(kept)
-    state.begin_trial(kept, None, "")
+    moves.confirm(kept)
+    moves.begin_trial(kept, None, "")
     assert state.in_force(kept) == ""
 
-    state.roll_back(kept, "no_confirm", "")
+    moves.roll_back(kept, "no_confirm", "")
 
     assert state.in_force(kept) == CONFIG
 
@@ -216,11 +216,11 @@ def test_a4_a_higher_epoch_frees_its_floor_and_no_other() -> None:
     kept = confirmed()
     kept["counter"] = 2**31 - 1
 
-    assert state.rebase(kept, [2, 1])
+    assert moves.rebase(kept, [2, 1])
     assert (kept["counter"], kept["seq"], kept["epochs"]) == (0, 4, [2, 1])
-    assert state.rebase(kept, [2, 2])
+    assert moves.rebase(kept, [2, 2])
     assert (kept["seq"], kept["wanted"], kept["epochs"]) == (0, "", [2, 2])
-    assert not state.rebase(kept, [1, 1])
+    assert not moves.rebase(kept, [1, 1])
     assert kept["epochs"] == [2, 2]
 
 
@@ -228,9 +228,9 @@ def test_a4_a_higher_epoch_of_the_director_frees_the_time_that_a_stolen_key_said
     kept = confirmed()
     kept.update(time=(1 << 32) - 1, day=[49_710, 24])
 
-    state.rebase(kept, [2, 1])
+    moves.rebase(kept, [2, 1])
     assert kept["time"] == (1 << 32) - 1
-    state.rebase(kept, [2, 2])
+    moves.rebase(kept, [2, 2])
 
     assert (kept["time"], kept["day"]) == (0, [0, 0])
 
@@ -266,22 +266,22 @@ def test_a28_orders_of_a_day_are_counted(tmp_path: Path) -> None:
     kept = confirmed()
     noon = 86400 * 20_000 + 43_200
     for seq in (5, 5, 6, 7):
-        assert not state.spent(kept, 3)
-        state.want(kept, {"seq": seq, "release": NEW["release"], "issued": noon})
-    assert state.spent(kept, 3)
+        assert not moves.spent(kept, 3)
+        moves.want(kept, {"seq": seq, "release": NEW["release"], "issued": noon})
+    assert moves.spent(kept, 3)
 
     # Losing the state does not help whoever wears the flash out; the next day does.
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").unlink()
     assert state.load(str(tmp_path))[0]["day"] == [20_000, 3]
-    state.learn(kept, noon + 86400)
-    assert not state.spent(kept, 3)
+    moves.learn(kept, noon + 86400)
+    assert not moves.spent(kept, 3)
 
 
 def test_time_never_goes_back() -> None:
     kept = confirmed()
-    state.want(kept, {"seq": 5, "release": NEW["release"], "issued": 100})
-    state.learn(kept, 50)
+    moves.want(kept, {"seq": 5, "release": NEW["release"], "issued": 100})
+    moves.learn(kept, 50)
 
     assert kept["time"] == 100
 
@@ -291,7 +291,7 @@ def test_every_state_fits_the_limit_of_its_file(tmp_path: Path) -> None:
     kept["wanted"] = "f" * 128
     for slot in ("a", "b"):
         kept[slot] = {"release": "f" * 64, "version": "\x01" * 64, "counter": 2**31 - 1}
-    state.roll_back(kept, "import_error", "\x01" * 200)
+    moves.roll_back(kept, "import_error", "\x01" * 200)
 
     state.save(str(tmp_path), kept)
 

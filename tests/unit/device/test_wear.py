@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, orders, state
+from ota import agent as agents, moves, orders, state
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import Signer, foreign_key, trust
 from tests.unit.device.test_errands import DEVICE, QuietLink
@@ -58,11 +58,11 @@ def obey(agent: Any) -> bool:
     if desired is None:
         return False
     release = next(each for each in RELEASES if each.digest == desired["release"])
-    state.want(agent.state, desired)
+    moves.want(agent.state, desired)
     assert agent.save()
-    state.begin_trial(agent.state, record(release))
+    moves.begin_trial(agent.state, record(release))
     assert agent.save()
-    state.confirm(agent.state)
+    moves.confirm(agent.state)
     assert agent.save()
     agent.state["outbox"] = None
     return agent.save() is True
@@ -87,7 +87,7 @@ def test_a28_the_next_day_is_another(agent: Any) -> None:
     for seq in range(2, 40):
         orders.hear(agent, sign_desired(RELEASES[seq % 2 - 1], seq=seq, issued=NOON))
         obey(agent)
-    running = state.runs(agent.state)
+    running = moves.runs(agent.state)
     other = next(each for each in RELEASES if each.digest != running)
 
     orders.hear(agent, sign_desired(other, seq=99, issued=NOON + 86400))

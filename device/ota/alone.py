@@ -1,0 +1,147 @@
+# A start for an order alone, with the whole heap free: newest keys, configuration, release, and
+# the one rename that switches to both. No line to the broker, no application. It ends in a
+# restart, and the next start tells what came of it. The order waits in a file: ota/leave.py.
+from ota import app, hal, state
+from ota.board import Board
+from ota.reason import RefusedError
+
+# What signed bytes say stays true. Whatever else is wrong may be a lie of the server, of whoever
+# stands between, or of a moment, and must not keep the release away for good.
+_LASTING = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config")
+
+
+def run(root, loaded):
+    """Follow the order that waits in `root`; does not return."""
+    Alone(root, loaded).work()
+
+
+class Alone(Board):
+    """A board without a line to the broker."""
+
+    def __init__(self, root, loaded):
+        super().__init__(root, loaded)
+        app.forget("start")
+        self.voice = self
+
+    def say(self, what, reason="", detail="", release=""):
+        """As ota.voice.Voice, for the next start to tell."""
+        from ota import moves
+
+        moves.post(self.state, what, reason, detail, release)
+        self.save()
+
+    def postpone(self, _seq):
+        """As ota.agent.Agent, for the next start to wait."""
+        self.state["tries"] += 1
+        self.save()
+
+    def work(self):
+        """Follow the order, and restart."""
+        raw, failures = self._take_order()
+        if self.state["trial"] is None:
+            self._join()
+            try:
+                if raw:
+                    self._follow(raw)
+                else:
+                    self.renewal().update(self)
+                    self._failed(raw, 1)
+            except RefusedError as e:
+                hal.log("not now:", e.reason, e.detail)
+                self.postpone(0)
+                self._failed(raw, failures + 1)
+        self.restart("done")
+
+    def restart(self, why):
+        """Restart the board; no order waits any more."""
+        from ota import leave
+
+        leave.clear(self.root)
+        super().restart(why)
+
+    def _join(self):
+        from ota import wifi
+
+        wifi.join(self.settings)
+        start = hal.ticks_ms()
+        while not wifi.online() and self.age(start) < self.device["connect_s"] * 1000:
+            hal.sleep_ms(100)
+        app.forget("wifi")
+
+    def _take_order(self):
+        from ota import leave
+
+        try:
+            return leave.take(self.root)
+        finally:
+            app.forget("leave")
+
+    def _failed(self, raw, failures):
+        from ota import leave
+
+        leave.mark(self.root, raw, failures)
+
+    def _follow(self, raw):
+        # No name here may hold a module: this is on the stack while the release is fetched.
+        desired = self._judge(raw)
+        if desired is None:
+            return
+        hal.log("update to", desired["release"][:12], "seq", desired["seq"])
+        try:
+            same, config = self._prepare(desired)
+            record = None if same else self._fetch(desired)
+            hal.log(state.STAGED)
+            self._switch(record, config, desired)
+        except RefusedError as e:
+            hal.log("refused:", e.reason, e.detail)
+            if e.reason not in _LASTING:
+                self.say(state.REFUSED, e.reason, e.detail, desired["release"])
+                raise
+            self._refuse(desired, e)
+
+    def _judge(self, raw):
+        from ota import prepare
+
+        try:
+            return prepare.judge(self, raw)
+        finally:
+            app.forget("upkeep")
+
+    def _prepare(self, desired):
+        from ota import prepare
+
+        try:
+            return prepare.want(self, desired), prepare.configure(self, desired)
+        finally:
+            app.forget("prepare", "upkeep", "moves")
+            app.forget("configuration", "config", "poll", "http", "net")
+
+    def _refuse(self, desired, error):
+        from ota import moves
+
+        moves.refuse(self.state, desired, error.reason, error.detail)
+        self.save()
+        self.keep_log()
+
+    def _fetch(self, desired):
+        from ota import update
+
+        try:
+            return update.fetch(desired, self, self.turn)
+        finally:
+            app.forget("update", "download", "http", "net", "install", "bundle", "pack", "patch")
+
+    def _switch(self, record, config, desired):
+        changed = dict(self.state)
+        if config:
+            # Not before: what was never tried must not stand in for a configuration that is lost.
+            changed["configs"] = dict(changed["configs"])
+            changed["configs"][config] = desired["config"]
+        from ota import moves
+
+        moves.begin_trial(changed, record, config)
+        try:
+            state.save(self.root + "/kiln", changed)
+        except OSError as e:
+            raise RefusedError("no_space", "the switch could not be written: " + repr(e)) from None
+        self.state = changed

@@ -1,0 +1,64 @@
+# The order for which a board starts anew, kept in a file: /kiln/order.<starts left for it>, a line
+# with the downloads that failed, then the signed order, nothing for another agent. With no start
+# left it only says what failed just now. Imported to write and to read it, and forgotten.
+import os
+
+from micropython import const
+
+from ota import hal
+from ota.slots import STARTS, order_path, waits
+
+_LIMIT = const(1100)  # bytes of the file
+
+
+def order(root, raw, failures=0):
+    """Keep the order `raw`; the next start follows it. False when flash is full."""
+    return _write(root, STARTS, raw, failures)
+
+
+def mark(root, raw, failures):
+    """Keep that `raw` failed; the next start passes over it."""
+    _write(root, 0, raw, failures)
+
+
+def take(root):
+    """(raw, failures) of the order that waits, one start for it used up."""
+    for left in range(1, STARTS + 1):
+        if waits(root, left):
+            os.rename(order_path(root, left), order_path(root, left - 1))
+            return _read(order_path(root, left - 1))
+    return b"", 0
+
+
+def failed(root):
+    """(raw, failures) of what failed just before this start, and forget it; (None, 0): nothing."""
+    if not waits(root, 0):
+        return None, 0
+    found = _read(order_path(root, 0))
+    os.remove(order_path(root, 0))
+    return found
+
+
+def clear(root):
+    """No order waits any more."""
+    for left in range(1, STARTS + 1):
+        if waits(root, left):
+            os.remove(order_path(root, left))
+
+
+def _read(path):
+    with open(path, "rb") as f:
+        kept = f.read(_LIMIT)
+    return kept[2:], kept[0] - 48
+
+
+def _write(root, left, raw, failures):
+    path = root + "/kiln/order"
+    try:
+        with open(path + ".new", "wb") as f:
+            f.write(b"%d\n" % min(failures, 9) + raw)
+        os.rename(path + ".new", order_path(root, left))
+    except OSError as e:
+        hal.log("order not kept:", repr(e))
+        return False
+    return True
