@@ -34,6 +34,8 @@ def run(loaded=None, dog=None):
 
             alone.run("", loaded)
         _live(loaded, dog)
+    except ImportError:
+        raise  # a file of this agent is damaged: the loader knows another
     except Exception as e:
         # The agent itself failed, out of memory for example. A board never ends here: it starts
         # again, and a trial that keeps failing is rolled back by the count of its starts.
