@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, hal
+from ota import agent as agents, alone, hal
 from ota.reason import RefusedError
 from tests.fakes.releases import make_release, sign_desired
 from tests.fakes.signing import Signer, root_document, root_key, root_payload
@@ -118,17 +118,24 @@ def test_a6_an_older_order_that_comes_after_a_newer_one_is_refused(agent: Any) -
     assert agent.voice._sayings[-1][:2] == ("refused", "replayed")
 
 
-def test_a17_an_order_is_judged_again_when_keys_change_between_hearing_and_doing(agent: Any, service: Service) -> None:
+def test_a17_an_order_is_judged_again_when_keys_change_between_hearing_and_doing(
+    agent: Any, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent.hear(sign_desired(NEXT, seq=5))
     desired = agent.pending
     fresh = Signer()
     document = root_document(root_payload(version=2, director=[fresh], epochs=(1, 2)), [root_key()])
     service.answers["root"] = {2: document}
     agent.finish(service.upkeep.walk(agent), 20_000)
-    service.is_away = True
+    service.answers["time"] = b"nothing that is signed"
+    prepare = importlib.import_module("ota.prepare")
+    monkeypatch.setattr(prepare.upkeep, "_ask", service.ask)
+    agent.save()
+    board = alone.Alone(agent.root, None)
 
-    assert service.upkeep.ready(agent, desired) is True
-    assert agent.pending is None
+    assert prepare.judge(board, desired["jws"]) is None
+    assert board.pending is None
+    assert board.state["outbox"]["reason"] == "bad_signature"
 
     agent.pending = desired
     agent.hear(sign_desired(NEXT, seq=2, key=fresh))
