@@ -30,9 +30,9 @@ def test_no_cut_breaks_mixes_or_downgrades_a_board(tmp_path: Path) -> None:
 
 
 DEFECTS = {
-    "the-floor-does-not-rise": Spoilt("state", 'max(state["counter"], record["counter"])', 'state["counter"]'),
+    "the-floor-does-not-rise": Spoilt("moves", 'max(state["counter"], record["counter"])', 'state["counter"]'),
     "the-slot-that-runs-is-written": Spoilt("state", 'return "b" if slot == "a" else "a"', 'return slot or "a"'),
-    "starts-are-not-counted": Spoilt("state", 'state["trial"]["boots"] += 1', "pass"),
+    "starts-are-not-counted": Spoilt("moves", 'state["trial"]["boots"] += 1', "pass"),
 }
 
 
