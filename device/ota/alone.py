@@ -38,11 +38,12 @@ class Alone(Board):
     def work(self):
         """Follow the order, and restart."""
         raw, failures = self._take_order()
+        why = None
         if self.state["trial"] is None:
             self._join()
             try:
                 if raw:
-                    self._follow(raw)
+                    why = self._follow(raw)
                 else:
                     self.renewal().update(self)
                     self._failed(raw, 1)
@@ -50,7 +51,7 @@ class Alone(Board):
                 hal.log("not now:", e.reason, e.detail)
                 self.postpone(0)
                 self._failed(raw, failures + 1)
-        self.restart("done")
+        self.restart(why or "back to the application")
 
     def restart(self, why):
         """Restart the board; no order waits any more."""
@@ -85,19 +86,21 @@ class Alone(Board):
         # No name here may hold a module: this is on the stack while the release is fetched.
         desired = self._judge(raw)
         if desired is None:
-            return
+            return None
         hal.log("update to", desired["release"][:12], "seq", desired["seq"])
         try:
             same, config = self._prepare(desired)
             record = None if same else self._fetch(desired)
             hal.log(state.STAGED)
             self._switch(record, config, desired)
+            return "trial of " + (record["version"] if record else "a configuration")
         except RefusedError as e:
             hal.log("refused:", e.reason, e.detail)
             if e.reason not in _LASTING:
                 self.say(state.REFUSED, e.reason, e.detail, desired["release"])
                 raise
             self._refuse(desired, e)
+            return None
 
     def _judge(self, raw):
         from ota import prepare
