@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
+# Boards wait for brokers and clocks most of the time, and share nothing: several at once.
+BOARDS := -n 3 --dist loadfile tests/integration/device
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench powercut images firmware lock clean
 
@@ -17,7 +19,8 @@ serve: setup ## run the service alone: http://127.0.0.1:8080, data in .kiln/
 	@$(PYTHON) -m service serve
 
 test: setup-test check ## everything that CI runs
-	@$(PYTEST) tests/unit tests/contract tests/integration tests/e2e
+	@$(PYTEST) $(BOARDS)
+	@$(PYTEST) tests/unit tests/contract tests/integration tests/e2e --ignore tests/integration/device
 
 ##@ Parts
 check: lint types arch ## every check that runs nothing
@@ -29,7 +32,8 @@ contract: setup-test ## each port's suite, on each of its adapters
 	@$(PYTEST) tests/contract
 
 integration: setup-test ## real Docker, MicroPython, Mosquitto, S3 server, killed processes
-	@$(PYTEST) tests/integration
+	@$(PYTEST) $(BOARDS)
+	@$(PYTEST) tests/integration --ignore tests/integration/device
 
 e2e: setup-test ## the demo's story, asserted step by step
 	@$(PYTEST) tests/e2e

@@ -11,7 +11,7 @@ from tests.integration.device import harness, stories
 
 pytestmark = pytest.mark.timeout(1200)
 
-LIVES = 400
+LIVES = 1_000
 
 
 def test_every_random_life_ends_healthy_on_the_newest_good_release(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, moves, orders, state
-from tests.fakes.releases import FakeRelease, make_release, sign_desired
-from tests.fakes.signing import Signer, foreign_key, trust
+from ota import agent as agents, app, moves, orders, state
+from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
+from tests.fakes.signing import canonical, foreign_key, trust
 from tests.unit.device.test_errands import DEVICE, QuietLink
 
 NOON = 86400 * 20_700 + 43_200  # Unix seconds
@@ -24,6 +24,8 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An agent that runs the first of RELEASES, confirmed under seq 1."""
     # CPython's collector looks at all of pytest each time, a board's at 38 KB.
     monkeypatch.setattr(gc, "collect", lambda: 0)
+    # And it has room for modules: what is forgotten would be imported ten thousand times.
+    monkeypatch.setattr(app, "forget", lambda *_: None)
     (tmp_path / "kiln").mkdir()
     (tmp_path / "kiln/device.json").write_text(json.dumps(DEVICE))
     (tmp_path / "kiln/trust.json").write_text(json.dumps(trust()))
@@ -68,13 +70,14 @@ def obey(agent: Any) -> bool:
     return agent.save() is True
 
 
-@pytest.mark.timeout(120)
-def test_a28_ten_thousand_flips_of_one_day_are_few_writes(agent: Any, writes: list[str], tmp_path: Path) -> None:
-    director = Signer(bits=2048)  # quicker than the service's 3,072
-    (tmp_path / "kiln/trust.json").write_text(json.dumps({**trust(), "director": [director.entry]}))
+def test_a28_ten_thousand_flips_of_one_day_are_few_writes(
+    agent: Any, writes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Signed by whoever stole the director key. That signatures are checked is not what is tried here.
+    monkeypatch.setattr(orders, "_verified", lambda _agent, raw: raw)
     installs = 0
     for flip in range(FLIPS):
-        order = sign_desired(RELEASES[(flip + 1) % 2], seq=2 + flip, issued=NOON + flip, key=director)
+        order = canonical(desired_for(RELEASES[(flip + 1) % 2], seq=2 + flip, issued=NOON + flip))
         orders.hear(agent, order)
         installs += obey(agent)
 
