@@ -26,6 +26,9 @@ FILES = {name: read(name) for name in PLAN["files"]}
 OLD, NEW = ({path: read(name + "/" + path) for path in PLAN["paths"]} for name in ("one", "two"))
 
 
+CHIP = ram.Whole if KIND == "fat" else ram.Flash
+
+
 def make(flash):
     kind = os.VfsFat if KIND == "fat" else os.VfsLfs2
     if KIND == "fat":
@@ -71,7 +74,7 @@ def count(base, log, look):
     for cut in range(len(log)):
         for torn in (False, True):
             pictures.draw(cut, torn, chip)
-            found[look(ram.Flash(chip, PROGRAM))] += 1
+            found[look(CHIP(chip, PROGRAM))] += 1
         gc.collect()
     return found
 
@@ -86,7 +89,7 @@ def look(flash):
 
 def model(name, update):
     """Line for a model: outcomes of cuts, and of a line lost at each file."""
-    flash = ram.Flash(bytearray(BLOCKS * ram.ERASE), PROGRAM)
+    flash = CHIP(bytearray(BLOCKS * ram.ERASE), PROGRAM)
     make(flash)
     models.in_place(OLD, lambda path: [OLD[path]])
     os.umount("/")
@@ -97,7 +100,7 @@ def model(name, update):
     os.umount("/")
     log, lost = flash.log, []
     for path in PLAN["paths"]:
-        flash = ram.Flash(bytearray(base), PROGRAM)
+        flash = CHIP(bytearray(base), PROGRAM)
         mount(flash)
         try:
             update(PLAN["paths"], fetcher(path))
@@ -110,7 +113,7 @@ def model(name, update):
 def ours():
     """The same for the agent, whole: main.py, loader, download, install, switch."""
     world = life.World()
-    flash = ram.Flash(bytearray(BLOCKS * ram.ERASE), PROGRAM)
+    flash = CHIP(bytearray(BLOCKS * ram.ERASE), PROGRAM)
     life.lay_out(flash, FILES)
     acts = {act["name"]: act for act in PLAN["acts"]}
     run(world, flash, acts["first"])
@@ -133,7 +136,7 @@ def ours():
     lost = []
     for fault in PLAN["lost"]:
         world.network.services = services
-        flash = ram.Flash(bytearray(base), PROGRAM)
+        flash = CHIP(bytearray(base), PROGRAM)
         sys.modules["probe"].curious = False
         run(world, flash, acts["update"], [fault])
         lost.append(started(flash))

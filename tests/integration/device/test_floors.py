@@ -13,6 +13,8 @@ from tests.integration.device.parts import until
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
+FLASH_BYTES = 1 << 20  # half of it would be as good as full with the agent and two releases
+
 OLD = [app("3.0.0"), app("4.0.0"), app("4.9.0")]
 
 

@@ -192,7 +192,8 @@ def test_a_sleepy_board_looks_for_orders_at_each_third_wake_only(chip: Bench, tm
     awake = sum(line == "awake" for line in chip.board.lines)
     assert awake // 3 - 1 <= greetings <= awake // 3 + 1
     # And the application's memory is its own.
-    assert {line for line in chip.board.lines if line.startswith("memory")} == {"memory b'mine'"}
+    memory = [line for line in chip.board.lines if line.startswith("memory")]
+    assert set(memory[1:]) == {"memory b'mine'"}  # the first was cut off from power in its sleep
 
 
 def tune_while_sleeping(bench: Bench, folder: Path, **changes: Any) -> None:
