@@ -123,7 +123,7 @@ def built(bench: Bench, files: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_board_takes_the_unit_runs_it_and_updates_itself_while_it_runs(bench: Bench, device: DeviceBench) -> None:
     files = built(bench, files_of(UNIT)) | base_firmware()
     newer = {**files, "unit_main.py": b"print('the second unit')\n" + files["unit_main.py"]}
-    device.board.make()
+    device.board.make(size_bytes=1 << 20)
     device.board.switch_on()
 
     first = device.desire(make_release(files), seq=1)
@@ -142,7 +142,7 @@ def test_a_unit_that_never_calls_the_agent_is_confirmed_once_it_has_come_to_its_
 ) -> None:
     old = b"import time\nif __name__ == '__main__':\n    print('old', client.settings.PIN_VALVE)\n    time.sleep(60)\n"
     files = built(bench, {**files_of(UNIT), "main.py": old}) | base_firmware()
-    device.board.make()
+    device.board.make(size_bytes=1 << 20)
     device.board.switch_on()
 
     release = device.desire(make_release(files), seq=1)
