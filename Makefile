@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-# Boards wait for brokers and clocks most of the time, and share nothing: several at once.
+# Boards wait for brokers and clocks most of the time, and share nothing: several at once, beside the other tests.
 BOARDS := -n 3 --dist loadfile tests/integration/device
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench powercut images firmware lock clean
@@ -19,8 +19,9 @@ serve: setup ## run the service alone: http://127.0.0.1:8080, data in .kiln/
 	@$(PYTHON) -m service serve
 
 test: setup-test check ## everything that CI runs
-	@$(PYTEST) $(BOARDS)
-	@$(PYTEST) tests/unit tests/contract tests/integration tests/e2e --ignore tests/integration/device
+	@mkdir -p .kiln; $(PYTEST) $(BOARDS) >.kiln/boards.txt 2>&1 & boards=$$!; trap "kill $$boards" INT TERM; \
+	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e --ignore tests/integration/device; rest=$$?; \
+	wait $$boards; code=$$?; cat .kiln/boards.txt; exit $$((rest | code))
 
 ##@ Parts
 check: lint types arch ## every check that runs nothing
