@@ -77,6 +77,10 @@ def _packs(plan: Plan) -> None:
         ends=large,
         seq=2,
     )
+    _bent_pack(plan)
+
+
+def _bent_pack(plan: Plan) -> None:
     # A pack that is no good: the bundle is taken.
     bent = bytearray(plan.pack("one", "two").popitem()[1])
     bent[-20] ^= 1

@@ -290,7 +290,7 @@ def test_other_bytes_than_those_ordered_are_refused(on: Bench) -> None:
 
     on.desire(FIRST, seq=2, config=made.digest)
 
-    on.broker.reported("refused", "digest_mismatch")
+    assert on.broker.reported("refused", "digest_mismatch")["running"] == FIRST.digest
     runs_as_before(on)
 
 

@@ -101,6 +101,7 @@ def test_a_confirmed_release_that_crashes_stays_updatable(bench: Bench) -> None:
     bench.broker.reported("idle", "crashed")
     bench.board.printed("app 1.0.0", times=2)
     settle(bench, app("2.0.0"), seq=2)
+    assert bench.board.printed("app 2.0.0") >= 1
 
 
 def test_a_device_that_was_off_catches_up_with_the_newest(bench: Bench) -> None:
@@ -136,6 +137,8 @@ def test_an_asyncio_application_updates(bench: Bench) -> None:
     switch_on_with(bench, app("1.0.0", body))
 
     settle(bench, app("2.0.0", body), seq=2)
+
+    assert bench.board.printed("app 2.0.0") >= 1
 
 
 def test_persistent_data_and_settings_survive(bench: Bench, tmp_path: Path) -> None:
