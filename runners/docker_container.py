@@ -8,6 +8,7 @@ the runner, or of the engine.
 import contextlib
 import datetime
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from http import HTTPStatus
 from typing import Any, Self
@@ -25,6 +26,7 @@ Api = Any  # docker.APIClient, whose low-level calls have no types
 NOBODY = "65534:65534"
 API_TIMEOUT_S = 60.0  # of one call that is no stream
 STARTED = b"started\n"  # the first words of a container that has its whole tree
+REMOVE_PAUSES_S = (1.0, 3.0, 10.0)  # before each further try to remove a container
 PATIENCE_S = 600  # that a container waits for its tree
 
 # What the SDK raises when the engine is in trouble; requests' errors shine through it.
@@ -242,17 +244,28 @@ class DockerContainer:
         self.remove()
 
 
-def remove(api: Api, name: str) -> str:
-    """Kill and remove a container, by name or id. Answers what went wrong, or nothing; never raises."""
-    try:
-        api.remove_container(name, force=True, v=True)
-    except docker.errors.NotFound:
-        return ""
-    except TROUBLE as error:
-        # "removal already in progress" is a success of somebody else
-        if not (isinstance(error, docker.errors.APIError) and error.status_code == HTTPStatus.CONFLICT):
+def remove(api: Api, name: str, *, pause: Callable[[float], object] = time.sleep) -> str:
+    """Kill and remove a container, by name or id. Answers what went wrong, or nothing; never raises.
+
+    An engine under load may give up before the last of many processes has died (HTTP 500, "did not receive an exit
+    event"), and takes the container away when it is asked again: `REMOVE_PAUSES_S` later.
+    """
+    said = ""
+    for wait_s in (*REMOVE_PAUSES_S, 0.0):
+        try:
+            api.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            return ""
+        except docker.errors.APIError as error:
+            if error.status_code == HTTPStatus.CONFLICT:  # "removal already in progress": a success of somebody else
+                return ""
+            said = str(error)[:500]
+            pause(wait_s)
+        except TROUBLE as error:
             return str(error)[:500]
-    return ""
+        else:
+            return ""
+    return said
 
 
 def _stream(api: Api, container: str, **which: bool) -> Generator[bytes, None, None]:
