@@ -9,6 +9,7 @@ from runners.contract.board import Catalogue
 from service import workflows
 from service.adapters.access import AccessDesk, leave_of
 from service.adapters.agents import DatabaseAgents
+from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
@@ -64,6 +65,7 @@ class Kiln:
     fleet: DatabaseFleet
     configurations: DatabaseConfigurations
     agents: DatabaseAgents
+    audit: DatabaseAudit
     objects: Objects
     sources: GitSources
     desk: AccessDesk
@@ -106,6 +108,7 @@ def build(settings: Settings) -> Kiln:
         fleet=DatabaseFleet(engine),
         configurations=DatabaseConfigurations(engine, sealer),
         agents=DatabaseAgents(engine),
+        audit=DatabaseAudit(engine),
         objects=objects,
         sources=GitSources(data / "git", leave=leave, authorities=authorities),
         desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),

@@ -49,7 +49,7 @@ def job_of(row: sa.RowMapping) -> BuildJob:
 
 
 def release_of(row: sa.RowMapping) -> Release:
-    return Release(**{**row, "created_at": moment(row["created_at"])})
+    return Release(**{**row, **moments(row, ("created_at", "withdrawn_at"))})
 
 
 def attestation_of(row: sa.RowMapping) -> Attestation:

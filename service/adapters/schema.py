@@ -91,6 +91,7 @@ builds = sa.Table(
     sa.Column("untold", _int, nullable=False, server_default="0"),  # changes since its forge was told
     sa.Column("tell_at", _real),  # not before then
     sa.Column("is_found", sa.Boolean, nullable=False, server_default=sa.false()),  # by looking, not by a delivery
+    sa.Column("commits", _text),  # JSON list of [commit, title], newest last; NULL: the push did not say
     sa.UniqueConstraint("repository", "number"),
     sa.Index("builds_of_ref", "repository", "ref", "number"),
     sa.Index("builds_of_commit", "repository", "commit"),
@@ -166,6 +167,9 @@ releases = sa.Table(
     sa.Column("counter", _int, nullable=False),
     sa.Column("channel", _text),
     sa.Column("created_at", _real, nullable=False),
+    sa.Column("notes", _text, nullable=False, server_default=""),
+    sa.Column("withdrawn_at", _real),
+    sa.Column("withdrawn_why", _text, nullable=False, server_default=""),
     sa.UniqueConstraint("repository", "counter"),
 )
 bundles = sa.Table(

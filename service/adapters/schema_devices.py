@@ -4,7 +4,20 @@ import sqlalchemy as sa
 
 from service.adapters.schema import metadata
 
-__all__ = ["agents", "configurations", "device_events", "device_logs", "devices", "metadata", "outbox", "reports"]
+__all__ = [
+    "agents",
+    "claims",
+    "configurations",
+    "device_events",
+    "device_logs",
+    "device_tags",
+    "devices",
+    "groups",
+    "metadata",
+    "outbox",
+    "reports",
+    "shared_settings",
+]
 
 _text, _int, _real = sa.Text, sa.BigInteger, sa.Float
 _key = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # as in `schema`
@@ -27,7 +40,53 @@ devices = sa.Table(
     sa.Column("report", _text),
     sa.Column("seen_at", _real),
     sa.Column("created_at", _real, nullable=False),
+    sa.Column("label", _text, nullable=False, server_default=""),
+    sa.Column("group", _text, nullable=False, server_default=""),  # empty: in none
+    sa.Column("pin", _int),  # the build whose release it shall run, whatever its channel does
+    sa.Column("hold", _text, nullable=False, server_default=""),  # why it is not sent what it would get, for people
+    sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()),  # by a button of others
     sa.Index("devices_of_channel", "repository", "channel"),
+)
+device_tags = sa.Table(
+    "device_tags",
+    metadata,
+    sa.Column("device", _text, primary_key=True),
+    sa.Column("tag", _text, primary_key=True),
+    sa.Index("devices_of_tag", "tag"),
+)
+groups = sa.Table(
+    "groups",
+    metadata,
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("name", _text, primary_key=True),
+    sa.Column("created_at", _real, nullable=False),
+)
+# What all devices of a repository, or of one of its groups, are given unless they have a value of their own.
+shared_settings = sa.Table(
+    "shared_settings",
+    metadata,
+    sa.Column("repository", _text, primary_key=True),
+    sa.Column("group", _text, primary_key=True),  # empty: all devices of the repository
+    sa.Column("sealed", _text, nullable=False),
+)
+# One-time codes by which boards enrol themselves.
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("digest", _text, primary_key=True),  # SHA-256 of the code
+    sa.Column("repository", _text, nullable=False),
+    sa.Column("board", _text, nullable=False),
+    sa.Column("channel", _text, nullable=False),
+    sa.Column("group", _text, nullable=False, server_default=""),
+    sa.Column("label", _text, nullable=False, server_default=""),
+    sa.Column("wanted_id", _text, nullable=False, server_default=""),  # empty: the service makes one
+    sa.Column("made_by", _text, nullable=False),
+    sa.Column("created_at", _real, nullable=False),
+    sa.Column("expires_at", _real, nullable=False),
+    sa.Column("used_at", _real),
+    sa.Column("key_digest", _text, nullable=False, server_default=""),  # of the key of the board that used it
+    sa.Column("device", _text, nullable=False, server_default=""),
+    sa.Index("claims_of_repository", "repository"),
 )
 configurations = sa.Table(
     "configurations",

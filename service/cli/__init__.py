@@ -1,12 +1,12 @@
 """The commands that speak to a running Kiln over its HTTP API: one module for each noun."""
 
 import argparse
-import json
 import os
+import shutil
 import sys
 from typing import Any
 
-from service.cli import agent, boards, builds, connections, devices, keys, people, repos
+from service.cli import agent, boards, builds, connections, devices, keys, people, repos, show
 from service.cli.client import Client, CommandError
 from service.domain.summary import plain
 
@@ -16,6 +16,8 @@ __all__ = ["Client", "add_commands", "run"]
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     for noun in (boards, connections, repos, builds, devices, agent, people, keys):
         noun.add_commands(commands)
+    for each in commands.choices.values():
+        show.add_json(each)
 
 
 def run(client: Client, given: argparse.Namespace) -> int:
@@ -26,7 +28,13 @@ def run(client: Client, given: argparse.Namespace) -> int:
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1
     try:
-        print(answer.rstrip("\n") if isinstance(answer, str) else json.dumps(answer, indent=2), flush=True)
+        print(_shown(answer, given), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` does; what is left must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _shown(answer: Any, given: argparse.Namespace) -> str:
+    as_json = getattr(given, "json", False) or not sys.stdout.isatty()
+    width = shutil.get_terminal_size((show.WIDTH, 24)).columns
+    return show.text(answer, getattr(given, "columns", ()), as_json=as_json, width=width)

@@ -23,7 +23,11 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--channel", default="beta")
     enrol.add_argument("--output", type=pathlib.Path, help="folder for the files; one of the device's name")
     enrol.set_defaults(act=_add_device)
-    devices.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", PATH))
+    every = devices.add_parser("list", help="all that you may see")
+    every.set_defaults(
+        act=lambda client, _: client.call("GET", PATH),
+        columns=("id", "repository", "board", "channel", "report.state", "report.version", "connected", "seen_at"),
+    )
     for name, act, text in (
         ("show", _show, "what it runs and reported, with reasons, and what was done to it"),
         ("retire", _retire, "for good: its credentials die at once, and its id is never used again"),

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NewType, Self
 
+from service.domain.build import BuildId
 from service.domain.errors import BadInputError, MalformedError
 from service.domain.release import ReleaseDigest
 from service.domain.repository import RepositoryId
@@ -143,6 +144,11 @@ class Device:
     report: Report | None = None
     seen_at: datetime.datetime | None = None
     created_at: datetime.datetime
+    label: str = ""  # for people; its id is for machines
+    group: str = ""  # of its repository; empty: none
+    pin: BuildId | None = None  # whose release it shall run, whatever its channel does
+    hold: str = ""  # why it is not sent what it would get, for people
+    may_install: bool = False  # by a button of others, such as Home Assistant's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

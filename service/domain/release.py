@@ -36,6 +36,9 @@ class Release:
     counter: int
     channel: str | None  # None: built and signed, but no channel takes this ref
     created_at: datetime.datetime
+    notes: str = ""  # what is new in it, plain text
+    withdrawn_at: datetime.datetime | None = None  # since then nobody is sent it any more
+    withdrawn_why: str = ""
 
 
 class AttestationKind(enum.Enum):

@@ -3,6 +3,7 @@
 The adapters write each method in one transaction. Everything that a durable step calls is safe to repeat.
 """
 
+from service.records.audit import Audit
 from service.records.builds import Builds
 from service.records.dependencies import Dependencies
 from service.records.fleet import Agents, Configurations, Fleet
@@ -13,6 +14,7 @@ from service.records.repositories import Connections, Noted, Repositories
 
 __all__ = [
     "Agents",
+    "Audit",
     "Builds",
     "Configurations",
     "Connections",

@@ -1,0 +1,139 @@
+"""Groups, tags, pins and claims of devices, shared settings, channels with a history, roll-outs, and the audit log."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+
+_key = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows by itself only so
+
+
+def upgrade() -> None:
+    op.add_column("builds", sa.Column("commits", sa.Text))
+    _devices()
+    _releases()
+    _rollouts()
+    op.create_table(
+        "audit",
+        sa.Column("id", _key, primary_key=True),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("who", sa.Text, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("repository", sa.Text, nullable=False, server_default=""),
+        sa.Column("subject", sa.Text, nullable=False, server_default=""),
+        sa.Column("detail", sa.Text, nullable=False, server_default=""),
+        sa.Column("chain", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("audit_of_repository", "audit", ["repository", "id"])
+
+
+def _devices() -> None:
+    op.add_column("devices", sa.Column("label", sa.Text, nullable=False, server_default=""))
+    op.add_column("devices", sa.Column("group", sa.Text, nullable=False, server_default=""))
+    op.add_column("devices", sa.Column("pin", sa.BigInteger))
+    op.add_column("devices", sa.Column("hold", sa.Text, nullable=False, server_default=""))
+    op.add_column("devices", sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.create_table(
+        "device_tags",
+        sa.Column("device", sa.Text, primary_key=True),
+        sa.Column("tag", sa.Text, primary_key=True),
+    )
+    op.create_index("devices_of_tag", "device_tags", ["tag"])
+    op.create_table(
+        "groups",
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("created_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "shared_settings",
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("group", sa.Text, primary_key=True),
+        sa.Column("sealed", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "claims",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("repository", sa.Text, nullable=False),
+        sa.Column("board", sa.Text, nullable=False),
+        sa.Column("channel", sa.Text, nullable=False),
+        sa.Column("group", sa.Text, nullable=False, server_default=""),
+        sa.Column("label", sa.Text, nullable=False, server_default=""),
+        sa.Column("wanted_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("made_by", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("expires_at", sa.Float, nullable=False),
+        sa.Column("used_at", sa.Float),
+        sa.Column("key_digest", sa.Text, nullable=False, server_default=""),
+        sa.Column("device", sa.Text, nullable=False, server_default=""),
+    )
+    op.create_index("claims_of_repository", "claims", ["repository"])
+
+
+def _releases() -> None:
+    op.add_column("releases", sa.Column("notes", sa.Text, nullable=False, server_default=""))
+    op.add_column("releases", sa.Column("withdrawn_at", sa.Float))
+    op.add_column("releases", sa.Column("withdrawn_why", sa.Text, nullable=False, server_default=""))
+    op.create_table(
+        "channel_releases",
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("build", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("counter", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("by", sa.Text, nullable=False, server_default=""),
+    )
+    op.create_table(
+        "channel_plans",
+        sa.Column("repository", sa.Text, primary_key=True),
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("plan", sa.Text, nullable=False),
+    )
+    op.execute(
+        "INSERT INTO channel_releases (repository, channel, build, counter, at)"
+        " SELECT repository, channel, build, counter, created_at FROM releases WHERE channel IS NOT NULL"
+    )
+
+
+def _rollouts() -> None:
+    op.create_table(
+        "rollouts",
+        sa.Column("id", _key, primary_key=True),
+        sa.Column("repository", sa.Text, nullable=False),
+        sa.Column("channel", sa.Text, nullable=False),
+        sa.Column("build", sa.BigInteger, nullable=False),
+        sa.Column("counter", sa.BigInteger, nullable=False),
+        sa.Column("plan", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("stage", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("why", sa.Text, nullable=False, server_default=""),
+        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("created_by", sa.Text, nullable=False, server_default=""),
+        sa.Column("started_at", sa.Float),
+        sa.Column("stage_at", sa.Float),
+        sa.Column("finished_at", sa.Float),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("rollouts_of_channel", "rollouts", ["repository", "channel", "id"])
+    op.create_index(
+        "rollouts_open",
+        "rollouts",
+        ["id"],
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_table(
+        "rollout_devices",
+        sa.Column("rollout", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("device", sa.Text, primary_key=True),
+        sa.Column("stage", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("tries", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("due_at", sa.Float),
+    )
+    op.create_index("rollout_devices_by_state", "rollout_devices", ["rollout", "stage", "state"])
+    op.create_index("rollouts_of_device", "rollout_devices", ["device"])
