@@ -213,6 +213,8 @@ class Agent(Board):
             (app.firmware() if self.trying else self.renewal()).confirm(self)
             app.forget("selfupdate", "native", "moves")
         elif self.age(self._born) > self.device["trial_s"] * 1000:
+            if not self.trying:
+                self.renewal().lonely(self)
             self.restart("this agent reached nobody")
 
     def due(self):

@@ -26,6 +26,20 @@ def report(agent):
     moves.post(agent.state, state.ROLLED_BACK, "agent_failed", why, kept["failed"])
     if agent.save():
         kept["outcome"] = ""
+        if kept.pop("lonely", 0) and why.endswith(" starts"):
+            # It ran, and perhaps there was nobody to reach: it is tried again, later and later.
+            kept["failed"] = ""
+            if agent.tried is None:
+                agent.tried = b""
+            agent.postpone(agent.skip)
+        _save(agent, kept)
+
+
+def lonely(agent):
+    """This agent ran for its time without reaching anybody: it is not to blame for certain."""
+    if agent.loaded and agent.loaded["trial"]:
+        kept = dict(agent.loaded)
+        kept["lonely"] = kept.get("lonely", 0) + 1
         _save(agent, kept)
 
 
@@ -33,6 +47,7 @@ def confirm(agent):
     """A report of this agent was acknowledged: it stays."""
     kept = dict(agent.loaded)
     kept["trial"] = None
+    kept.pop("lonely", 0)
     if _save(agent, kept):
         agent.fresh = False
         _clear_spare(agent)
@@ -50,6 +65,8 @@ def slept(agent, limit):
     if trial["sleeps"] <= limit:
         trial["boots"] -= 1
         _save(agent, kept)
+    else:
+        lonely(agent)
 
 
 def _clear_spare(agent):
@@ -163,6 +180,7 @@ def _switch(agent, wanted, kept, slot):
     before = {name: kept[name] for name in ("counter", "epoch")}
     before.update(back=kept["active"], boots=0, release=wanted["release"])
     changed = dict(kept)
+    changed.pop("lonely", 0)
     changed.update(
         active=slot, counter=wanted["counter"], epoch=agent.state["epochs"][0], trial=before
     )

@@ -16,7 +16,7 @@ from tests.integration.device import chips
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
-from tests.integration.device.parts import until
+from tests.integration.device.parts import TOKEN, until
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
@@ -90,7 +90,6 @@ BAD = {
     "only restarts": {"__init__": "def run(*_):\n    raise SystemExit(3)\n"},
     "cannot read the identity": {"config": "def device(*_):\n    raise ValueError('no')\n"},
     "fails inside": {"agent": "Agent.boot = None\n"},
-    "reaches nobody": {"link": "Link.poll = lambda self: None\n"},
 }
 
 
@@ -114,6 +113,50 @@ def test_a_bad_agent_is_left_for_the_one_before(running: Bench, tmp_path: Path, 
     running.board.printed("app 5.0.0")
     assert len(running.store.requests) == fetched
     # ... and another one is.
+    order_agent(running, tmp_path, make_agent(NEW))
+    running.board.printed("agent confirmed")
+
+
+def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench, tmp_path: Path) -> None:
+    """Broker and service are away for the whole of its trial, which says nothing about the agent."""
+    running.board.switch_off()
+    running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=2)
+    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+
+    def outage(_request: object, _body: bytes) -> bool:
+        running.broker.stop()
+        running.store.tokens.clear()
+        running.store.rude = None
+        return False
+
+    running.store.rude = outage  # it begins while the agent is fetched
+    wanted = order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    running.board.printed("left: 3 starts")
+    reached_nobody = running.board.printed("this agent reached nobody")
+    running.store.tokens.add(TOKEN)
+    running.broker.start()
+
+    report = running.broker.reported("rolled_back", "agent_failed", release=wanted.digest)
+    running.board.printed("agent confirmed, counter 4")
+
+    assert reached_nobody == 3
+    assert report["agent"] == 0
+    assert running.board.printed("another attempt") == 1
+    kept = loader(running)
+    assert (kept["active"], kept["failed"], "lonely" in kept) == ("a", "", False)
+
+
+def test_an_agent_that_never_reaches_anybody_is_tried_later_and_later(running: Bench, tmp_path: Path) -> None:
+    running.board.switch_off()
+    running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=1)
+    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+    bad = order_agent(running, tmp_path, make_agent({"link": "Link.poll = lambda self: None\n"}))
+
+    running.board.printed("left: 3 starts", times=2)
+    running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
+
+    assert until(lambda: running.board.state()["tries"] >= 2, what="a longer pause")
+    # Another one is taken at once.
     order_agent(running, tmp_path, make_agent(NEW))
     running.board.printed("agent confirmed")
 
