@@ -62,7 +62,7 @@ def _judge(agent, raw):
     elif verdict == notice.INSTALL and spent:
         agent.heard = b""  # judged again when it comes again: perhaps the day is another
         if not agent.skip:
-            agent.postpone(desired["seq"])
+            agent.postpone(-1)  # no order is passed over for it: the time may be known soon
         raise RefusedError("too_often", "%d orders today" % agent.device["installs_day"])
     elif verdict == notice.INSTALL and desired["seq"] != agent.skip:
         waits = agent.pending
