@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import importlib.metadata
 import secrets
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
 from service.flows import connect, follow, plan, receive, shorten
 from service.kiln import Kiln
+from service.web import openapi
 from service.web.actions import Actions
 from service.web.api import Api
 from service.web.attempts import Attempts
@@ -81,6 +83,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *_people(kiln, sight, pages),
     ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
+    routes += openapi.routes(importlib.metadata.version("kiln"))
     routes += _for_machines(kiln, inbox, known)
     routes += [auth.recognising(route) for route in for_people]
     return routes
