@@ -4,11 +4,12 @@ import logging
 import random
 import secrets
 
-from service import key_routes
+from service import configuring, key_routes
 from service.adapters.background import Repeater
 from service.flows import announce, deliver, wind_down
 from service.flows.keep import Keeper
 from service.flows.recover import Recovery
+from service.flows.shared import Remaker
 from service.flows.tell import Teller
 from service.kiln import Kiln
 
@@ -19,6 +20,7 @@ RENEWAL_EVERY_S = 3600.0
 WINDING_EVERY_S = 0.25  # how long a superseded build may still be at work
 TELLER_EVERY_S = 1.0
 KEEPER_EVERY_S = 2.0
+SETTINGS_EVERY_S = 1.0
 STOP_S = 3.0  # a task that waits for another system is left behind then: all of it is safe to repeat
 
 
@@ -42,9 +44,10 @@ class Background:
             every_s=WINDING_EVERY_S,
         )
         teller = Repeater("teller", _teller(kiln).tell, every_s=TELLER_EVERY_S)
+        settings = Repeater("settings", lambda: _remake(remaker, settings), every_s=SETTINGS_EVERY_S)
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
-        look = _keeper(kiln)
-        self._all = (self.outbox, renewal, winding, teller, keeper)
+        look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
+        self._all = (self.outbox, renewal, winding, teller, settings, keeper)
 
     def start(self) -> None:
         for each in self._all:
@@ -65,6 +68,11 @@ def _renew(kiln: Kiln) -> None:
 
 def _look(look: Keeper, again: Repeater) -> None:
     if look.look():
+        again.wake()
+
+
+def _remake(remaker: Remaker, again: Repeater) -> None:
+    if remaker.step():
         again.wake()
 
 

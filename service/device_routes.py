@@ -10,17 +10,18 @@ from typing import Any, Self
 
 from starlette.routing import Route
 
-from runners.contract.manifest import Manifest
+from service import configuring
 from service.adapters.agents import compiled, compiled_loader
 from service.adapters.device_cipher import encrypt
+from service.configuring import Declared
 from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
-from service.domain.configuration import KEY_BYTES, Schema
-from service.domain.device import Device
+from service.domain.configuration import KEY_BYTES
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
-from service.flows import agents, configure, credentials, enrol, flash, track
+from service.flows import agents, credentials, enrol, flash, track
+from service.flows.announce import Obstacle
 from service.kiln import Kiln, token_change
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
@@ -30,8 +31,6 @@ from service.web.mip import AgentPackage
 from service.web.sight import Sight
 
 logger = logging.getLogger("kiln.devices")
-
-ManifestOf = Callable[[Build], Manifest]
 
 
 def for_devices(kiln: Kiln) -> list[Route]:
@@ -46,16 +45,8 @@ def for_devices(kiln: Kiln) -> list[Route]:
     return [*doors.routes(), *package.routes()]
 
 
-def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], manifest: ManifestOf) -> list[Route]:
-    parts = configure.Parts(
-        builds=kiln.builds,
-        fleet=kiln.fleet,
-        configurations=kiln.configurations,
-        keys=kiln.keys,
-        clock=kiln.clock,
-        encrypt=encrypt,
-        schema=lambda device: _schema(kiln, device, manifest),
-    )
+def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
+    parts = configuring.parts(kiln, declared)
     deeds = DeviceDeeds(
         parts=parts,
         accounts=kiln.accounts,
@@ -72,7 +63,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], manifest
         configuration=kiln.configurations.get,
         schema=parts.schema,
         deeds=deeds,
-        enrol=lambda wanted, by: _enrol(kiln, announced, wanted, by),
+        enrol=lambda wanted, by: _enrol(kiln, announced, configuring.obstacle(kiln, declared), wanted, by),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
     )
     return api.routes()
@@ -136,7 +127,9 @@ class Heard:
             logger.warning("log refused", extra={"device": device, "error": str(error)})
 
 
-def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request, by: str) -> enrol.Enrolled:
+def _enrol(
+    kiln: Kiln, announced: Callable[[], None], obstacle: Obstacle, request: enrol.Request, by: str
+) -> enrol.Enrolled:
     enrolled = enrol.enrol(
         request,
         repositories=kiln.repositories,
@@ -149,6 +142,9 @@ def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request, by
         catalogue=kiln.catalogue,
         new_token=_new_token,
         new_key=lambda: secrets.token_bytes(KEY_BYTES),
+        shared=kiln.shared,
+        encrypt=encrypt,
+        obstacle=obstacle,
         by=by,
     )
     announced()
@@ -157,18 +153,6 @@ def _enrol(kiln: Kiln, announced: Callable[[], None], request: enrol.Request, by
 
 def _new_token() -> str:
     return secrets.token_urlsafe(32)
-
-
-def _schema(kiln: Kiln, device: Device, manifest: ManifestOf) -> Schema:
-    """What the newest release of its channel declares; nothing when there is none, or its source is gone."""
-    release = kiln.builds.current(device.repository, device.channel)
-    if release is None:
-        return {}
-    try:
-        return {each.name: each for each in manifest(kiln.builds.build(release.build)).settings}
-    except KilnError as error:
-        logger.warning("settings not declared", extra={"device": device.id, "error": str(error)})
-        return {}
 
 
 def _release_agent(kiln: Kiln) -> AgentRelease:

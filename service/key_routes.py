@@ -4,6 +4,7 @@ import importlib.metadata
 
 from starlette.routing import Route
 
+from service import configuring
 from service.adapters.boms import CycloneDx
 from service.domain.provenance import Builder
 from service.flows import credentials, publish, rekey
@@ -37,6 +38,7 @@ def resign(kiln: Kiln) -> rekey.Resigned:
             keys=kiln.keys,
             clock=kiln.clock,
             publish_anew=lambda build: publish.publish_anew(build, parts),
+            obstacle=configuring.obstacle(kiln, configuring.Declared(kiln)),
         )
     )
 

@@ -35,6 +35,7 @@ from service.adapters.packs import DatabasePacks
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
+from service.adapters.shared import DatabaseSharedSettings
 from service.adapters.tokens import JwtApiTokens, JwtTokens
 from service.domain.own_images import OwnImages
 from service.domain.person import Door
@@ -64,6 +65,7 @@ class Kiln:
     forges: Forges
     fleet: DatabaseFleet
     configurations: DatabaseConfigurations
+    shared: DatabaseSharedSettings
     agents: DatabaseAgents
     audit: DatabaseAudit
     objects: Objects
@@ -107,6 +109,7 @@ def build(settings: Settings) -> Kiln:
         forges=forges,
         fleet=DatabaseFleet(engine),
         configurations=DatabaseConfigurations(engine, sealer),
+        shared=DatabaseSharedSettings(engine, sealer),
         agents=DatabaseAgents(engine),
         audit=DatabaseAudit(engine),
         objects=objects,

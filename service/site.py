@@ -11,14 +11,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
-from service import device_routes, key_routes
+from service import configuring, device_routes, fleet_routes, key_routes
 from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
-from service.domain.build import Build, BuildId
+from service.domain.build import Build
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
-from service.flows import connect, follow, plan, receive, shorten
+from service.flows import connect, follow, receive, shorten
 from service.kiln import Kiln
 from service.web import openapi
 from service.web.actions import Actions
@@ -62,7 +62,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
-    manifest = _manifest_of(kiln)
+    manifest, declared = _manifest_of(kiln), configuring.Declared(kiln)
     new_board = functools.partial(device_routes.new_board, kiln)
     flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash, new_board=new_board)
     pages = Pages(
@@ -76,7 +76,8 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     )
     for_people = [
         *_building(kiln, sight, inbox, flash),
-        *device_routes.for_people(kiln, sight, announced, manifest),
+        *device_routes.for_people(kiln, sight, announced, declared),
+        *fleet_routes.settings(kiln, sight, announced, declared),
         *key_routes.for_people(kiln, auth),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
@@ -147,13 +148,7 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, flash: Flash) -> list[Rout
 
 
 def _manifest_of(kiln: Kiln) -> Callable[[Build], Manifest]:
-    """The manifest of a build, read from its snapshot once: neither changes."""
-
-    @functools.lru_cache(maxsize=128)
-    def read(build: BuildId) -> Manifest:
-        found = kiln.builds.build(build)
-        return plan.manifest_of(found, repositories=kiln.repositories, objects=kiln.objects, catalogue=kiln.catalogue)
-
+    read = configuring.manifests(kiln)
     return lambda build: read(build.id)
 
 

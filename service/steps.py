@@ -53,6 +53,7 @@ class Parts:
     boms: Boms
     builder: Builder
     announced: Callable[[], None]  # wakes whoever drains the outbox
+    obstacle: announce.Obstacle  # why a device is not sent a release
 
 
 class FailedError(Exception):
@@ -153,6 +154,13 @@ def end(parts: Parts, build: BuildId, status: str, message: str) -> None:
 
 
 def tell(parts: Parts, build: BuildId) -> int:
-    told = announce.announce(build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+    told = announce.announce(
+        build,
+        builds=parts.builds,
+        fleet=parts.fleet,
+        keys=parts.keys,
+        clock=parts.clock,
+        obstacle=parts.obstacle,
+    )
     parts.announced()
     return told

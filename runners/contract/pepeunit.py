@@ -4,6 +4,7 @@ What makes a repository a unit are two files at its root: ``schema_example.json`
 ``env_example.json`` with the unit's settings. ``pepeunit.toml`` is for people; it names the hardware in free words.
 """
 
+import dataclasses
 import json
 import math
 import re
@@ -156,11 +157,13 @@ def _setting(name: str, value: object, said: object) -> SettingSpec:
     kind = _type(name, value)
     has_default = value is not None and kind != "secret" and name not in NO_DEFAULT
     help_text = " ".join(said.split())[:MAX_TEXT_CHARS] if isinstance(said, str) else ""
-    spec = SettingSpec(name=name, type=kind, help=help_text if help_text.isprintable() else "")
+    # What Pepeunit's own server says of a unit comes from there: Kiln is not waited for.
+    is_optional = is_reserved(name)
+    spec = SettingSpec(name=name, type=kind, help=help_text if help_text.isprintable() else "", optional=is_optional)
     if not has_default:
         return spec
     assert isinstance(value, str | int | float)
-    default = SettingSpec(name=name, type=kind, help=spec.help, default=value)
+    default = dataclasses.replace(spec, default=value)
     if complaint := default.complaint(value):
         raise ManifestError(f"{ENV}: {name} {complaint} of at most {MAX_TEXT_CHARS} characters")
     return default

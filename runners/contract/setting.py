@@ -1,5 +1,6 @@
 """The schema of settings: what a device can be told, never its values."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
@@ -25,6 +26,12 @@ class SettingSpec:
     minimum: int | float | None = None
     maximum: int | float | None = None
     choices: tuple[str, ...] = ()
+    optional: bool = False  # the application does without it
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether a device must have a value of its own: there is no default, and nothing says that it may lack it."""
+        return self.default is None and not self.optional
 
     def complaint(self, value: object) -> str | None:
         """What is wrong with `value` for this setting, or None."""
@@ -63,7 +70,7 @@ def read_settings(root: Table) -> tuple[SettingSpec, ...]:
 def _read_setting(name: str, table: Table) -> SettingSpec:
     if not is_setting_name(name):
         raise table.error(None, f"a setting's name has letters, digits and '_', at most 64: {name[:80]!r}")
-    table.expect("type", "help", "default", "minimum", "maximum", "choices")
+    table.expect("type", "help", "default", "minimum", "maximum", "choices", "optional")
     kind = table.text("type", default="string", max_chars=20)
     if kind not in TYPES:
         raise table.error("type", f'"{kind}" is not a type of setting; there is {", ".join(TYPES)}')
@@ -77,6 +84,7 @@ def _read_setting(name: str, table: Table) -> SettingSpec:
         minimum=_bound("minimum", kind, table),
         maximum=_bound("maximum", kind, table),
         choices=choices,
+        optional=table.flag("optional", default=False),
     )
     return _with_default(spec, table)
 
@@ -98,12 +106,4 @@ def _with_default(spec: SettingSpec, table: Table) -> SettingSpec:
         raise table.error("default", f"{spec.name} is a secret: its value does not belong in a repository")
     if complaint := spec.complaint(value):
         raise table.error("default", f"the default of {spec.name} {complaint}")
-    return SettingSpec(
-        name=spec.name,
-        type=spec.type,
-        help=spec.help,
-        default=value,
-        minimum=spec.minimum,
-        maximum=spec.maximum,
-        choices=spec.choices,
-    )
+    return dataclasses.replace(spec, default=value)

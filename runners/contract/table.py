@@ -105,6 +105,9 @@ class Table:
     def optional_text(self, key: str, *, max_chars: int) -> str | None:
         return self.text(key, default="", max_chars=max_chars) if key in self.values else None
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        return bool(self._typed(key, bool, "true or false", default))
+
     def texts(self, key: str, *, max_items: int, max_chars: int) -> tuple[str, ...]:
         items = self._typed(key, list, 'a list, for example ["a", "b"]', [])
         if len(items) > max_items:

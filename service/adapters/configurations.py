@@ -1,16 +1,21 @@
 """Keys, settings and credentials of devices in the database, sealed."""
 
 import base64
+import datetime
 import json
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from service.adapters.fleet import ordered
-from service.adapters.schema_devices import configurations, devices
+from service.adapters.schema_devices import configurations, device_events, devices
 from service.adapters.sealing import Sealer
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
+from service.records import Made
+
+_PARTS = ("settings", "shared", "device", "agent")
 
 
 class DatabaseConfigurations:
@@ -27,26 +32,43 @@ class DatabaseConfigurations:
         if sealed is None:
             return Configuration()
         kept = json.loads(self._sealer.open(_purpose(name), sealed))
-        parts = {part: kept[part] for part in ("settings", "device", "agent")}
+        parts = {part: kept.get(part, {}) for part in _PARTS}  # what an older Kiln kept has no `shared`
         secrets = Secrets(key=bytes.fromhex(kept["key"]), **parts)
         return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
 
     def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
         sealed = self._sealer.seal(_purpose(device.id), _plain(to))
         with self._engine.begin() as connection:
-            if order is not None:
-                is_ours = ordered(connection, device.id, order, device.config)
-            else:
-                same = (devices.c.seq == device.seq) & (devices.c.config == device.config)
-                mine = (devices.c.id == device.id) & devices.c.retired_at.is_(None) & same
-                is_ours = connection.execute(devices.update().where(mine).values(config=to.digest)).rowcount > 0
-            if is_ours and new_token:
-                named = devices.update().where(devices.c.id == device.id)
-                connection.execute(named.values(new_token_digest=new_token))
-            if is_ours:
-                connection.execute(configurations.delete().where(configurations.c.device == device.id))
-                connection.execute(configurations.insert().values(device=device.id, sealed=sealed))
-            return is_ours
+            return _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
+
+    def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:
+        sealed = [self._sealer.seal(_purpose(each.device.id), _plain(each.configuration)) for each in made]
+        event = {"at": now.timestamp(), "what": "settings", "detail": why}
+        with self._engine.begin() as connection:
+            pairs = zip(made, sealed, strict=True)
+            kept = {each.device.id for each, of_it in pairs if _keep(connection, each, of_it, "")}
+            if kept:
+                connection.execute(device_events.insert(), [{"device": name, **event} for name in sorted(kept)])
+        return kept
+
+
+def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) -> bool:
+    """False when the device's record is another by now."""
+    device, order = made.device, made.order
+    if order is not None:
+        is_ours = ordered(connection, device.id, order, device.config)
+    else:
+        same = (devices.c.seq == device.seq) & (devices.c.config == device.config)
+        mine = (devices.c.id == device.id) & devices.c.retired_at.is_(None) & same
+        values = {"config": made.configuration.digest}
+        is_ours = connection.execute(devices.update().where(mine).values(**values)).rowcount > 0
+    if is_ours and new_token:
+        named = devices.update().where(devices.c.id == device.id)
+        connection.execute(named.values(new_token_digest=new_token))
+    if is_ours:
+        connection.execute(configurations.delete().where(configurations.c.device == device.id))
+        connection.execute(configurations.insert().values(device=device.id, sealed=sealed))
+    return is_ours
 
 
 def _purpose(name: DeviceId) -> str:
@@ -55,6 +77,6 @@ def _purpose(name: DeviceId) -> str:
 
 def _plain(value: Configuration) -> str:
     secrets = value.secrets
-    parts = {part: dict(getattr(secrets, part)) for part in ("settings", "device", "agent")}
+    parts = {part: dict(getattr(secrets, part)) for part in _PARTS}
     content = base64.b64encode(value.content).decode()
     return json.dumps({"key": secrets.key.hex(), **parts, "content": content})

@@ -118,6 +118,10 @@ class DatabaseFleet:
             emptied = (outbox.c.device == name) & (outbox.c.payload == b"")
             connection.execute(outbox.update().where(emptied).values(sent_at=None))
 
+    def hold(self, name: DeviceId, why: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(devices.update().where(_living(name)).values(hold=why[:MAX_EVENT_CHARS]))
+
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
         table, row = device_events, {"device": name, "at": now.timestamp(), "what": what}
         with self._engine.begin() as connection:

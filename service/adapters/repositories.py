@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from service.adapters.rows import moments, plain
 from service.adapters.schema import grants, heads, hooks, repositories
+from service.adapters.schema_devices import shared_settings
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Check, Forge, Repository, RepositoryId, Requests
@@ -53,7 +54,7 @@ class DatabaseRepositories:
         self.get(name)
         with self._engine.begin() as connection:
             connection.execute(repositories.delete().where(repositories.c.id == name))
-            for table in (hooks, heads, grants):
+            for table in (hooks, heads, grants, shared_settings):
                 connection.execute(table.delete().where(table.c.repository == name))
 
     def hook(self, name: RepositoryId) -> Hook:

@@ -46,6 +46,7 @@ devices = sa.Table(
     sa.Column("hold", _text, nullable=False, server_default=""),  # why it is not sent what it would get, for people
     sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()),  # by a button of others
     sa.Index("devices_of_channel", "repository", "channel"),
+    sa.Index("devices_in_order", "repository", "id"),
 )
 device_tags = sa.Table(
     "device_tags",
@@ -68,6 +69,9 @@ shared_settings = sa.Table(
     sa.Column("repository", _text, primary_key=True),
     sa.Column("group", _text, primary_key=True),  # empty: all devices of the repository
     sa.Column("sealed", _text, nullable=False),
+    # Since these were changed last, devices up to this id, in the order of ids, have them; NULL: all of them.
+    sa.Column("after", _text),
+    sa.Column("version", _int, nullable=False, server_default="1"),
 )
 # One-time codes by which boards enrol themselves.
 claims = sa.Table(

@@ -7,8 +7,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import install
-from service.cli.client import Client, CommandError, read_secret
+from service.cli import install, typed
+from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/devices"
 VIRTUAL = "unix"  # the board that is this machine
@@ -48,10 +48,8 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 def _add_settings(devices: Any) -> None:
     settings = devices.add_parser("settings", help="show or change what the application gets as ota.settings")
     settings.add_argument("id")
-    settings.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="NAME:=JSON for what no schema declares")
+    typed.add_changes(settings)
     settings.add_argument("--unset", action="append", default=[], metavar="NAME")
-    settings.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="- for standard input")
-    settings.add_argument("--file", metavar="FILE", help="a JSON object with all settings; no others stay set")
     settings.set_defaults(act=_settings)
 
 
@@ -102,40 +100,10 @@ def _log(client: Client, given: argparse.Namespace) -> Any:
 
 def _settings(client: Client, given: argparse.Namespace) -> Any:
     path = f"{PATH}/{given.id}/settings"
-    texts: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for change in given.changes:
-        name, equals, text = change.partition("=")
-        if not equals:
-            raise CommandError(f"{change[:80]!r} is not NAME=VALUE")
-        if name.endswith(":"):
-            values[name[:-1]] = _json(text, change)
-        else:
-            texts[name] = text
-    for change in given.secret:
-        name, _, file = change.partition("=")
-        texts[name] = read_secret(file)
-    if given.file:
-        if texts or values or given.unset:
-            raise CommandError("--file says all settings; say others there")
-        return client.call("PUT", path, {"values": _object(given.file)})
-    if not (texts or values or given.unset):
+    change = typed.change_of(given)
+    if change is None:
         return client.call("GET", path)
-    return client.call("PATCH", path, {"texts": texts, "values": values, "unset": given.unset})
-
-
-def _object(name: str) -> dict[str, Any]:
-    value = _json(read_secret(name), name)
-    if not isinstance(value, dict):
-        raise CommandError(f"{name} holds no JSON object")
-    return value
-
-
-def _json(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"{what[:80]!r} holds no JSON") from error
+    return client.call("PUT" if given.file else "PATCH", path, change)
 
 
 def _add_device(client: Client, given: argparse.Namespace) -> Any:

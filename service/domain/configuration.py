@@ -22,16 +22,30 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """All that is kept sealed of a device. `device` replaces keys of its device.json."""
+    """All that is kept sealed of a device. `device` replaces keys of its device.json.
+
+    `shared` is what its fleet and its group had when this was made; what is its own stands above that.
+    """
 
     key: bytes = field(default=b"", repr=False)  # empty: enrolled before devices had one
     settings: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    shared: Mapping[str, Value] = field(default_factory=dict, repr=False)
     device: Mapping[str, Any] = field(default_factory=dict, repr=False)
     agent: Mapping[str, Any] = field(default_factory=dict)  # {release, size, counter}, or nothing
 
+    @property
+    def effective(self) -> dict[str, Value]:
+        """The settings that the application gets; what no value stands for here has its default there."""
+        return {**self.shared, **self.settings}
+
+    @property
+    def says_something(self) -> bool:
+        """Whether a configuration made of this would tell the device anything."""
+        return bool(self.settings or self.shared or self.device or self.agent)
+
     def payload(self) -> bytes:
         """The JSON of a configuration, before it is encrypted."""
-        value: dict[str, Any] = {"v": 1, "settings": dict(self.settings)}
+        value: dict[str, Any] = {"v": 1, "settings": self.effective}
         value |= {name: dict(part) for name in ("device", "agent") if (part := getattr(self, name))}
         return canonical(value)
 

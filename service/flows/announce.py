@@ -1,5 +1,7 @@
 """Announce: every device of a channel is told, by a signed desired state in the outbox."""
 
+from collections.abc import Callable
+
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, NotFoundError
@@ -10,8 +12,17 @@ from service.records import Builds, Fleet
 
 MAX_TRIES = 20  # of one device, when others announce to it at the same moment
 
+Obstacle = Callable[[Device, Release], str]  # why a device is not sent a release, for people; empty when it is
 
-def announce(name: BuildId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
+
+def nothing(_device: Device, _release: Release) -> str:
+    """No obstacle: for those who may be sent every release."""
+    return ""
+
+
+def announce(
+    name: BuildId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock, obstacle: Obstacle = nothing
+) -> int:
     """Tell the devices of the release's channel. Safe to repeat: who was told is not told again.
 
     Does nothing when the channel moved on meanwhile. Answers how many devices were told now.
@@ -26,19 +37,48 @@ def announce(name: BuildId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: 
     told = 0
     for device in fleet.devices(release.repository, channel=release.channel):
         fitting = bundles.get(device.board)
-        if fitting is not None and tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock):
-            told += 1
+        if fitting is not None:
+            told += tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
     return told
 
 
-def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
-    """Make this bundle the desired state of one device. False when it was that already."""
+def tell_newest(
+    name: DeviceId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock, obstacle: Obstacle = nothing
+) -> bool:
+    """Tell a device the newest release of its channel. Whether it was told now."""
+    device = fleet.device(name)
+    release = builds.current(device.repository, device.channel)
+    if release is None:
+        return False
+    fitting = [each for each in builds.bundles(release.build) if each.board == device.board]
+    told = [tell(name, each, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle) for each in fitting]
+    return any(told)
+
+
+def tell(
+    name: DeviceId,
+    bundle: Bundle,
+    release: Release,
+    *,
+    fleet: Fleet,
+    keys: Keys,
+    clock: Clock,
+    obstacle: Obstacle = nothing,
+) -> bool:
+    """Make this bundle the desired state of one device. False when it was that already, or something is in the way:
+    then that is kept as what holds the device.
+    """
     for _ in range(MAX_TRIES):
         device = fleet.device(name)
-        if device.desired == bundle.digest or device.retired_at is not None:
+        if device.retired_at is not None:
             return False
-        if order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
-            return True
+        is_told = device.desired == bundle.digest
+        why = "" if is_told else obstacle(device, release)
+        done = not (is_told or why) and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock)
+        if done or is_told or why:
+            if why != device.hold:
+                fleet.hold(name, why)
+            return done
     raise BadInputError(f"{name} is being changed by others all the time")
 
 

@@ -11,6 +11,7 @@ from service.domain.configuration import (
     Configuration,
     Schema,
     Secrets,
+    Value,
     check_size,
     checked,
     from_text,
@@ -18,16 +19,22 @@ from service.domain.configuration import (
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, ConflictError
 from service.domain.notice import Order
+from service.domain.shared import Layers, Scope
 from service.flows.announce import MAX_TRIES, written
 from service.ports import Clock, Keys
-from service.records import Builds, Configurations, Fleet
+from service.records import Builds, Configurations, Fleet, Made, SharedSettings
+
+OF_OTHERS = "values of its fleet or its group"
 
 Encrypt = Callable[[bytes, bytes], bytes]  # key, plain -> IV and encrypted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What changing a configuration needs. `schema` answers what the device's current firmware declares."""
+    """What changing a configuration needs. `schema` answers what the device's current firmware declares.
+
+    `again` looks at a device that is held once more: it may be sent what it was held from.
+    """
 
     builds: Builds
     fleet: Fleet
@@ -36,6 +43,8 @@ class Parts:
     clock: Clock
     encrypt: Encrypt
     schema: Callable[[Device], Schema]
+    shared: SharedSettings
+    again: Callable[[DeviceId], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,22 +56,32 @@ class Wish:
     unset: tuple[str, ...] = ()
     whole: bool = False  # nothing else is set afterwards
 
+    def checked(self, schema: Schema) -> dict[str, Value]:
+        """What is to be set. Raises: BadInputError naming the setting."""
+        typed = {each: from_text(each, text, schema) for each, text in self.texts.items()}
+        return checked({**self.values, **typed}, schema)
+
+    def applied(self, kept: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+        """Raises: BadInputError for what is to be unset and is not set."""
+        left = {} if self.whole else dict(kept)
+        for each in self.unset:
+            if left.pop(each, None) is None:
+                raise BadInputError(f"{each[:80]} is not set")
+        return {**left, **new}
+
+    def named(self) -> str:
+        """The settings that it is about, by name."""
+        return ", ".join(sorted({*self.values, *self.texts, *self.unset})) or "none"
+
 
 def settings(name: DeviceId, wish: Wish, parts: Parts, *, by: str) -> Device:
     """Raises: BadInputError naming the setting, NotFoundError, ConflictError for a retired device."""
-    schema = parts.schema(living(name, parts.fleet))
-    values = {**wish.values, **{each: from_text(each, text, schema) for each, text in wish.texts.items()}}
-    new = checked(values, schema)
+    new = wish.checked(parts.schema(living(name, parts.fleet)))
 
     def edit(secrets: Secrets) -> Secrets:
-        kept = {} if wish.whole else dict(secrets.settings)
-        for each in wish.unset:
-            if kept.pop(each, None) is None:
-                raise BadInputError(f"{each[:80]} is not set")
-        return replace(secrets, settings={**kept, **new})
+        return replace(secrets, settings=wish.applied(secrets.settings, new))
 
-    names = ", ".join(sorted({*new, *wish.unset})) or "none"
-    return change(name, edit, parts, what="settings", detail=f"{names}, by {by}")
+    return change(name, edit, parts, what="settings", detail=f"{wish.named()}, by {by}")
 
 
 def address(name: DeviceId, where: Mapping[str, Any], parts: Parts, *, by: str) -> Device:
@@ -102,14 +121,53 @@ def change(
     for _ in range(MAX_TRIES):
         device = living(name, parts.fleet)
         before = parts.configurations.get(name)
-        secrets = edit(before.secrets)
+        secrets = replace(edit(before.secrets), shared=shared_with(device, parts.shared))
         if secrets == before.secrets and before.content and not is_again:
             return device
-        after = Configuration(secrets=secrets, content=content(secrets, parts.encrypt))
-        if parts.configurations.change(device, after, _order(device, after.digest, parts), new_token=new_token):
+        made = _made(device, secrets, parts)
+        if parts.configurations.change(device, made.configuration, made.order, new_token=new_token):
             parts.fleet.note(name, what, detail, now=parts.clock.now())
+            if device.hold:
+                parts.again(name)
             return parts.fleet.device(name)
     raise BadInputError(f"{name} is being changed by others all the time")
+
+
+def layers(device: Device, own: Mapping[str, Value], shared: SharedSettings) -> Layers:
+    """The values of a device by where they are from. Raises: ConflictError for what cannot be opened."""
+    fleet = shared.get(Scope(device.repository))
+    group = shared.get(Scope(device.repository, device.group)) if device.group else {}
+    return Layers(fleet=fleet, group=group, device=own)
+
+
+def shared_with(device: Device, shared: SharedSettings) -> dict[str, Value]:
+    """What its fleet and its group give a device. Raises: ConflictError."""
+    return layers(device, {}, shared).shared
+
+
+def remake(name: DeviceId, parts: Parts) -> Device:
+    """Give a device what its fleet and its group have now, after it came into another group for one. Safe to repeat.
+
+    Raises: NotFoundError, ConflictError for a retired device or what cannot be opened, TooLargeError.
+    """
+    device = living(name, parts.fleet)
+    if remade(device, parts) is None:
+        return device
+    return change(name, lambda kept: kept, parts, what="settings", detail=OF_OTHERS)
+
+
+def remade(device: Device, parts: Parts) -> Made | None:
+    """Its configuration with the shared values of now; None where it is made of them. Raises: as `remake`."""
+    kept = parts.configurations.get(device.id)
+    secrets = replace(kept.secrets, shared=shared_with(device, parts.shared))
+    if secrets == kept.secrets and (kept.content or not secrets.says_something):
+        return None
+    return _made(device, secrets, parts)
+
+
+def _made(device: Device, secrets: Secrets, parts: Parts) -> Made:
+    configuration = Configuration(secrets=secrets, content=content(secrets, parts.encrypt))
+    return Made(device=device, configuration=configuration, order=_order(device, configuration.digest, parts))
 
 
 def content(secrets: Secrets, encrypt: Encrypt) -> bytes:

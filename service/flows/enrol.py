@@ -10,9 +10,10 @@ from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, OutsideError
 from service.domain.repository import RepositoryId
-from service.flows.announce import MAX_TRIES, tell
+from service.flows.announce import MAX_TRIES, Obstacle, nothing, tell_newest
+from service.flows.configure import Encrypt, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
-from service.records import Builds, Configurations, Fleet, Repositories
+from service.records import Builds, Configurations, Fleet, Repositories, SharedSettings
 
 MAX_CHANNEL_CHARS = 40
 
@@ -55,6 +56,9 @@ def enrol(
     catalogue: Catalogue,
     new_token: Callable[[], str],
     new_key: Callable[[], bytes],
+    shared: SharedSettings,
+    encrypt: Encrypt,
+    obstacle: Obstacle = nothing,
     by: str = "",
 ) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
@@ -75,26 +79,29 @@ def enrol(
     except OutsideError:
         fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    _keep_key(device.id, key, fleet=fleet, configurations=configurations)
+    _keep_key(device.id, key, fleet=fleet, configurations=configurations, shared=shared, encrypt=encrypt)
     fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
-    _tell(device, builds=builds, fleet=fleet, keys=keys, clock=clock)
+    tell_newest(device.id, builds=builds, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
     return Enrolled(device=device, token=token, key=key, trust=keys.root().entries())
 
 
-def _keep_key(name: DeviceId, key: bytes, *, fleet: Fleet, configurations: Configurations) -> None:
+def _keep_key(
+    name: DeviceId,
+    key: bytes,
+    *,
+    fleet: Fleet,
+    configurations: Configurations,
+    shared: SharedSettings,
+    encrypt: Encrypt,
+) -> None:
     """Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile."""
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
-        if configurations.change(fleet.device(name), Configuration(secrets=Secrets(key=key)), None):
+        device = fleet.device(name)
+        secrets = Secrets(key=key, shared=shared_with(device, shared))
+        made = content(secrets, encrypt) if secrets.says_something else b""
+        if configurations.change(device, Configuration(secrets=secrets, content=made), None):
             return
     raise ConflictError(f"{name} is being changed by others")
-
-
-def _tell(device: Device, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> None:
-    release = builds.current(device.repository, device.channel)
-    if release is not None:
-        for bundle in builds.bundles(release.build):
-            if bundle.board == device.board:
-                tell(device.id, bundle, release, fleet=fleet, keys=keys, clock=clock)
 
 
 def _check(wanted: Request, catalogue: Catalogue) -> None:

@@ -8,7 +8,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError, NotFoundError
 from service.domain.release import Bundle, Release
 from service.domain.root import signer_of
-from service.flows.announce import announce, order, tell
+from service.flows.announce import Obstacle, announce, nothing, order, tell_newest
 from service.ports import Clock, Keys
 from service.records import Builds, Fleet
 
@@ -31,6 +31,7 @@ class Parts:
     keys: Keys
     clock: Clock
     publish_anew: Callable[[BuildId], object]
+    obstacle: Obstacle = nothing
 
 
 def resign(parts: Parts) -> Resigned:
@@ -45,12 +46,23 @@ def resign(parts: Parts) -> Resigned:
             continue
         try:
             parts.publish_anew(release.build)
-            announce(release.build, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+            _announce(parts, release)
             releases += 1
         except KilnError as error:
             failed.append(f"release {release.version} of {release.repository}: {error}")
     orders = sum(_order_again(parts, device) for device in parts.fleet.devices())
     return Resigned(releases=releases, orders=orders, failed=tuple(failed))
+
+
+def _announce(parts: Parts, release: Release) -> None:
+    announce(
+        release.build,
+        builds=parts.builds,
+        fleet=parts.fleet,
+        keys=parts.keys,
+        clock=parts.clock,
+        obstacle=parts.obstacle,
+    )
 
 
 def _is_outdated(parts: Parts, release: Release) -> bool:
@@ -68,18 +80,9 @@ def _order_again(parts: Parts, device: Device) -> bool:
     try:
         bundle = parts.builds.bundle(device.desired)
     except NotFoundError:  # of a release that was signed anew before its announcement was cut off
-        return _tell_newest(parts, device)
+        return tell_newest(device.id, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
     notice = parts.fleet.notice(device.id)
     release = parts.builds.release(bundle.build)
     if not notice or release is None or parts.keys.root().holds("director", signer_of(notice.decode())):
         return False
     return order(device, bundle, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
-
-
-def _tell_newest(parts: Parts, device: Device) -> bool:
-    release = parts.builds.current(device.repository, device.channel)
-    if release is None:
-        return False
-    bundles = [each for each in parts.builds.bundles(release.build) if each.board == device.board]
-    told = [tell(device.id, each, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock) for each in bundles]
-    return any(told)

@@ -6,11 +6,12 @@ The adapters write each method in one transaction. Everything that a durable ste
 from service.records.audit import Audit
 from service.records.builds import Builds
 from service.records.dependencies import Dependencies
-from service.records.fleet import Agents, Configurations, Fleet
+from service.records.fleet import Agents, Configurations, Fleet, Made
 from service.records.marks import Marks, Untold
 from service.records.packs import Packs
 from service.records.people import People
 from service.records.repositories import Connections, Noted, Repositories
+from service.records.shared import SharedSettings
 
 __all__ = [
     "Agents",
@@ -20,10 +21,12 @@ __all__ = [
     "Connections",
     "Dependencies",
     "Fleet",
+    "Made",
     "Marks",
     "Noted",
     "Packs",
     "People",
     "Repositories",
+    "SharedSettings",
     "Untold",
 ]

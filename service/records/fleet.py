@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.agent import AgentRelease
@@ -59,6 +60,9 @@ class Fleet(Protocol):
     def clear_again(self, name: DeviceId) -> None:
         """What the broker keeps of a retired device is cleared once more."""
 
+    def hold(self, name: DeviceId, why: str) -> None:
+        """Keep why a device is not sent what it would get, for people; empty: nothing is kept from it."""
+
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
         """Keep what was done to a device, or what is odd about it."""
 
@@ -79,6 +83,15 @@ class Fleet(Protocol):
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A configuration that was made of a device as `device` says that it is, and the order that names it."""
+
+    device: Device
+    configuration: Configuration
+    order: Order | None
+
+
 class Configurations(Protocol):
     """What is kept sealed of devices."""
 
@@ -92,6 +105,9 @@ class Configurations(Protocol):
         False, and nothing is done, when that is out of date. Without an
         order (there is no release yet) the first one will name it.
         """
+
+    def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:
+        """The same for many at once, with an entry in the history of each; whose was kept."""
 
 
 class Agents(Protocol):

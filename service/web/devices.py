@@ -16,13 +16,13 @@ from service.domain.device import Device, DeviceId, DeviceLog, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
-from service.flows.configure import Wish
 from service.flows.enrol import Enrolled, Request as Wanted
 from service.records import Fleet
 from service.web import device_views as views
 from service.web.auth import NOTHING
 from service.web.bodies import read_fields
 from service.web.device_deeds import DeviceDeeds
+from service.web.settings import wish_of
 from service.web.sight import Sight
 
 MAX_WAIT_S = 10.0  # how long a device that was asked for its log may take
@@ -112,11 +112,7 @@ class DeviceApi:
         """PUT: these and no others. PATCH: these besides what is set."""
         device = await self._which(request)
         fields = await read_fields(request, (), ("values", "texts", "unset"))
-        texts, unset = fields.get("texts", {}), fields.get("unset", [])
-        if not all(isinstance(each, str) for each in [*texts.values(), *unset]):
-            raise BadInputError("'texts' maps names to text, and 'unset' is a list of names")
-        whole = request.method == "PUT"
-        wish = Wish(values=fields.get("values", {}), texts=texts, unset=tuple(unset), whole=whole)
+        wish = wish_of(fields, whole=request.method == "PUT")
         changed = await run_in_threadpool(self.deeds.settings, device.id, wish, self._by(request))
         return JSONResponse(await run_in_threadpool(self._settings, changed), status_code=202)
 

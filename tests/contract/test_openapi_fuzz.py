@@ -32,6 +32,9 @@ MORE_TO_SAY = {
     "POST /api/v1/tokens",
     "PUT /api/v1/devices/{device}/settings",
     "PATCH /api/v1/devices/{device}/settings",
+    "GET /api/v1/settings",  # it takes a repository or a device
+    "PUT /api/v1/settings",
+    "PATCH /api/v1/settings",
 }
 SLOW = {"POST /api/v1/keys/rotate": 2}  # each makes a key of 3,072 bits: seconds
 HEADERS = {"Authorization": f"Bearer {ADMIN_TOKEN}"}

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from service import configuring
 from service.domain import bundle
 from service.domain.build import Build
 from service.domain.device import DeviceId
@@ -99,5 +100,12 @@ class DeviceSite:
             created_at=kiln.clock.now(),
         )
         kiln.builds.add_release(release, [made])
-        announce.announce(build.id, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+        announce.announce(
+            build.id,
+            builds=kiln.builds,
+            fleet=kiln.fleet,
+            keys=kiln.keys,
+            clock=kiln.clock,
+            obstacle=configuring.obstacle(kiln, configuring.Declared(kiln)),
+        )
         return made

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from device.virtual import flash as flashing
-from service import device_routes
+from service import configuring, device_routes
 from service.adapters.background import Repeater
-from service.adapters.device_cipher import encrypt
 from service.domain.device import Device, DeviceId, Report
 from service.flows import configure, deliver
 from tests.fakes.devices import Device as Enrolled, DeviceSite
@@ -73,15 +72,7 @@ class Household:
     def mislead(self) -> None:
         """Order an address where nobody is."""
         kiln = self.site.kiln
-        parts = configure.Parts(
-            builds=kiln.builds,
-            fleet=kiln.fleet,
-            configurations=kiln.configurations,
-            keys=kiln.keys,
-            clock=kiln.clock,
-            encrypt=encrypt,
-            schema=lambda _device: {},
-        )
+        parts = configuring.parts(kiln, configuring.Declared(kiln))
         nowhere = {"base": f"http://127.0.0.1:{free_port()}", "mqtt": {"host": "127.0.0.1", "port": free_port()}}
         configure.address(DeviceId("d1"), nowhere, parts, by="a mistake")
 

@@ -10,8 +10,9 @@ from runners.contract.setting import SettingSpec
 from service.adapters.device_cipher import encrypt
 from service.domain.configuration import Schema
 from service.domain.device import Device, DeviceId
-from service.flows import configure
+from service.flows import announce, configure
 from service.flows.configure import Wish
+from service.flows.lacks import Needs
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import verified
 
@@ -38,7 +39,21 @@ def parts(world: World, schema: Schema | None = None) -> configure.Parts:
         clock=world.clock,
         encrypt=encrypt,
         schema=lambda _device: schema or {},
+        shared=world.shared,
+        again=lambda name: announce.tell_newest(
+            name,
+            builds=world.builds,
+            fleet=world.fleet,
+            keys=world.keys,
+            clock=world.clock,
+            obstacle=obstacle(world, schema or {}),
+        ),
     )
+
+
+def obstacle(world: World, schema: Schema) -> announce.Obstacle:
+    """Of firmware that declares this, whatever its build."""
+    return Needs(configurations=world.configurations, declared=lambda _build: schema).obstacle
 
 
 def configured(world: World, name: str = "d1", schema: Schema | None = None, **values: object) -> Device:

@@ -22,6 +22,7 @@ from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
+from service.adapters.shared import DatabaseSharedSettings
 from service.domain.build import Build, BuildId, Delivery, JobId
 from service.domain.event import Event, EventKind
 from service.domain.own_images import OwnImages
@@ -50,6 +51,7 @@ class World:
     builds: DatabaseBuilds
     fleet: DatabaseFleet
     configurations: DatabaseConfigurations
+    shared: DatabaseSharedSettings
     objects: LocalObjects
     folder: pathlib.Path
     keys: FileKeys
@@ -114,7 +116,7 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
 
 @contextlib.contextmanager
 def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
+    engine, sealer = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False), Sealer(b"k" * 32)
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
     repositories = DatabaseRepositories(engine)
@@ -123,7 +125,8 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         repositories=repositories,
         builds=builds,
         fleet=DatabaseFleet(engine),
-        configurations=DatabaseConfigurations(engine, Sealer(b"k" * 32)),
+        configurations=DatabaseConfigurations(engine, sealer),
+        shared=DatabaseSharedSettings(engine, sealer),
         objects=LocalObjects(folder / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
         folder=folder / "objects",
         keys=keys,

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from runners.contract.download import Download
 from runners.contract.job import Job, Limits
 from service.adapters.boms import CycloneDx
+from service.adapters.device_cipher import encrypt
 from service.domain.build import BuildId, JobId
 from service.domain.device import Report
 from service.domain.provenance import Builder
@@ -92,8 +93,10 @@ def releasing(world: World) -> publish.Parts:
     )
 
 
-def announced(world: World, build: BuildId) -> int:
-    return announce.announce(build, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+def announced(world: World, build: BuildId, obstacle: announce.Obstacle = announce.nothing) -> int:
+    return announce.announce(
+        build, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock, obstacle=obstacle
+    )
 
 
 def enrolled(
@@ -102,6 +105,8 @@ def enrolled(
     board: str = "unix",
     channel: str = "beta",
     accounts: BrokerAccounts | None = None,
+    *,
+    obstacle: announce.Obstacle = announce.nothing,
 ) -> enrol.Enrolled:
     return enrol.enrol(
         enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
@@ -115,6 +120,9 @@ def enrolled(
         catalogue=world.catalogue,
         new_token=lambda: "t" * 43,
         new_key=lambda: b"k" * 32,
+        shared=world.shared,
+        encrypt=encrypt,
+        obstacle=obstacle,
     )
 
 

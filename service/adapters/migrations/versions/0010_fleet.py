@@ -35,6 +35,7 @@ def _devices() -> None:
     op.add_column("devices", sa.Column("pin", sa.BigInteger))
     op.add_column("devices", sa.Column("hold", sa.Text, nullable=False, server_default=""))
     op.add_column("devices", sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.create_index("devices_in_order", "devices", ["repository", "id"])
     op.create_table(
         "device_tags",
         sa.Column("device", sa.Text, primary_key=True),
@@ -52,6 +53,8 @@ def _devices() -> None:
         sa.Column("repository", sa.Text, primary_key=True),
         sa.Column("group", sa.Text, primary_key=True),
         sa.Column("sealed", sa.Text, nullable=False),
+        sa.Column("after", sa.Text),
+        sa.Column("version", sa.BigInteger, nullable=False, server_default="1"),
     )
     op.create_table(
         "claims",

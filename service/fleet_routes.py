@@ -1,0 +1,48 @@
+"""The fleet, wired: what people do to many devices at once."""
+
+from collections.abc import Callable
+
+from starlette.routing import Route
+
+from service import configuring
+from service.configuring import Declared
+from service.domain.audit import Deed
+from service.domain.device import Device, DeviceId
+from service.domain.shared import Layers, Scope
+from service.flows import configure, shared
+from service.flows.configure import Wish
+from service.kiln import Kiln
+from service.web.settings import SettingsApi
+from service.web.sight import Sight
+
+
+def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
+    parts = configuring.parts(kiln, declared)
+
+    def layers(device: Device) -> Layers:
+        return configure.layers(device, kiln.configurations.get(device.id).secrets.settings, kiln.shared)
+
+    def change_shared(scope: Scope, wish: Wish, by: str) -> bool:
+        is_new = shared.change(scope, wish, declared.in_channels(scope.repository), kiln.shared)
+        if is_new:
+            deed = Deed(
+                who=by, what="settings.changed", repository=scope.repository, subject=str(scope), detail=wish.named()
+            )
+            kiln.audit.note(deed, now=kiln.clock.now())
+        return is_new
+
+    def change_device(name: DeviceId, wish: Wish, by: str) -> Device:
+        device = configure.settings(name, wish, parts, by=by)
+        announced()
+        return device
+
+    return SettingsApi(
+        sight=sight,
+        fleet=kiln.fleet,
+        shared=kiln.shared,
+        layers=layers,
+        declared=declared.for_device,
+        in_channels=declared.in_channels,
+        change_shared=change_shared,
+        change_device=change_device,
+    ).routes()

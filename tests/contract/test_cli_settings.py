@@ -1,0 +1,114 @@
+"""`kiln settings` against a service over HTTP."""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service import cli, configuring
+from service.cli.settings import COLUMNS
+from service.domain.shared import Scope
+from tests.fakes.devices import DeviceSite
+from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.servers import free_port, http_server
+
+BLINK = "--repository github/acme/blink"
+
+
+@pytest.fixture
+def devices(tmp_path: pathlib.Path) -> Iterator[DeviceSite]:
+    site = Site.make(tmp_path / "data")
+    made = DeviceSite.over(site)
+    made.enrol(site.program(ADMIN_TOKEN), "roof", site.follow("acme/blink"))
+    yield made
+    site.close()
+
+
+class Terminal:
+    def __init__(self, folder: pathlib.Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
+
+    def run(self, line: str) -> tuple[int, Any]:
+        """Exit code, and what was printed: JSON as what it says."""
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser.add_subparsers(required=True))
+        given = parser.parse_args([word.replace("HERE", str(self.folder)) for word in line.split()])
+        code = cli.run(cli.Client(url=self._url, token=ADMIN_TOKEN), given)
+        printed = self._capsys.readouterr()
+        try:
+            return code, json.loads(printed.out)
+        except ValueError:
+            return code, printed.out + printed.err
+
+
+@pytest.fixture
+def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    port = free_port()
+    with http_server(devices.site.app, port):
+        yield Terminal(tmp_path, port, capsys)
+
+
+def test_values_are_set_for_a_fleet_and_for_one_device_and_taken_back(terminal: Terminal, devices: DeviceSite) -> None:
+    (terminal.folder / "key").write_text("hunter2\n")
+    kiln = devices.site.kiln
+
+    set_for_all = terminal.run(f"settings set {BLINK} PLACE=here LOUD:=true --secret API_KEY=HERE/key")
+    set_for_one = terminal.run("settings set --device roof PLACE=there")
+    work = configuring.remaker(kiln, lambda: None)
+    while work.step():
+        pass
+    shown = terminal.run("settings list --device roof")
+    unset = terminal.run("settings unset --device roof PLACE")
+
+    assert [code for code, _ in (set_for_all, set_for_one, shown, unset)] == [0, 0, 0, 0]
+    assert {each["name"]: each["from"] for each in shown[1]["items"]} == {
+        "API_KEY": "fleet",
+        "LOUD": "fleet",
+        "PLACE": "device",
+    }
+    assert [each["from"] for each in unset[1]["items"]] == ["fleet", "fleet", "fleet"]
+    (device,) = kiln.fleet.devices()
+    assert kiln.configurations.get(device.id).secrets.effective == {"PLACE": "here", "LOUD": True, "API_KEY": "hunter2"}
+    assert "hunter2" not in json.dumps([set_for_all, set_for_one, shown, unset])
+
+
+def test_a_file_says_all_settings_of_a_fleet(terminal: Terminal, devices: DeviceSite) -> None:
+    terminal.run(f"settings set {BLINK} A=x")
+    (terminal.folder / "all.json").write_text('{"B": 1.5}')
+
+    code, _ = terminal.run(f"settings set {BLINK} --file HERE/all.json")
+
+    assert code == 0
+    assert devices.site.kiln.shared.get(Scope(devices.site.of("blink").id)) == {"B": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("settings list", "say whose"),
+        (f"settings set {BLINK}", "say what to set"),
+        (f"settings set {BLINK} A:=hunter2", "the value of A is no JSON"),
+        (f"settings set {BLINK} --group cellar A=x", "no group 'cellar'"),
+        (f"settings unset {BLINK} A", "A is not set"),
+        ("settings set --device none A=x", "no device 'none'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(terminal: Terminal, line: str, said: str) -> None:
+    code, printed = terminal.run(line)
+
+    assert code == 1
+    assert said in printed
+    assert "hunter2" not in printed
+
+
+def test_what_is_shown_has_a_column_for_where_a_value_is_from() -> None:
+    items = [{"name": "A", "type": "secret", "from": "fleet", "needed": True, "help": "key", "is_set": False}]
+
+    head, row = cli.show.text({"items": items, "hold": ""}, COLUMNS, as_json=False).splitlines()
+
+    assert head.split()[:3] == ["NAME", "TYPE", "FROM"]
+    assert row.split() == ["A", "secret", "fleet", "-", "-", "yes", "key"]
