@@ -80,6 +80,9 @@ def _broker() -> int:
             port=settings.mqtt_port,
             folder=settings.data / "broker",
             service_password=settings.mqtt_password or load_instance(settings.data).mqtt_password,
+            tls_port=settings.mqtt_tls_port,
+            certificate=pathlib.Path(settings.mqtt_cert),
+            key=pathlib.Path(settings.mqtt_key),
         )
     )
     return 0

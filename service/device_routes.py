@@ -1,5 +1,6 @@
 """Devices, wired: what they ask for themselves, what people do to them, and what comes of their messages."""
 
+import datetime
 import functools
 import importlib.metadata
 import logging
@@ -32,6 +33,8 @@ from service.web.sight import Sight
 
 logger = logging.getLogger("kiln.devices")
 
+UNSURE = datetime.timedelta(minutes=1)  # Mosquitto writes its file a second after it acknowledged
+
 
 def for_devices(kiln: Kiln) -> list[Route]:
     """Each of them proves itself with its token, but for one that has none yet and gets the agent."""
@@ -53,7 +56,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         broker=kiln.broker,
         announced=announced,
         new_token=_new_token,
-        where=_where(kiln.settings),
+        where=where(kiln.settings),
         newest_agent=kiln.agents.newest,
         release_agent=lambda: _release_agent(kiln),
     )
@@ -77,12 +80,16 @@ def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
         "key": enrolled.key.hex(),
         "board": enrolled.device.board,
         "repo": enrolled.device.repository,
-        **_where(settings),
+        **where(settings),
     }
 
 
-def _where(settings: Settings) -> dict[str, Any]:
-    return {"base": settings.url, "mqtt": {"host": settings.mqtt_host, "port": settings.mqtt_port}}
+def where(settings: Settings) -> dict[str, Any]:
+    """Where devices find us, as their device.json says it."""
+    mqtt: dict[str, Any] = {"host": settings.mqtt_host, "port": settings.mqtt_port}
+    if settings.mqtt_tls_port:
+        mqtt |= {"port": settings.mqtt_tls_port, "tls": True}
+    return {"base": settings.url, "mqtt": mqtt}
 
 
 def take_report(kiln: Kiln, device: str, payload: bytes) -> None:
@@ -105,6 +112,7 @@ class Heard:
         kiln.broker.on_report(heard.report)
         kiln.broker.on_alive(heard.alive)
         kiln.broker.on_log(heard.log)
+        kiln.broker.on_return(heard.returned)
         return heard
 
     def report(self, device: str, payload: bytes) -> None:
@@ -119,6 +127,20 @@ class Heard:
                 logger.warning("device connects too often", extra={"device": device})
         except KilnError:
             self.announced()  # of a retired device, perhaps: what it left is cleared again
+
+    def returned(self, is_known: bool) -> None:
+        """The broker is there (again). One that does not know us may have lost what it kept; one that was killed, what
+        it acknowledged last.
+        """
+        self.kiln.fleet.send_again(newest=UNSURE if is_known else None)
+        self.announced()
+        try:
+            ended = credentials.end_of_retired(self.kiln.accounts, self.kiln.fleet)
+        except KilnError as error:
+            logger.warning("accounts not compared", extra={"error": str(error)})
+            return
+        if ended:
+            logger.warning("accounts of retired devices ended", extra={"devices": ended[:20], "count": len(ended)})
 
     def log(self, device: str, payload: bytes) -> None:
         try:

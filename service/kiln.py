@@ -11,6 +11,9 @@ from service.adapters.access import AccessDesk, leave_of
 from service.adapters.agents import DatabaseAgents
 from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
+from service.adapters.broker_client import Place
+from service.adapters.broker_control import Control
+from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
@@ -27,7 +30,7 @@ from service.adapters.instance import Instance, load_instance
 from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.marks import DatabaseMarks
-from service.adapters.mqtt import MqttBroker
+from service.adapters.mqtt import MqttBroker, no_deed
 from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
 from service.adapters.own_images import read_own_images
@@ -93,6 +96,7 @@ def build(settings: Settings) -> Kiln:
     connections, repositories = DatabaseConnections(engine, sealer), DatabaseRepositories(engine)
     builds, forges = DatabaseBuilds(engine, start=starter), ForgeApis(connections, clock)
     catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
+    accounts = _accounts(settings, place := _place(settings, instance))
     leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
     return Kiln(
         settings=settings,
@@ -122,8 +126,8 @@ def build(settings: Settings) -> Kiln:
         api_tokens=JwtApiTokens(instance.key, clock, instance=instance.id),
         people=DatabasePeople(engine),
         sign_in=OAuthSignIn(lambda: doors(settings, connections)),
-        broker=_broker(settings, instance),
-        accounts=_accounts(settings, instance),
+        broker=MqttBroker(place, prepare=accounts.prepare if isinstance(accounts, DynsecAccounts) else no_deed),
+        accounts=accounts,
         catalogue=catalogue,
         flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
         own_images=read_own_images(settings.own_images),
@@ -170,17 +174,19 @@ def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> Obje
     return LocalObjects(settings.data / "objects", base_url=settings.url, key=instance.key, clock=clock)
 
 
-def _broker(settings: Settings, instance: Instance) -> MqttBroker:
-    return MqttBroker(
+def _place(settings: Settings, instance: Instance) -> Place:
+    """Where the service itself comes to the broker."""
+    return Place(
         host=settings.mqtt_host,
-        port=settings.mqtt_port,
+        port=settings.mqtt_tls_port if settings.mqtt_ca else settings.mqtt_port,
         password=settings.mqtt_password or instance.mqtt_password,
+        authority=settings.mqtt_ca,
     )
 
 
-def _accounts(settings: Settings, instance: Instance) -> BrokerAccounts:
+def _accounts(settings: Settings, place: Place) -> BrokerAccounts:
     if settings.broker == "mosquitto":
-        return MosquittoAccounts(
-            pathlib.Path(settings.mosquitto_folder), service_password=settings.mqtt_password or instance.mqtt_password
-        )
+        return MosquittoAccounts(pathlib.Path(settings.mosquitto_folder), service_password=place.password)
+    if settings.broker == "mosquitto-dynsec":
+        return DynsecAccounts(Control(place))
     return EmbeddedAccounts(settings.data / "broker")

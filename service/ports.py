@@ -166,6 +166,12 @@ class BrokerAccounts(Protocol):
     def forbid(self, device: str) -> None:
         """It cannot connect any more. Safe to repeat."""
 
+    def names(self) -> set[str]:
+        """Every device that has an account."""
+
+    def knows(self, device: str) -> bool:
+        """Whether this device has one. Does not wait for a broker: where nothing is known yet it says yes."""
+
 
 MAX_DELIVERY_BYTES = 25 << 20  # neither forge sends more
 

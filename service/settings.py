@@ -14,6 +14,7 @@ from service.domain.repository import is_host
 PREFIX = "KILN_"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 MIN_RECONCILE_S = 10
+BROKERS = ("embedded", "mosquitto", "mosquitto-dynsec")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -27,10 +28,14 @@ class Settings:
     base_url: str = ""  # how browsers, runners and devices reach us; default http://<host>:<port>
     database_url: str = field(default="", repr=False)  # default: SQLite in `data`
     admin_token: str = field(default="", repr=False)  # default: made at first start, in `data`/admin.token
-    broker: str = "embedded"  # embedded | mosquitto
+    broker: str = "embedded"  # one of BROKERS
     mqtt_host: str = "127.0.0.1"  # where the broker is, and where devices are told it is
     mqtt_port: int = 1883
     mqtt_listen: str = ""  # where the embedded broker listens; default: `host`
+    mqtt_tls_port: int = 0  # where the broker speaks TLS, and devices are told to; 0: nowhere
+    mqtt_cert: str = ""  # PEM files of the embedded broker's certificate chain and its key
+    mqtt_key: str = ""
+    mqtt_ca: str = ""  # a PEM file: who vouches for the broker, and then the service itself comes to the TLS port
     mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
     mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
     objects: str = "local"  # local | s3
@@ -75,14 +80,11 @@ class Settings:
 
     def check(self) -> None:
         """Raises: BadInputError naming the variable to fix."""
-        if self.broker not in ("embedded", "mosquitto"):
-            raise BadInputError(f"KILN_BROKER is embedded or mosquitto, not {self.broker!r}")
+        self._check_broker()
         if self.objects not in ("local", "s3"):
             raise BadInputError(f"KILN_OBJECTS is local or s3, not {self.objects!r}")
         if self.objects == "s3" and not (self.s3_endpoint and self.s3_key and self.s3_secret):
             raise BadInputError("KILN_OBJECTS=s3 needs KILN_S3_ENDPOINT, KILN_S3_KEY and KILN_S3_SECRET")
-        if self.broker == "mosquitto" and not self.mosquitto_folder:
-            raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
         if self.reconcile_s < MIN_RECONCILE_S:
             raise BadInputError(f"KILN_RECONCILE_S is at least {MIN_RECONCILE_S} seconds, not {self.reconcile_s}")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
@@ -95,6 +97,16 @@ class Settings:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_BASE_URL, the address that devices and forges use")
         if self.host in EVERYWHERE and self.mqtt_host in LOOPBACK:
             raise BadInputError(f"KILN_HOST={self.host} needs KILN_MQTT_HOST, where devices find the broker")
+
+    def _check_broker(self) -> None:
+        if self.broker not in BROKERS:
+            raise BadInputError(f"KILN_BROKER is {', '.join(BROKERS[:-1])} or {BROKERS[-1]}, not {self.broker!r}")
+        if self.broker == "mosquitto" and not self.mosquitto_folder:
+            raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
+        if self.broker == "embedded" and self.mqtt_tls_port and not (self.mqtt_cert and self.mqtt_key):
+            raise BadInputError("KILN_MQTT_TLS_PORT needs KILN_MQTT_CERT and KILN_MQTT_KEY, its PEM files")
+        if (self.mqtt_ca or self.mqtt_cert or self.mqtt_key) and not self.mqtt_tls_port:
+            raise BadInputError("KILN_MQTT_CA, KILN_MQTT_CERT and KILN_MQTT_KEY need KILN_MQTT_TLS_PORT")
 
     @staticmethod
     def _check_hosts(hosts: tuple[str, ...]) -> None:

@@ -18,8 +18,13 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.adapters import broker_dynsec, broker_mosquitto
+from service.adapters.broker_client import Place
+from service.adapters.broker_control import Control
+from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_embedded import EmbeddedAccounts
-from service.adapters.broker_mosquitto import MosquittoAccounts, configuration
+from service.adapters.broker_mosquitto import MosquittoAccounts, Tls
+from service.adapters.broker_rights import SERVICE
 from service.ports import BrokerAccounts
 
 START_S = 20.0
@@ -202,35 +207,63 @@ class BrokerServer:
 
     accounts: BrokerAccounts
     server: Server
+    folder: pathlib.Path  # of its files
     settle_s: float  # how long after an acknowledgement a retained message may still be lost to kill -9
+    prepare: Callable[[], None] = lambda: None  # as `MqttBroker` takes it
 
     @property
     def port(self) -> int:
         return self.server.port
 
+    @property
+    def place(self) -> Place:
+        """As the service itself."""
+        return Place(host="127.0.0.1", port=self.port, password=SERVICE_PASSWORD)
 
-def embedded_broker(folder: pathlib.Path) -> BrokerServer:
+
+def embedded_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
     """Not started yet."""
-    port = free_port()
+    port, secure = free_port(), [str(tls.port), str(tls.certificate), str(tls.key)] if tls else ["0", "", ""]
     code = (
         "import pathlib, sys\n"
         "from service.adapters.broker_embedded import BrokerSettings, serve\n"
         "serve(BrokerSettings(host='127.0.0.1', port=int(sys.argv[1]), folder=pathlib.Path(sys.argv[2]),"
-        " service_password=sys.argv[3]))\n"
+        " service_password=sys.argv[3], tls_port=int(sys.argv[4]), certificate=pathlib.Path(sys.argv[5]),"
+        " key=pathlib.Path(sys.argv[6])))\n"
     )
-    command = [sys.executable, "-c", code, str(port), str(folder), SERVICE_PASSWORD]
+    command = [sys.executable, "-c", code, str(port), str(folder), SERVICE_PASSWORD, *secure]
     server = Server(command, port, folder.with_suffix(".log"), at=ROOT)
-    return BrokerServer(EmbeddedAccounts(folder), server, settle_s=0.0)
+    return BrokerServer(EmbeddedAccounts(folder), server, folder, settle_s=0.0)
 
 
-def mosquitto_broker(folder: pathlib.Path) -> BrokerServer:
+def mosquitto_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
     """Not started yet. Debian's Mosquitto."""
     port = free_port()
     accounts = MosquittoAccounts(folder, service_password=SERVICE_PASSWORD)
+    server = _mosquitto(folder, port, broker_mosquitto.configuration(folder, host="127.0.0.1", port=port, tls=tls))
+    return BrokerServer(accounts, server, folder, settle_s=2.5)
+
+
+def dynsec_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
+    """Not started yet. Debian's Mosquitto with its dynamic security plugin."""
+    port = free_port()
+    begin_dynsec(folder)
+    server = _mosquitto(folder, port, broker_dynsec.configuration(folder, host="127.0.0.1", port=port, tls=tls))
+    accounts = DynsecAccounts(Control(Place(host="127.0.0.1", port=port, password=SERVICE_PASSWORD)))
+    return BrokerServer(accounts, server, folder, settle_s=2.5, prepare=accounts.prepare)
+
+
+def begin_dynsec(folder: pathlib.Path) -> None:
+    """As the operator does it, once."""
+    control = shutil.which("mosquitto_ctrl") or "/usr/bin/mosquitto_ctrl"
+    file = folder / "dynamic-security.json"
+    subprocess.run(
+        [control, "dynsec", "init", str(file), SERVICE, SERVICE_PASSWORD], check=True, stdout=subprocess.PIPE
+    )
+
+
+def _mosquitto(folder: pathlib.Path, port: int, configuration: str) -> Server:
     config = folder / "mosquitto.conf"
-    config.write_text(
-        configuration(folder, host="127.0.0.1", port=port) + "user root\n"
-    )  # or it cannot read the folder of the test
+    config.write_text(f"{configuration}user root\n")  # or it cannot read the folder of the test
     mosquitto = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    server = Server([mosquitto, "-c", str(config)], port, folder.with_suffix(".log"))
-    return BrokerServer(accounts, server, settle_s=2.5)
+    return Server([mosquitto, "-c", str(config)], port, folder.with_suffix(".log"))

@@ -30,12 +30,14 @@ def make(
     device: Mapping[str, object],
     trust: Mapping[str, object],
     settings: Mapping[str, object] | None = None,
+    files: Mapping[str, bytes] | None = None,
     size_bytes: int = 1 << 20,
     program_bytes: int = 32,
     erase_bytes: int = 4096,
 ) -> None:
     """Write a flash file with an empty littlefs, the compiled agent and this device's identity.
 
+    `files` are others, by path from the root, whose folder is there.
     32 bytes a program is what ESP32 and ESP8266 have, 256 is rp2's.
     """
     footer = f"kiln-flash {program_bytes} {erase_bytes}\n".encode().ljust(FOOTER_BYTES)
@@ -45,6 +47,8 @@ def make(
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         lay_out(tree, device=device, trust=trust, settings=settings or {})
+        for name, content in (files or {}).items():
+            (tree / name).write_bytes(content)
         fill(path, tree)
 
 

@@ -12,17 +12,20 @@ import resource
 import signal
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 
-from service.adapters.broker_connection import Connection
+from service.adapters.broker_connection import CONNECT_TIMEOUT_S, Connection
 from service.adapters.broker_packets import Message, matches
 from service.adapters.broker_rights import SERVICE
 from service.adapters.broker_session import Router, Session
 from service.adapters.broker_store import AccountsReader, EmbeddedAccounts, RetainedFile
+from service.adapters.broker_tls import Certificate
 from service.domain.errors import BadInputError, BrokerError
 
 __all__ = ["BrokerSettings", "EmbeddedAccounts", "serve"]
 
 ACCOUNTS_EVERY_S = 1.0  # how often connected clients are held against the accounts
+CERTIFICATE_EVERY_S = 2.0
 MAX_POSTED = 2000  # messages that wait for the disk; then senders wait
 BACKLOG = 512
 
@@ -36,7 +39,10 @@ class BrokerSettings:
     folder: pathlib.Path  # holds broker.db and retained.db
     service_password: str = field(repr=False)
     max_packet_bytes: int = 16 << 10  # the largest message of docs/ota.md has 1,024
-    max_connections: int = 5000
+    max_connections: int = 20_000
+    tls_port: int = 0  # 0: no TLS
+    certificate: pathlib.Path = pathlib.Path()  # PEM, with the chain
+    key: pathlib.Path = pathlib.Path()  # PEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +58,56 @@ def serve(settings: BrokerSettings) -> None:
 
 
 async def _run(settings: BrokerSettings) -> None:
+    certificate = Certificate(settings.certificate, settings.key) if settings.tls_port else None
     broker = _Broker(settings)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    try:
-        server = await asyncio.start_server(
-            broker.welcome, settings.host, settings.port, limit=settings.max_packet_bytes, backlog=BACKLOG
-        )
-    except OSError as error:
-        raise BrokerError(f"the broker cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+    servers = await _listen(settings, broker, certificate)
     _allow_files(settings.max_connections + 100)
-    work = (broker.keep_posting(), broker.keep_checking(), ended.wait())
+    work = (broker.keep_posting(), broker.keep_checking(), _keep_looking(certificate), ended.wait())
     tasks = [asyncio.ensure_future(each) for each in work]
-    logger.info("broker listens", extra={"host": settings.host, "port": settings.port})
-    async with server:
-        finished, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in others:
-            task.cancel()
+    finished, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for server in servers:
         server.close()
-        broker.close()
+    broker.close()
+    for server in servers:
+        await server.wait_closed()
     for task in finished:
         task.result()  # a broker whose task broke must not pretend to end well
+
+
+async def _listen(settings: BrokerSettings, broker: "_Broker", certificate: Certificate | None) -> list[asyncio.Server]:
+    """Raises: BrokerError."""
+    places: list[tuple[int, dict[str, Any]]] = [(settings.port, {})]
+    if certificate is not None:
+        places.append((settings.tls_port, {"ssl": certificate.context, "ssl_handshake_timeout": CONNECT_TIMEOUT_S}))
+    servers = []
+    for port, options in places:
+        try:
+            servers.append(
+                await asyncio.start_server(
+                    broker.welcome, settings.host, port, limit=settings.max_packet_bytes, backlog=BACKLOG, **options
+                )
+            )
+        except OSError as error:
+            raise BrokerError(f"the broker cannot listen on {settings.host}:{port}: {error.strerror}") from error
+        logger.info("broker listens", extra={"host": settings.host, "port": port, "tls": bool(options)})
+    return servers
+
+
+async def _keep_looking(certificate: Certificate | None) -> None:
+    """Whoever connects after the files changed sees the new certificate."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_EVERY_S)
+        try:
+            if certificate is not None and certificate.look():
+                logger.info("certificate taken again")
+        except BrokerError as error:
+            logger.warning("certificate not taken", extra={"reason": str(error)})
 
 
 class _Broker:

@@ -9,6 +9,7 @@ import pathlib
 import secrets
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from service.adapters.broker_rights import FOR_A_DEVICE, OF_A_DEVICE, OF_THE_SERVICE, ROOT, SERVICE, check_device
 from service.domain.errors import BrokerError
@@ -16,6 +17,7 @@ from service.domain.errors import BrokerError
 MAX_PACKET_BYTES = 16 << 10
 ITERATIONS = 101  # mosquitto_passwd's own; tokens are random, so more would only cost time
 SALT_BYTES = 12
+MAX_QUEUED = 200_000  # messages for one client; a report has at most 1 KiB
 
 ACL = "\n".join(
     [
@@ -30,16 +32,39 @@ ACL = "\n".join(
 )
 
 
-def configuration(folder: pathlib.Path, *, host: str, port: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A second listener; Mosquitto reads the files again when it gets SIGHUP."""
+
+    port: int
+    certificate: pathlib.Path
+    key: pathlib.Path
+
+
+def configuration(folder: pathlib.Path, *, host: str, port: int, tls: Tls | None = None) -> str:
     """A mosquitto.conf that keeps the same promises as the embedded broker, as far as Mosquitto can."""
-    return f"""listener {port} {host}
-allow_anonymous false
-password_file {folder / "passwords"}
+    return (
+        listeners(host=host, port=port, tls=tls)
+        + f"""password_file {folder / "passwords"}
 acl_file {folder / "acl"}
 pid_file {folder / "mosquitto.pid"}
 # The client id is the user name, whatever a client says: nobody closes another's connection.
 use_username_as_clientid true
-max_packet_size {MAX_PACKET_BYTES}
+"""
+        + promises(folder)
+    )
+
+
+def listeners(*, host: str, port: int, tls: Tls | None) -> str:
+    plain = f"listener {port} {host}\nallow_anonymous false\n"
+    if tls is None:
+        return plain
+    files = f"certfile {tls.certificate}\nkeyfile {tls.key}\ntls_version tlsv1.2\n"  # that or later
+    return f"{plain}listener {tls.port} {host}\n{files}"
+
+
+def promises(folder: pathlib.Path) -> str:
+    return f"""max_packet_size {MAX_PACKET_BYTES}
 message_size_limit {MAX_PACKET_BYTES}
 persistence true
 persistence_location {folder}/
@@ -47,7 +72,8 @@ persistence_location {folder}/
 autosave_on_changes false
 autosave_interval 1
 max_inflight_messages 1000
-max_queued_messages 10000
+# What devices say while the service is away: half a day of ten thousand devices, in memory.
+max_queued_messages {MAX_QUEUED}
 """
 
 
@@ -76,11 +102,21 @@ class MosquittoAccounts:
     def forbid(self, device: str) -> None:
         self._change(check_device(device), None)
 
+    def names(self) -> set[str]:
+        with _translated():
+            return {line.partition(":")[0] for line in self._lines()} - {SERVICE}
+
+    def knows(self, device: str) -> bool:
+        with _translated():
+            return any(line.startswith(f"{device}:") for line in self._lines())
+
+    def _lines(self) -> list[str]:
+        path = self._folder / "passwords"
+        return path.read_text().splitlines() if path.exists() else []
+
     def _change(self, user: str, password: str | None) -> None:
         with _translated(), self._locked():
-            path = self._folder / "passwords"
-            lines = path.read_text().splitlines() if path.exists() else []
-            kept = [line for line in lines if not line.startswith(f"{user}:")]
+            kept = [line for line in self._lines() if not line.startswith(f"{user}:")]
             if password is not None:
                 kept.append(f"{user}:{_hashed(password)}")
             self._replace("passwords", "".join(f"{line}\n" for line in kept))

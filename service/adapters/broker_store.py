@@ -89,6 +89,15 @@ class EmbeddedAccounts:
             connection.execute("DELETE FROM accounts WHERE device = ?", (device,))
             connection.execute("DELETE FROM also WHERE device = ?", (device,))
 
+    def names(self) -> set[str]:
+        with contextlib.closing(_opened(self._path, _ACCOUNTS)) as connection, _translated("reading accounts"):
+            return {name for (name,) in connection.execute("SELECT device FROM accounts")}
+
+    def knows(self, device: str) -> bool:
+        # Asked at each request of a device: no more than one look.
+        with _translated("reading an account"), contextlib.closing(sqlite3.connect(self._path)) as connection:
+            return connection.execute("SELECT 1 FROM accounts WHERE device = ?", (device,)).fetchone() is not None
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         # A connection for each change: they are rare, and threads of the service share nothing then.

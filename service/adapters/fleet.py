@@ -50,6 +50,11 @@ class DatabaseFleet:
         with self._engine.connect() as connection:
             return [_device(row) for row in connection.execute(query).mappings()]
 
+    def retired(self) -> list[DeviceId]:
+        query = sa.select(devices.c.id).where(devices.c.retired_at.is_not(None))
+        with self._engine.connect() as connection:
+            return [DeviceId(each) for each in connection.execute(query).scalars()]
+
     def withdraw(self, name: DeviceId) -> None:
         with self._engine.begin() as connection:
             for table in (outbox, configurations, device_events):
@@ -157,9 +162,13 @@ class DatabaseFleet:
             rows = connection.execute(due).mappings().all()
         return [Notice(id=row["id"], device=row["device"], payload=row["payload"]) for row in rows]
 
-    def send_again(self) -> None:
+    def send_again(self, *, newest: datetime.timedelta | None = None) -> None:
+        again = outbox.update().values(sent_at=None)
+        if newest is not None:
+            last = sa.select(sa.func.max(outbox.c.sent_at)).scalar_subquery()
+            again = again.where(outbox.c.sent_at >= last - newest.total_seconds())
         with self._engine.begin() as connection:
-            connection.execute(outbox.update().values(sent_at=None))
+            connection.execute(again)
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:

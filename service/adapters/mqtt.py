@@ -1,22 +1,25 @@
-"""The service's own connection to an MQTT broker, whichever it is: the only module that knows paho."""
+"""The service's own connection to an MQTT broker, whichever it is."""
 
+import contextlib
+import functools
 import logging
 import queue
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from service.adapters.broker_client import KEEP_ALIVE_S, Place
 from service.adapters.broker_rights import ROOT, SERVICE
 from service.domain.errors import BrokerError
 
 PUBLISH_TIMEOUT_S = 10.0
-KEEP_ALIVE_S = 30
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
 MAX_INFLIGHT = 1000  # notices on the way to the broker at once
@@ -27,6 +30,11 @@ logger = logging.getLogger(__name__)
 ReportCallback = Callable[[str, bytes], None]
 LogCallback = Callable[[str, bytes], None]
 AliveCallback = Callable[[str, bool], None]
+ReturnCallback = Callable[[bool], None]
+
+
+def no_deed() -> None:
+    """Most brokers need nothing before the service speaks to them."""
 
 
 class MqttBroker:
@@ -37,19 +45,21 @@ class MqttBroker:
     acknowledged after its callback, so a service that dies in between gets it again.
     """
 
-    def __init__(self, *, host: str, port: int, password: str, user: str = SERVICE, client_id: str = SERVICE) -> None:
-        """Two processes need two client ids: the broker closes the older connection of the same one."""
-        self._host, self._port = host, port
+    def __init__(self, place: Place, *, client_id: str = SERVICE, prepare: Callable[[], None] = no_deed) -> None:
+        """Two processes need two client ids: the broker closes the older connection of the same one.
+
+        `prepare` is called at each connection before anything is sent. When it raises BrokerError, we connect again.
+        """
+        self._place = place
+        self._prepare = prepare
         self._connected = threading.Event()
-        self._incoming: queue.SimpleQueue[paho.MQTTMessage | None] = queue.SimpleQueue()
+        self._incoming: queue.SimpleQueue[paho.MQTTMessage | Callable[[], None] | None] = queue.SimpleQueue()
         self._report: ReportCallback | None = None
         self._alive: AliveCallback | None = None
         self._log: LogCallback | None = None
+        self._return: ReturnCallback | None = None
         self._dispatcher: threading.Thread | None = None
-        self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
-        )
-        client.username_pw_set(user, password)
+        self._client = client = place.client(client_id, clean=False)
         client.max_inflight_messages_set(MAX_INFLIGHT)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -67,13 +77,20 @@ class MqttBroker:
         """Before `start`: called with a device id and the last lines that it printed."""
         self._log = callback
 
+    def on_return(self, callback: ReturnCallback) -> None:
+        """Before `start`: called at each connection, with whether the broker remembers us.
+
+        If it does not, it may have lost all that it kept.
+        """
+        self._return = callback
+
     def start(self) -> None:
         """Returns at once; `is_connected` tells when the broker answered."""
         self._dispatcher = threading.Thread(target=self._dispatch, name="mqtt-reports", daemon=True)
         self._dispatcher.start()
         # Paho doubles the wait from the first to the last; a chance start keeps services apart after an outage.
         self._client.reconnect_delay_set(FIRST_RETRY_S * random.uniform(1, 2), LAST_RETRY_S)  # type: ignore[arg-type]  # noqa: S311  # any number of seconds; no secret
-        self._client.connect_async(self._host, self._port, keepalive=KEEP_ALIVE_S)
+        self._client.connect_async(self._place.host, self._place.port, keepalive=KEEP_ALIVE_S)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -100,7 +117,7 @@ class MqttBroker:
         """
         deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         if not self._connected.wait(PUBLISH_TIMEOUT_S):
-            raise BrokerError(f"no connection to the MQTT broker at {self._host}:{self._port}")
+            raise BrokerError(f"no connection to the MQTT broker at {self._place.host}:{self._place.port}")
         try:
             sent = [self._client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages]
             for each in sent:
@@ -118,9 +135,24 @@ class MqttBroker:
         if reason.is_failure:
             logger.warning("MQTT broker refused the service", extra={"reason": str(reason)})
             return
+        try:
+            self._prepare()
+        except BrokerError as error:
+            logger.warning("the MQTT broker is not ready for us", extra={"reason": str(error)})
+            self._leave()
+            return
         client.subscribe([(f"{ROOT}/+/{kind}", 1) for kind in ("report", "alive", "log")])
         self._connected.set()
-        logger.info("connected to the MQTT broker", extra={"host": self._host, "port": self._port})
+        logger.info("connected to the MQTT broker", extra={"host": self._place.host, "port": self._place.port})
+        if self._return is not None:
+            self._incoming.put(functools.partial(self._return, flags.session_present))
+
+    def _leave(self) -> None:
+        """So that paho connects anew, after a pause."""
+        found = self._client.socket()
+        if isinstance(found, socket.socket):
+            with contextlib.suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
 
     def _on_disconnect(
         self, _: paho.Client, __: object, ___: paho.DisconnectFlags, reason: ReasonCode, ____: Properties | None
@@ -135,14 +167,20 @@ class MqttBroker:
     # -- the callbacks' thread
 
     def _dispatch(self) -> None:
-        while (message := self._incoming.get()) is not None:
-            try:
-                self._tell(message.topic.split("/"), bytes(message.payload))
-            except Exception:  # the thread outlives whatever one report does
-                logger.exception("a report was not taken", extra={"topic": message.topic})
-            code = self._client.ack(message.mid, message.qos)
+        while (found := self._incoming.get()) is not None:
+            if not isinstance(found, paho.MQTTMessage):
+                self._attempt(found)
+                continue
+            self._attempt(functools.partial(self._tell, found.topic.split("/"), bytes(found.payload)))
+            code = self._client.ack(found.mid, found.qos)
             if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-                logger.warning("a report was not acknowledged", extra={"topic": message.topic})
+                logger.warning("a report was not acknowledged", extra={"topic": found.topic})
+
+    def _attempt(self, deed: Callable[[], None]) -> None:
+        try:
+            deed()
+        except Exception:  # the thread outlives whatever one report does
+            logger.exception("a report was not taken")
 
     def _tell(self, levels: list[str], payload: bytes) -> None:
         if len(levels) != _TOPIC_LEVELS:

@@ -89,12 +89,14 @@ def settle(device: Device, report: Report, parts: Change) -> bool:
 
 
 def follow(device: Device, token: str, parts: Change) -> None:
-    """Have the broker take what a device with two tokens will come with, where it knows one password of a user.
+    """Have the broker take what a device with two tokens will come with, where it knows one password of a user;
+    and the only token of a device that it does not know at all.
 
     `token` is the one that the device showed us when it asked over HTTP because the broker was away; when it
     fetches the configuration instead (empty), it will soon come with the new one. Raises: BrokerError.
     """
     if device.new_token_digest is None:
+        _let_in_again(device, token, parts)
         return
     # What it reported before we started again counts as well.
     if parts.shown.note(device, token) and device.report is not None and settle(device, device.report, parts):
@@ -102,6 +104,24 @@ def follow(device: Device, token: str, parts: Change) -> None:
     new = _under_way(device, parts.configurations)
     if new and not parts.accounts.allow_also(device.id, new):
         parts.accounts.allow(device.id, token or new)
+
+
+def _let_in_again(device: Device, token: str, parts: Change) -> None:
+    """A broker that lost its accounts gets each back from the device itself: we keep no tokens, but know this one."""
+    if token and token_digest(token) == device.token_digest and not parts.accounts.knows(device.id):
+        parts.accounts.allow(device.id, token)
+        parts.fleet.note(device.id, "token", "the broker had lost it, and has it again", now=parts.clock.now())
+
+
+def end_of_retired(accounts: BrokerAccounts, fleet: Fleet) -> list[str]:
+    """Forbid whom the broker knows although it was retired: an older copy of its accounts may have come back.
+
+    Answers who that was. Raises: BrokerError.
+    """
+    found = sorted(accounts.names() & set(fleet.retired()))
+    for name in found:
+        accounts.forbid(name)
+    return found
 
 
 def retire(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, by: str) -> Device:

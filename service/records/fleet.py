@@ -23,6 +23,9 @@ class Fleet(Protocol):
     def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]:
         """Those that are not retired, in the order of their ids."""
 
+    def retired(self) -> list[DeviceId]:
+        """The ids of those that are."""
+
     def withdraw(self, name: DeviceId) -> None:
         """Forget a device whose enrolment failed half-way: nobody has its token."""
 
@@ -77,8 +80,11 @@ class Fleet(Protocol):
     def unsent(self, *, limit: int = 500) -> list[Notice]:
         """The newest notice of each device that still has to reach the broker, oldest first."""
 
-    def send_again(self) -> None:
-        """Every device's newest notice is unsent again: the broker may have lost what it kept."""
+    def send_again(self, *, newest: datetime.timedelta | None = None) -> None:
+        """Every device's newest notice is unsent again: the broker may have lost what it kept.
+
+        `newest`: only those that were sent within that time before the last one.
+        """
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None: ...
 

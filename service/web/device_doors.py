@@ -69,9 +69,7 @@ class DeviceDoors:
 
 
 async def followed(asking: Asking, token: str, follow: Callable[[Device, str], None]) -> None:
-    """Nothing but a call of `follow` where a token is being changed; its failure is no matter of who asks."""
-    if asking.device.new_token_digest is None:
-        return
+    """Nothing but a call of `follow`; its failure is no matter of who asks."""
     try:
         await run_in_threadpool(follow, asking.device, token)
     except KilnError as error:  # the device has what it asked for, and asks again

@@ -11,6 +11,7 @@ import struct
 import tempfile
 import time
 
+from service.adapters.broker_client import Place
 from service.adapters.mqtt import MqttBroker
 from tests.servers import SERVICE_PASSWORD, embedded_broker, mosquitto_broker
 
@@ -88,7 +89,7 @@ def resident_mb(pid: int) -> float:
 
 
 def linked(port: int) -> MqttBroker:
-    link = MqttBroker(host="127.0.0.1", port=port, password=SERVICE_PASSWORD)
+    link = MqttBroker(Place(host="127.0.0.1", port=port, password=SERVICE_PASSWORD))
     link.start()
     while not link.is_connected:
         time.sleep(0.01)

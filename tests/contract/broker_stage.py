@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from service.adapters.mqtt import MqttBroker
-from tests.servers import SERVICE_PASSWORD, BrokerServer
+from tests.servers import BrokerServer
 
 WAIT_S = 5.0
 QUIET_S = 0.5  # how long nothing must come
@@ -137,7 +137,7 @@ class Stage:
         return client.is_welcome
 
     def _link(self) -> MqttBroker:
-        link = MqttBroker(host="127.0.0.1", port=self.broker.port, password=SERVICE_PASSWORD)
+        link = MqttBroker(self.broker.place, prepare=self.broker.prepare)
         link.on_report(lambda device, payload: self.reports.append((device, payload)))
         link.on_log(lambda device, payload: self.logs.append((device, payload)))
         link.on_alive(lambda device, is_alive: self.alive.append((device, is_alive)))

@@ -13,14 +13,15 @@ from tests.contract.github_stage import PATH, Stage as GitHubStage
 from tests.contract.gitlab_stage import NOW, GitLabStage, gitlab_stage
 from tests.contract.object_stores import Store, local_store, s3_store
 from tests.fakes.clock import StoppedClock
-from tests.servers import BrokerServer, embedded_broker, mosquitto_broker
+from tests.servers import BrokerServer, dynsec_broker, embedded_broker, mosquitto_broker
 from tests.simulators.github import GitHubSimulator
 
+BROKERS = {"embedded": embedded_broker, "mosquitto": mosquitto_broker, "dynsec": dynsec_broker}
 
-@pytest.fixture(scope="module", params=["embedded", "mosquitto"])
+
+@pytest.fixture(scope="module", params=sorted(BROKERS))
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
-    make = embedded_broker if request.param == "embedded" else mosquitto_broker
-    made = make(tmp_path_factory.mktemp(request.param))
+    made = BROKERS[request.param](tmp_path_factory.mktemp(request.param))
     with made.server:
         yield made
 

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+from service.adapters.broker_client import Place
 from service.adapters.mqtt import MqttBroker
 from service.domain.errors import BrokerError
 from tests.contract.broker_stage import QUIET_S, Stage, alive, ask, desired, expect_soon, log, report
-from tests.servers import SERVICE_PASSWORD, free_port
+from tests.servers import free_port
 
 # -- the way there and back
 
@@ -86,7 +87,7 @@ def test_reports_wait_for_a_service_that_is_away(stage: Stage, name: str) -> Non
 
 
 def test_a_callback_may_fail_and_may_publish(stage: Stage, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    other = MqttBroker(host="127.0.0.1", port=stage.broker.port, password=SERVICE_PASSWORD)
+    other = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
     stage.service.stop()
 
     def answer(device: str, payload: bytes) -> None:
@@ -162,7 +163,7 @@ def test_the_service_comes_back_after_the_broker(stage: Stage, name: str) -> Non
 
 def test_without_a_broker_publishing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.adapters.mqtt.PUBLISH_TIMEOUT_S", 0.5)
-    link = MqttBroker(host="127.0.0.1", port=free_port(), password="x")
+    link = MqttBroker(Place(host="127.0.0.1", port=free_port(), password="x"))
     link.start()
     try:
         with pytest.raises(BrokerError, match="no connection"):

@@ -41,7 +41,7 @@ class Service:
     def __init__(self, world: World, stage: Stage) -> None:
         self.world, self.stage, self.watch = world, stage, Watch(world.fleet, world.clock)
         stage.service.stop()
-        self.link = MqttBroker(host="127.0.0.1", port=stage.broker.port, password=SERVICE_PASSWORD)
+        self.link = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
         self.link.on_alive(self._alive)
         self.link.start()
         expect_soon(lambda: self.link.is_connected)

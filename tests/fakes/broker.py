@@ -55,3 +55,9 @@ class MemoryAccounts:
     def forbid(self, device: str) -> None:
         self.tokens.pop(device, None)
         self.also.pop(device, None)
+
+    def names(self) -> set[str]:
+        return set(self.tokens)
+
+    def knows(self, device: str) -> bool:
+        return device in self.tokens

@@ -45,7 +45,7 @@ DOORS = {
         "service/verify/opened.py",
     ),
     "packageurl": ("service/adapters/cyclonedx_bom.py",),  # comes with CycloneDX's library, which takes its values
-    "paho": ("service/adapters/mqtt.py",),
+    "paho": ("service/adapters/mqtt.py", "service/adapters/broker_client.py", "service/adapters/broker_control.py"),
     "requests": (
         "runners/docker_container.py",
         "service/adapters/forges/*_*.py",

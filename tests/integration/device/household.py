@@ -10,13 +10,23 @@ from typing import Any
 from device.virtual import flash as flashing
 from service import configuring, device_routes
 from service.adapters.background import Repeater
+from service.adapters.broker_mosquitto import Tls
 from service.domain.device import Device, DeviceId, Report
 from service.flows import configure, deliver
 from tests.fakes.devices import Device as Enrolled, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
+from tests.integration.device.authorities import Authority
 from tests.integration.device.conftest import Board
 from tests.integration.device.parts import until
-from tests.servers import SERVICE_PASSWORD, BrokerServer, embedded_broker, free_port, http_server, mosquitto_broker
+from tests.servers import (
+    SERVICE_PASSWORD,
+    BrokerServer,
+    dynsec_broker,
+    embedded_broker,
+    free_port,
+    http_server,
+    mosquitto_broker,
+)
 
 HASTE = {"confirm_after_s": 0.2, "connect_s": 5, "desired_s": 0.5, "crash_pause_s": 0.5}
 REPOSITORY = "acme/blink"
@@ -36,11 +46,11 @@ class Household:
         self.board = Board(folder, _Port(broker.port), _Port(port))  # type: ignore[arg-type]  # of both it takes the port
         self.enrolled: Enrolled | None = None
 
-    def settle(self, name: str = "d1", **changes: Any) -> Enrolled:
+    def settle(self, name: str = "d1", *, files: dict[str, bytes] | None = None, **changes: Any) -> Enrolled:
         """Enrol a device, write its flash and switch it on."""
         made = self.enrolled = self.devices.enrol(self.admin, name, self.repository)
         self.board.device = {**made.file, **HASTE, **changes}
-        flashing.make(self.board.flash, device=self.board.device, trust=made.trust, size_bytes=1 << 20)
+        flashing.make(self.board.flash, device=self.board.device, trust=made.trust, files=files, size_bytes=1 << 20)
         self.board.switch_on()
         return made
 
@@ -85,13 +95,21 @@ class Household:
         return dict(json.loads(reply.body))
 
 
+BROKERS = {"embedded": embedded_broker, "mosquitto": mosquitto_broker, "mosquitto-dynsec": dynsec_broker}
+
+
 @contextlib.contextmanager
-def household(folder: Path, kind: str) -> Iterator[Household]:
-    """`kind` of broker: embedded or mosquitto."""
+def household(folder: Path, kind: str, *, authority: Authority | None = None) -> Iterator[Household]:
+    """`kind` of broker, as KILN_BROKER names it. With an authority devices and service come to it over TLS."""
     port, data = free_port(), folder / "data"
     data.mkdir()
     (data / "broker").mkdir()
-    broker = (embedded_broker if kind == "embedded" else mosquitto_broker)(data / "broker")
+    tls, secure = None, {}
+    if authority is not None:
+        chain, key = authority.certify("localhost")
+        tls = Tls(port=free_port(), certificate=chain, key=key)
+        secure = {"mqtt_host": "localhost", "mqtt_tls_port": tls.port, "mqtt_ca": str(authority.pem)}
+    broker = BROKERS[kind](data / "broker", tls=tls)
     with broker.server:
         site = Site.make(
             data,
@@ -100,6 +118,7 @@ def household(folder: Path, kind: str) -> Iterator[Household]:
             mqtt_password=SERVICE_PASSWORD,
             broker=kind,
             mosquitto_folder=str(data / "broker"),
+            **secure,
         )
         kiln = site.kiln
         drain = lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock)  # noqa: E731

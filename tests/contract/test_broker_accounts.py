@@ -1,0 +1,136 @@
+"""All brokers: who has an account, and how everybody comes back after the broker lost them."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from service.adapters.broker_dynsec import DynsecAccounts
+from service.adapters.broker_mosquitto import MosquittoAccounts
+from service.adapters.broker_store import EmbeddedAccounts
+from service.adapters.keys import FileKeys
+from service.adapters.mqtt import MqttBroker
+from service.domain.device import DeviceId
+from service.flows import credentials, deliver
+from tests.contract.broker_stage import Stage, desired, expect_soon, report
+from tests.servers import SERVICE_PASSWORD, BrokerServer, begin_dynsec
+from tests.unit.service.configuring import parts
+from tests.unit.service.conftest import World, opened
+from tests.unit.service.steps import announced, enrolled, published, token_change
+
+TOKEN = "t" * 43  # as steps.enrolled gives it
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
+    return FileKeys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
+    with opened(tmp_path, keys) as made:
+        yield made
+
+
+def lose_accounts(broker: BrokerServer) -> None:
+    """The broker's files are gone, and the operator begins anew as on the first day."""
+    folder = broker.folder
+    broker.server.stop()
+    for name in ("broker.db", "broker.db-wal", "broker.db-shm", "passwords", "dynamic-security.json"):
+        (folder / name).unlink(missing_ok=True)
+    if isinstance(broker.accounts, DynsecAccounts):
+        begin_dynsec(folder)
+    elif isinstance(broker.accounts, MosquittoAccounts):
+        MosquittoAccounts(folder, service_password=SERVICE_PASSWORD)
+    else:
+        EmbeddedAccounts(folder)
+    broker.server.start()
+
+
+def test_who_has_an_account_is_known(stage: Stage, name: str) -> None:
+    accounts = stage.broker.accounts
+    before = accounts.names()
+
+    accounts.allow(name, TOKEN)
+
+    assert accounts.names() - before == {name}
+    assert accounts.knows(name)
+    accounts.forbid(name)
+    assert accounts.names() == before
+    assert not accounts.knows(name)
+
+
+def test_a_broker_that_lost_its_accounts_gets_each_back_from_the_device_itself(
+    stage: Stage, world: World, name: str
+) -> None:
+    accounts, change = stage.broker.accounts, token_change(world, stage.broker.accounts)
+    enrolled(world, name, accounts=accounts)
+    assert stage.connect(name, name, TOKEN).is_welcome or stage.broker.settle_s
+
+    lose_accounts(stage.broker)
+    expect_soon(lambda: stage.service.is_connected, within_s=15)
+    assert accounts.names() == set()
+    assert not stage.connect(name, name, TOKEN).is_welcome
+    for wrong in ("", "x" * 43):
+        credentials.follow(world.fleet.device(DeviceId(name)), wrong, change)
+    assert accounts.names() == set()
+
+    credentials.follow(world.fleet.device(DeviceId(name)), TOKEN, change)  # it asks over HTTP
+
+    expect_soon(lambda: stage.connect(name, name, TOKEN).is_welcome, within_s=2)
+    device = stage.connect(name, name, TOKEN)
+    device.publish(report(name), b"back")
+    expect_soon(lambda: (name, b"back") in stage.reports)
+    stage.service.publish(desired(name), b"order", retain=True)
+    device.subscribe(desired(name))
+    expect_soon(lambda: device.messages == [(desired(name), b"order", True)])
+    assert world.fleet.events(DeviceId(name))[0].detail == "the broker had lost it, and has it again"
+
+
+def test_an_older_copy_of_the_accounts_does_not_bring_a_retired_device_back(
+    stage: Stage, world: World, name: str
+) -> None:
+    accounts = stage.broker.accounts
+    enrolled(world, name, accounts=accounts)
+    enrolled(world, f"{name}-2", accounts=accounts)
+    credentials.retire(DeviceId(name), parts(world), accounts=accounts, by="ann")
+    accounts.allow(name, TOKEN)  # as the copy says
+
+    assert credentials.end_of_retired(accounts, world.fleet) == [name]
+
+    assert credentials.end_of_retired(accounts, world.fleet) == []
+    assert accounts.names() >= {f"{name}-2"}
+    expect_soon(lambda: not stage.connect(name, name, TOKEN).is_welcome, within_s=2)
+
+
+def test_a_broker_that_lost_its_messages_is_sent_every_order_again(stage: Stage, world: World, name: str) -> None:
+    stage.service.stop()
+    link = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
+    returns: list[bool] = []
+
+    def returned(is_known: bool) -> None:
+        if not is_known:
+            world.fleet.send_again()
+        returns.append(is_known)
+
+    link.on_return(returned)
+    link.start()
+    enrolled(world, name, accounts=stage.broker.accounts)
+    announced(world, published(world, "one"))
+    try:
+        expect_soon(lambda: link.is_connected)
+        deliver.drain(fleet=world.fleet, broker=link, clock=world.clock)
+        assert world.fleet.unsent() == []
+
+        stage.broker.server.stop()
+        for lost in ("retained.db", "retained.db-wal", "retained.db-shm", "mosquitto.db"):
+            (stage.broker.folder / lost).unlink(missing_ok=True)
+        returns.clear()
+        stage.broker.server.start()
+        expect_soon(lambda: returns == [False], within_s=15)
+
+        deliver.drain(fleet=world.fleet, broker=link, clock=world.clock)
+        device = stage.connect(name, name, TOKEN).subscribe(desired(name))
+        expect_soon(lambda: [each[1] for each in device.messages] == [world.fleet.notice(DeviceId(name))])
+    finally:
+        link.stop()

@@ -1,0 +1,194 @@
+"""All brokers over TLS: the service's own link, devices, and a certificate that is replaced while they run."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from cryptography import x509
+
+from service.adapters.broker_client import Place
+from service.adapters.broker_control import Control
+from service.adapters.broker_dynsec import DynsecAccounts
+from service.adapters.broker_mosquitto import Tls
+from service.adapters.broker_tls import Certificate
+from service.adapters.mqtt import MqttBroker
+from service.domain.errors import BadInputError, BrokerError
+from tests.contract.broker_stage import expect_soon
+from tests.contract.conftest import BROKERS
+from tests.integration.device.authorities import Authority
+from tests.servers import SERVICE_PASSWORD, BrokerServer, free_port, wait_for_port
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    kind: str
+    broker: BrokerServer
+    tls: Tls
+    authority: Authority
+
+    @property
+    def place(self) -> Place:
+        return Place(host="localhost", port=self.tls.port, password=SERVICE_PASSWORD, authority=str(self.authority.pem))
+
+    def renew(self, days: int) -> None:
+        """As a renewal does it: other files in their place."""
+        for new, old in zip(
+            self.authority.certify("localhost", days=days), (self.tls.certificate, self.tls.key), strict=True
+        ):
+            shutil.copy(new, copy := old.with_suffix(".new"))
+            copy.replace(old)
+        if self.kind != "embedded":
+            os.kill(self.broker.server.pid, signal.SIGHUP)
+
+    def serial(self) -> int:
+        """Of the certificate that it shows now."""
+        context = ssl.create_default_context(cafile=str(self.authority.pem))
+        with (
+            socket.create_connection(("localhost", self.tls.port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as wrapped,
+        ):
+            found = wrapped.getpeercert(binary_form=True)
+        assert found is not None
+        return x509.load_der_x509_certificate(found).serial_number
+
+
+@pytest.fixture(scope="module", params=sorted(BROKERS))
+def secure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    folder = tmp_path_factory.mktemp(f"tls-{request.param}")
+    authority = Authority(folder, "ours")
+    chain, key = authority.certify("localhost")
+    tls = Tls(port=free_port(), certificate=chain, key=key)
+    made = BROKERS[request.param](folder, tls=tls)
+    with made.server:
+        wait_for_port(tls.port)
+        yield Secure(request.param, made, tls, authority)
+
+
+def linked(place: Place, prepare: Callable[[], None]) -> MqttBroker:
+    link = MqttBroker(place, prepare=prepare)
+    link.start()
+    return link
+
+
+def test_the_service_speaks_to_the_broker_over_tls(secure: Secure) -> None:
+    link = linked(secure.place, secure.broker.prepare)
+    try:
+        expect_soon(lambda: link.is_connected)
+        link.publish("kiln/v1/roof/desired", b"over TLS", retain=True)
+        assert link.is_connected
+    finally:
+        link.stop()
+
+
+# paho leaves the socket of a refused handshake to the garbage collector.
+leaves_a_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@leaves_a_socket
+def test_a_broker_of_another_authority_is_not_spoken_to(secure: Secure, tmp_path: pathlib.Path) -> None:
+    stranger = Authority(tmp_path, "stranger")
+    link = linked(replace(secure.place, authority=str(stranger.pem)), secure.broker.prepare)
+    try:
+        with pytest.raises(AssertionError):
+            expect_soon(lambda: link.is_connected, within_s=1.5)
+    finally:
+        link.stop()
+
+
+@leaves_a_socket
+def test_a_broker_for_another_name_is_not_spoken_to(secure: Secure) -> None:
+    link = linked(replace(secure.place, host="127.0.0.1"), secure.broker.prepare)
+    try:
+        with pytest.raises(AssertionError):
+            expect_soon(lambda: link.is_connected, within_s=1.5)
+    finally:
+        link.stop()
+
+
+def test_tls_of_before_1_2_is_refused(secure: Secure) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLS"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLS"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    with (
+        socket.create_connection(("localhost", secure.tls.port), timeout=5) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(plain)
+
+    assert secure.serial()
+
+
+def test_who_is_silent_on_the_tls_port_holds_nobody_up(secure: Secure) -> None:
+    with socket.create_connection(("localhost", secure.tls.port), timeout=5):
+        assert secure.serial()
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart_and_nobody_is_put_out(secure: Secure) -> None:
+    link, before = linked(secure.place, secure.broker.prepare), secure.serial()
+    try:
+        expect_soon(lambda: link.is_connected)
+
+        secure.renew(days=60)
+
+        expect_soon(lambda: secure.serial() != before)
+        assert link.is_connected
+    finally:
+        link.stop()
+
+
+def test_accounts_are_changed_over_tls_too(secure: Secure) -> None:
+    if secure.kind != "dynsec":
+        assert secure.broker.accounts.names() is not None  # in files, not over a line
+        return
+    control = Control(secure.place)
+    accounts = DynsecAccounts(control)
+    accounts.prepare()
+    accounts.allow("roof", "t" * 43)
+    assert accounts.names() == {"roof"}
+    accounts.forbid("roof")
+    control.close()
+
+
+# -- the certificate of the embedded broker
+
+
+def test_half_of_a_pair_is_not_taken_and_the_other_half_makes_it_whole(tmp_path: pathlib.Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    chain, key = authority.certify("localhost")
+    found = Certificate(chain, key)
+    other_chain, other_key = authority.certify("localhost", days=60)
+
+    assert not found.look()
+    shutil.copy(other_chain, chain)
+    for _ in range(2):
+        with pytest.raises(BrokerError, match="cannot be used"):
+            found.look()
+    shutil.copy(other_key, key)
+
+    assert found.look()
+    assert not found.look()
+
+
+def test_a_certificate_that_is_not_there_stops_the_start(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BrokerError, match="cannot be read"):
+        Certificate(tmp_path / "none.pem", tmp_path / "none.key")
+
+
+def test_an_authority_that_cannot_be_read_stops_the_start(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    place = Place(host="localhost", port=1, password="x", authority=str(tmp_path / "ca.pem"))
+    with pytest.raises(BadInputError, match="KILN_MQTT_CA"):
+        MqttBroker(place)

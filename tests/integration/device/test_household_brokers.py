@@ -1,0 +1,68 @@
+"""A board at each broker over TLS, from its first order to its end; and one whose broker lost all accounts."""
+
+from pathlib import Path
+
+import pytest
+
+from service.adapters.broker_dynsec import DynsecAccounts
+from service.domain.device import DeviceId, DeviceState
+from tests.integration.device.authorities import Authority
+from tests.integration.device.household import BROKERS, household
+from tests.integration.device.parts import until
+from tests.servers import begin_dynsec
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+
+APPLICATION = """import ota
+while True:
+    ota.sleep_ms(20)
+"""
+
+
+@pytest.mark.parametrize("kind", sorted(BROKERS))
+def test_a_board_lives_its_life_over_tls(kind: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    with household(tmp_path, kind, authority=authority) as home:
+        made = home.settle(tls={"ca": "/kiln/ca.pem"}, files={"kiln/ca.pem": authority.pem.read_bytes()})
+        assert made.file["mqtt"] == {"host": "localhost", "port": home.site.kiln.settings.mqtt_tls_port, "tls": True}
+        digest = home.release(APPLICATION)
+        home.said(running=digest, state=DeviceState.CONFIRMED)
+
+        home.order("DELETE", "")
+
+        assert home.board.printed("broker says no: 5") >= 1
+
+
+def test_a_board_moves_to_tls_by_an_order(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    with household(tmp_path, "embedded", authority=authority) as home:
+        plain = {"host": "localhost", "port": home.broker.port}
+        files = {"kiln/ca.pem": authority.pem.read_bytes()}
+        home.settle(tls={"ca": "/kiln/ca.pem"}, files=files, mqtt=plain, trial_s=16, poll_s=2)
+        first = home.release(APPLICATION)
+        home.said(running=first, state=DeviceState.CONFIRMED)
+
+        home.order("POST", "/address")
+
+        home.said(config=home.device().config, state=DeviceState.CONFIRMED)
+        told = home.site.kiln.configurations.get(DeviceId("d1")).secrets.device["mqtt"]
+        assert told == {"host": "localhost", "port": home.site.kiln.settings.mqtt_tls_port, "tls": True}
+
+
+def test_a_board_whose_broker_lost_all_accounts_is_let_in_again(tmp_path: Path) -> None:
+    with household(tmp_path, "mosquitto-dynsec") as home:
+        home.settle(poll_s=2)
+        first = home.release(APPLICATION)
+        home.said(running=first, state=DeviceState.CONFIRMED)
+
+        home.broker.server.stop()
+        (home.broker.folder / "dynamic-security.json").unlink()
+        begin_dynsec(home.broker.folder)
+        home.broker.server.start()
+
+        accounts = home.site.kiln.accounts
+        assert isinstance(accounts, DynsecAccounts)
+        until(lambda: accounts.knows("d1") and accounts.names() == {"d1"}, timeout_s=30)
+        second = home.release(APPLICATION + "# newer\n")
+        home.said(running=second, state=DeviceState.CONFIRMED)
+        assert "the broker had lost it" in home.site.kiln.fleet.events(DeviceId("d1"))[0].detail
