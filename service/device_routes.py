@@ -44,7 +44,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
         take_report=lambda device, payload: take_report(kiln, device, payload),
         follow=lambda device, token: credentials.follow(device, token, token_change(kiln)),
     )
-    package = AgentPackage(agent=_first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
+    package = AgentPackage(agent=first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
     return [*doors.routes(), *package.routes()]
 
 
@@ -195,13 +195,13 @@ def new_board(kiln: Kiln, build: Build, job: BuildJob) -> NewBoard | None:
         job,
         builds=kiln.builds,
         catalogue=kiln.catalogue,
-        agent=_first_agent,
+        agent=first_agent,
         trust=lambda: kiln.keys.root().entries(),
     )
 
 
 @functools.cache
-def _first_agent() -> tuple[bundle.File, ...]:
+def first_agent() -> tuple[bundle.File, ...]:
     return (compiled_loader(), *_compiled())
 
 

@@ -1,17 +1,21 @@
 """The fleet, wired: what people do to many devices at once."""
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.routing import Route
 
-from service import configuring
+from service import configuring, device_routes
+from service.adapters.archive import zipped
 from service.configuring import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.shared import Layers, Scope
-from service.flows import configure, shared
+from service.flows import archive, configure, shared
 from service.flows.configure import Wish
+from service.flows.flash import ManifestOf
 from service.kiln import Kiln
+from service.web.archive import Archives
 from service.web.settings import SettingsApi
 from service.web.sight import Sight
 
@@ -46,3 +50,22 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
         change_shared=change_shared,
         change_device=change_device,
     ).routes()
+
+
+def archives(kiln: Kiln, sight: Sight, manifest: ManifestOf, turn: asyncio.Semaphore) -> list[Route]:
+    """A device's archive and flash image. `turn` is that of all flash images."""
+    parts = archive.Parts(
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        configurations=kiln.configurations,
+        objects=kiln.objects,
+        audit=kiln.audit,
+        clock=kiln.clock,
+        catalogue=kiln.catalogue,
+        images=kiln.flash,
+        manifest=manifest,
+        agent=device_routes.first_agent,
+        trust=lambda: kiln.keys.root().entries(),
+        where=device_routes.where(kiln.settings),
+    )
+    return Archives(sight=sight, parts=parts, tokens=kiln.tokens, zipped=zipped, turn=turn).routes()

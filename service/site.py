@@ -78,6 +78,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *_building(kiln, sight, inbox, flash),
         *device_routes.for_people(kiln, sight, announced, declared),
         *fleet_routes.settings(kiln, sight, announced, declared),
+        *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),

@@ -11,8 +11,18 @@ from device.virtual import flash, launch
 
 def main() -> int:
     """Run the command line; the exit code."""
-    options = _parser().parse_args()
-    if options.command == "make":
+    parser = _parser()
+    options = parser.parse_args()
+    if options.command == "make" and options.files:
+        flash.make_of(
+            options.flash,
+            options.files,
+            size_bytes=options.size * 1024,
+            program_bytes=options.program,
+        )
+    elif options.command == "make":
+        if not (options.device and options.trust):
+            parser.error("name --device and --trust, or --files")
         flash.make(
             options.flash,
             device=_json(options.device),
@@ -34,8 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m device.virtual", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="make a flash file with agent and identity")
-    make.add_argument("--device", type=Path, required=True, help="device.json")
-    make.add_argument("--trust", type=Path, required=True, help="trust.json")
+    make.add_argument(
+        "--files", type=Path, help="the whole file system as a folder: `board` of an archive"
+    )
+    make.add_argument("--device", type=Path, help="device.json, where there is no such folder")
+    make.add_argument("--trust", type=Path, help="trust.json, likewise")
     make.add_argument("--settings", type=Path, help="settings.json")
     make.add_argument("--size", type=int, default=1024, help="KiB of flash")
     make.add_argument("--program", type=int, default=32, help="bytes a program operation")

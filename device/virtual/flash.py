@@ -40,16 +40,33 @@ def make(
     `files` are others, by path from the root, whose folder is there.
     32 bytes a program is what ESP32 and ESP8266 have, 256 is rp2's.
     """
-    footer = f"kiln-flash {program_bytes} {erase_bytes}\n".encode().ljust(FOOTER_BYTES)
-    blocks = size_bytes // erase_bytes
-    path.write_bytes(b"\xff" * (blocks * erase_bytes) + footer)
-    path.chmod(0o600)  # the device's token is inside
+    _erased(path, size_bytes=size_bytes, program_bytes=program_bytes, erase_bytes=erase_bytes)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         lay_out(tree, device=device, trust=trust, settings=settings or {})
         for name, content in (files or {}).items():
             (tree / name).write_bytes(content)
         fill(path, tree)
+
+
+def make_of(
+    path: Path,
+    tree: Path,
+    *,
+    size_bytes: int = 1 << 20,
+    program_bytes: int = 32,
+    erase_bytes: int = 4096,
+) -> None:
+    """Write a flash file whose file system is a folder: `board` of an archive, for example."""
+    _erased(path, size_bytes=size_bytes, program_bytes=program_bytes, erase_bytes=erase_bytes)
+    fill(path, tree)
+
+
+def _erased(path: Path, *, size_bytes: int, program_bytes: int, erase_bytes: int) -> None:
+    footer = f"kiln-flash {program_bytes} {erase_bytes}\n".encode().ljust(FOOTER_BYTES)
+    path.touch(mode=0o600)  # the device's token will be inside
+    path.write_bytes(b"\xff" * (size_bytes // erase_bytes * erase_bytes) + footer)
+    path.chmod(0o600)
 
 
 def lay_out(

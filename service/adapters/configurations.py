@@ -33,7 +33,7 @@ class DatabaseConfigurations:
             return Configuration()
         kept = json.loads(self._sealer.open(_purpose(name), sealed))
         parts = {part: kept.get(part, {}) for part in _PARTS}  # what an older Kiln kept has no `shared`
-        secrets = Secrets(key=bytes.fromhex(kept["key"]), **parts)
+        secrets = Secrets(key=bytes.fromhex(kept["key"]), token=kept.get("token", ""), **parts)
         return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
 
     def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
@@ -79,4 +79,4 @@ def _plain(value: Configuration) -> str:
     secrets = value.secrets
     parts = {part: dict(getattr(secrets, part)) for part in _PARTS}
     content = base64.b64encode(value.content).decode()
-    return json.dumps({"key": secrets.key.hex(), **parts, "content": content})
+    return json.dumps({"key": secrets.key.hex(), "token": secrets.token, **parts, "content": content})

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import sys
 import urllib.error
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 TIMEOUT_S = 60  # a forge may be asked meanwhile
+CHUNK_BYTES = 64 << 10
 MAX_SECRET_CHARS = 16 << 10
 
 
@@ -41,6 +43,27 @@ class Client:
             raise CommandError(f"{path} of {self.url} is larger than {max_bytes} bytes")
         return content
 
+    def save(self, path: str, target: pathlib.Path | None, *, max_bytes: int) -> tuple[pathlib.Path, int]:
+        """Write what is served there to `target`, or under the name that the service gives it; path and bytes.
+
+        The file is for its owner alone, and appears whole or not at all. Raises: CommandError.
+        """
+        with self._ask("GET", path, None) as answer:
+            target = target or pathlib.Path(_name_of(answer) or path.rpartition("/")[2])
+            part = target.with_name(f".{target.name}.part")
+            try:
+                part.unlink(missing_ok=True)  # of an attempt that was killed
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    size = _copied(answer, file, max_bytes)
+                part.replace(target)
+            except CommandError:
+                part.unlink()
+                raise
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise CommandError(f"{target} cannot be written: {error.strerror or error}") from error
+        return target, size
+
     @contextlib.contextmanager
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[IO[bytes]]:
         leave = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -57,6 +80,28 @@ class Client:
             raise CommandError(_sentence(error), status=error.code) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise CommandError(f"no Kiln answers at {self.url}: start it with `kiln serve`, or set KILN_URL") from error
+
+
+def _copied(answer: IO[bytes], file: IO[bytes], max_bytes: int) -> int:
+    """Raises: CommandError when it ends early or is too large, OSError of the file."""
+    size = 0
+    while True:
+        try:
+            chunk = answer.read(CHUNK_BYTES)
+        except (http.client.HTTPException, OSError) as error:
+            raise CommandError("the service stopped in the middle of it: its log says why") from error
+        size += len(chunk)
+        if size > max_bytes:
+            raise CommandError(f"it is larger than {max_bytes} bytes")
+        if not chunk:
+            return size
+        file.write(chunk)
+
+
+def _name_of(answer: Any) -> str:
+    """As `Content-Disposition` has it, without any folder."""
+    name = answer.headers.get_filename() or ""
+    return pathlib.PurePath(name).name
 
 
 def read_secret(name: str) -> str:

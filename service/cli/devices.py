@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import install, typed
+from service.cli import archive, install, typed
 from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/devices"
@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
         one.add_argument("id")
         one.set_defaults(act=act)
     _add_settings(devices)
+    archive.add_commands(devices)
     log = devices.add_parser("log", help="what it printed last: asks it, and waits for the answer")
     log.add_argument("id")
     log.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="at most; default, and most: 10")

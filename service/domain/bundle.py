@@ -1,5 +1,6 @@
 """What a device downloads: statement, index and files in one deterministic file (docs/ota.md)."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runners.contract.paths import complaint
-from service.domain.errors import BadInputError, TooLargeError
+from service.domain.errors import AlteredError, BadInputError, TooLargeError
 
 MAGIC = b"KILN1\n"
 MEDIA_TYPE = "application/vnd.kiln.bundle"
@@ -66,6 +67,34 @@ def listed(files: Iterable[File]) -> Index:
     if len(ordered) > MAX_FILES or len(lines) > MAX_INDEX_BYTES:
         raise TooLargeError(f"{len(ordered)} files: a bundle holds at most {MAX_FILES}")
     return Index(encoded=lines, files=len(ordered), size_bytes=sum(len(each.content) for each in ordered))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A line of an index."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+def index_bytes(statement: str) -> int:
+    """How long the index is that a statement of ours was signed over."""
+    return int(_said(statement)["index"]["size"])
+
+
+def lines(statement: str, index: bytes) -> list[Listed]:
+    """The files that a stored index names. Raises: AlteredError when it is not the one that was signed."""
+    if hashlib.sha256(index).hexdigest() != _said(statement)["index"]["sha256"]:
+        raise AlteredError("a stored bundle does not hold the index that was signed: somebody changed it")
+    parts = [line.split(" ") for line in index.decode().splitlines()]
+    return [Listed(path=path, digest=digest, size_bytes=int(size)) for digest, size, path in parts]
+
+
+def _said(statement: str) -> Any:
+    """The payload of a statement that we signed ourselves."""
+    payload = statement.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

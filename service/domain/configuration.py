@@ -28,6 +28,7 @@ class Secrets:
     """
 
     key: bytes = field(default=b"", repr=False)  # empty: enrolled before devices had one
+    token: str = field(default="", repr=False)  # as it was enrolled; empty: before Kiln kept it
     settings: Mapping[str, Value] = field(default_factory=dict, repr=False)
     shared: Mapping[str, Value] = field(default_factory=dict, repr=False)
     device: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -6,7 +6,7 @@ The paths and their meaning: device/README.md, "Files on the board".
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain import bundle
@@ -17,31 +17,52 @@ DATA = "data/"  # an empty folder, for what the application keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What makes a board one device. All of it is secret."""
+
+    device: Mapping[str, Any] = field(repr=False)  # device.json
+    settings: Mapping[str, Any] = field(repr=False)  # settings.json
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return {"kiln/device.json": _json(self.device), "kiln/settings.json": _json(self.settings)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewBoard:
     """What a board gets beside the files of a release, so that it starts and can be updated."""
 
     agent: tuple[bundle.File, ...]  # bytecode: `ota_loader.mpy` and `ota/<name>.mpy`
     trust: Mapping[str, Any]  # trust.json
-    statement: str  # of the release, as it was signed
-    version: str  # of the release
-    counter: int
+    statement: str = ""  # of the release, as it was signed; empty: none, and the first one comes over the air
+    version: str = ""  # of the release
+    counter: int = 0
+    identity: Identity | None = None  # None: any board of its kind
 
     @property
     def digest(self) -> str:
         """Equal ones lay out equal files in an equal way."""
         lines = [*sorted(f"{each.path} {each.digest}" for each in self.agent), json.dumps(self.trust, sort_keys=True)]
+        own = sorted(self.identity.files.items()) if self.identity else []
+        lines += [f"{path} {hashlib.sha256(content).hexdigest()}" for path, content in own]
         return hashlib.sha256("\n".join([*lines, self.statement]).encode()).hexdigest()
 
     def lay_out(self, files: Iterable[bundle.File]) -> dict[str, bytes]:
         """The board's whole file system, by path; `files` are those of the release."""
         listing = list(files)
-        found = {**agent_files(self.agent), **{f"{SLOT}/{each.path}": each.content for each in listing}}
-        found["kiln/trust.json"] = _json(self.trust)
-        found[f"kiln/{SLOT}.jws"] = self.statement.encode()
-        found[f"kiln/{SLOT}.index"] = bundle.listed(listing).encoded
-        found["kiln/state.json"] = _json(self._state())
-        found["kiln/floor.json"] = _json(self._floor())
-        found[DATA] = b""
+        found = self.around(bundle.listed(listing).encoded)
+        return {**found, **{place(each.path): each.content for each in listing}}
+
+    def around(self, index: bytes) -> dict[str, bytes]:
+        """All but the files of the release, by path; `index` names those."""
+        found = {**agent_files(self.agent), "kiln/trust.json": _json(self.trust), DATA: b""}
+        if self.identity is not None:
+            found |= self.identity.files
+        if self.statement:
+            found[f"kiln/{SLOT}.jws"] = self.statement.encode()
+            found[f"kiln/{SLOT}.index"] = index
+            found["kiln/state.json"] = _json(self._state())
+            found["kiln/floor.json"] = _json(self._floor())
         return found
 
     def _state(self) -> dict[str, Any]:
@@ -57,6 +78,11 @@ class NewBoard:
     def _epochs(self) -> list[int]:
         epochs = self.trust.get("epochs", {})
         return [epochs.get(role, 1) for role in ("release", "director")]
+
+
+def place(path: str) -> str:
+    """Where a file of the release is on the board."""
+    return f"{SLOT}/{path}"
 
 
 def agent_files(agent: Iterable[bundle.File]) -> dict[str, bytes]:

@@ -1,8 +1,10 @@
 """A flash image: what a flasher writes to a board. It is made when somebody asks, and never kept for good."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +26,20 @@ class FlashFile:
     parts: tuple[FlashPart, ...] = ()
     chip: str = ""  # as ESP Web Tools names it: `ESP32-S3`
 
+    def chunks(self) -> Iterator[bytes]:
+        view = memoryview(self.content)
+        return (bytes(view[at : at + CHUNK_BYTES]) for at in range(0, len(view), CHUNK_BYTES))
 
-def webflash_manifest(file: FlashFile, *, name: str, version: str) -> Mapping[str, Any]:
-    """The manifest of ESP Web Tools (esphome.github.io/esp-web-tools), parts named by their digests beside it.
+
+def webflash_manifest(file: FlashFile, *, name: str, version: str, folder: str = "") -> Mapping[str, Any]:
+    """The manifest of ESP Web Tools (esphome.github.io/esp-web-tools), parts named by their digests.
+
+    They are beside it, or in the `folder` of another address.
 
     `size` and `sha256` are ours, for who checks a part before it is flashed; ESP Web Tools takes no notice of them.
     """
     parts = [
-        {"path": part_name(each), "offset": each.at, "size": len(each.content), "sha256": each.digest}
+        {"path": folder + part_name(each), "offset": each.at, "size": len(each.content), "sha256": each.digest}
         for each in file.parts
     ]
     return {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.configuration import Secrets
 from service.domain.device import Device, DeviceId, Report
+from service.domain.errors import ConflictError
 from service.flows.configure import Parts, change, living
 from service.flows.enrol import token_digest
 from service.ports import BrokerAccounts, Clock
@@ -36,6 +37,21 @@ def _under_way(device: Device, configurations: Configurations) -> str:
     """The token that the device is to change to; empty for none."""
     token = str(configurations.get(device.id).secrets.device.get("token", ""))
     return token if token and token_digest(token) == device.new_token_digest else ""
+
+
+def token_of(device: Device, secrets: Secrets) -> str:
+    """A token that is taken from this device: the one that it is to change to, where there is one.
+
+    Raises: ConflictError when none is known here, because it was enrolled before tokens were kept.
+    """
+    known = [str(secrets.device.get("token", "")), secrets.token]
+    for digest in (device.new_token_digest, device.token_digest):
+        for token in known:
+            if token and digest == token_digest(token):
+                return token
+    raise ConflictError(
+        f"the token of {device.id} is not kept here: give it another (`kiln devices token {device.id}`), and ask again"
+    )
 
 
 @dataclass(frozen=True, slots=True)

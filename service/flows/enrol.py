@@ -30,10 +30,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What the device must be given, once; the token is kept nowhere else."""
+    """What the device must be given."""
 
     device: Device
-    token: str
+    token: str  # as the key, it is kept sealed, for an archive of the device
     key: bytes  # encrypts its configurations
     trust: dict[str, Any]  # the payload of the newest root document
 
@@ -79,15 +79,16 @@ def enrol(
     except OutsideError:
         fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    _keep_key(device.id, key, fleet=fleet, configurations=configurations, shared=shared, encrypt=encrypt)
+    _keep(device.id, key, token, fleet=fleet, configurations=configurations, shared=shared, encrypt=encrypt)
     fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
     tell_newest(device.id, builds=builds, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
     return Enrolled(device=device, token=token, key=key, trust=keys.root().entries())
 
 
-def _keep_key(
+def _keep(
     name: DeviceId,
     key: bytes,
+    token: str,
     *,
     fleet: Fleet,
     configurations: Configurations,
@@ -97,7 +98,7 @@ def _keep_key(
     """Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile."""
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
         device = fleet.device(name)
-        secrets = Secrets(key=key, shared=shared_with(device, shared))
+        secrets = Secrets(key=key, token=token, shared=shared_with(device, shared))
         made = content(secrets, encrypt) if secrets.says_something else b""
         if configurations.change(device, Configuration(secrets=secrets, content=made), None):
             return

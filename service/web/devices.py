@@ -12,14 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.domain.configuration import Configuration, Schema
-from service.domain.device import Device, DeviceId, DeviceLog, device_id
-from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.device import Device, DeviceId, DeviceLog
+from service.domain.errors import BadInputError, ConflictError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.flows.enrol import Enrolled, Request as Wanted
 from service.records import Fleet
 from service.web import device_views as views
-from service.web.auth import NOTHING
 from service.web.bodies import read_fields
 from service.web.device_deeds import DeviceDeeds
 from service.web.settings import wish_of
@@ -164,13 +163,7 @@ class DeviceApi:
 
     async def _which(self, request: Request) -> Device:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError, BadInputError."""
-        name = device_id(request.path_params["device"])
-        try:
-            device = await run_in_threadpool(self.fleet.device, name)
-        except NotFoundError as error:
-            raise error if self.sight.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        await self.sight.repository(request, device.repository, Right.DEVICES)
-        return device
+        return await self.sight.device(request, self.fleet)
 
     def _by(self, request: Request) -> str:
         return self.sight.auth.name(request)

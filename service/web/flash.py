@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from service.domain.build import Build, BuildJob
 from service.domain.errors import NotFoundError, OutsideError
-from service.domain.flash import FlashFile, part_name, webflash_manifest
+from service.domain.flash import CHUNK_BYTES, FlashFile, part_name, webflash_manifest
 from service.domain.release import version_of
 from service.flows import flash
 from service.ports import FlashImages
@@ -23,7 +23,6 @@ from service.web.sight import Sight
 FlashStates = Callable[[Build, list[BuildJob]], dict[str, tuple[str, str]]]
 
 AT_ONCE = 2  # images that are made; each takes a processor, and up to four times its size in memory
-CHUNK_BYTES = 1 << 20
 # Both are for one visitor's eyes: a repository may be private, or become so.
 ASK_AGAIN = "private, no-cache"
 FOR_EVER = "private, max-age=31536000, immutable"  # a part is named by its digest
@@ -54,7 +53,7 @@ class Flash:
             "Cache-Control": ASK_AGAIN,  # the operator may change the base firmware
             "Content-Disposition": f'attachment; filename="build-{build.id}-{file.name}"',
         }
-        return await _served(request, memoryview(file.content), file.digest, headers)
+        return await served(request, memoryview(file.content), file.digest, headers)
 
     async def webflash(self, request: Request) -> Response:
         build, file = await self._file(request)
@@ -69,7 +68,7 @@ class Flash:
         found = next((each for each in file.parts if part_name(each) == request.path_params["name"]), None)
         if found is None:
             raise NotFoundError("the flash image has no such part now: fetch manifest.json again")
-        return await _served(request, found.content, found.digest, {"Cache-Control": FOR_EVER})
+        return await served(request, found.content, found.digest, {"Cache-Control": FOR_EVER})
 
     async def _file(self, request: Request) -> tuple[Build, FlashFile]:
         build, _ = await self.sight.build(request, request.path_params["build"])
@@ -109,7 +108,7 @@ class _Held:
         return (bytes(view[at : at + CHUNK_BYTES]) for at in range(0, len(view), CHUNK_BYTES))
 
 
-async def _served(request: Request, content: memoryview, digest: str, headers: dict[str, str]) -> Response:
+async def served(request: Request, content: memoryview, digest: str, headers: dict[str, str]) -> Response:
     headers = {**headers, "X-Content-Type-Options": "nosniff"}
     return await ranged_response(
         _Held(content), digest, request, media_type="application/octet-stream", headers=headers

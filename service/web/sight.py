@@ -6,10 +6,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from service.domain.build import Build, BuildId
+from service.domain.device import Device, device_id
 from service.domain.errors import NotFoundError
 from service.domain.repository import Repository, RepositoryId
 from service.domain.rights import Right
-from service.records import Builds, Repositories
+from service.records import Builds, Fleet, Repositories
 from service.web.auth import NOTHING, Auth
 
 MAX_BUILD_ID = 2**63 - 1  # what the database counts to
@@ -40,6 +41,16 @@ class Sight:
         except NotFoundError as error:
             raise NotFoundError(NOTHING) from error
         return build, await self.repository(request, build.repository, right)
+
+    async def device(self, request: Request, fleet: Fleet, right: Right = Right.DEVICES) -> Device:
+        """The device that the address names. Raises: as above, and BadInputError."""
+        name = device_id(request.path_params["device"])
+        try:
+            found = await run_in_threadpool(fleet.device, name)
+        except NotFoundError as error:
+            raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
+        await self.repository(request, found.repository, right)
+        return found
 
     async def visible(self, request: Request, right: Right = Right.VIEW) -> dict[RepositoryId, Repository]:
         """All repositories to which they have this right."""

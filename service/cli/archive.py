@@ -1,0 +1,34 @@
+"""`kiln devices archive` and `kiln devices flash`: a device's files for its board, credentials included."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from service.cli.client import Client
+
+PATH = "/api/v1/devices"
+MAX_BYTES = 256 << 20  # of an archive; a board's flash has 16 MiB at most
+
+
+def add_commands(devices: Any) -> None:  # argparse's subparsers have no public type
+    for name, act, text in (
+        ("archive", _archive, "one zip file with all that its board needs: unpack it and do what README.txt says"),
+        ("flash", _flash, "its flash image alone, settings and credentials inside"),
+    ):
+        command = devices.add_parser(name, help=f"{text}. Keep it secret")
+        command.add_argument("id")
+        command.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help="default: as the service says")
+        command.set_defaults(act=act)
+
+
+def _archive(client: Client, given: argparse.Namespace) -> Any:
+    return _saved(client, given, "archive")
+
+
+def _flash(client: Client, given: argparse.Namespace) -> Any:
+    return _saved(client, given, "flash")
+
+
+def _saved(client: Client, given: argparse.Namespace, what: str) -> dict[str, Any]:
+    path, size = client.save(f"{PATH}/{given.id}/{what}", given.output, max_bytes=MAX_BYTES)
+    return {"device": given.id, "written": str(path), "bytes": size}
