@@ -56,6 +56,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
     parts = steps.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
+        channels=kiln.channels,
         fleet=kiln.fleet,
         objects=kiln.objects,
         logs=kiln.logs,

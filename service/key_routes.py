@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from service import configuring
 from service.adapters.boms import CycloneDx
+from service.domain.build import BuildId
 from service.domain.provenance import Builder
 from service.flows import credentials, publish, rekey
 from service.kiln import Kiln, token_change
@@ -43,11 +44,16 @@ def resign(kiln: Kiln) -> rekey.Resigned:
     )
 
 
+def publish_anew(kiln: Kiln, build: BuildId) -> None:
+    publish.publish_anew(build, releasing(kiln))
+
+
 def releasing(kiln: Kiln) -> publish.Parts:
     version = importlib.metadata.version("kiln")
     return publish.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
+        channels=kiln.channels,
         objects=kiln.objects,
         keys=kiln.keys,
         boms=CycloneDx(version=version),

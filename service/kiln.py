@@ -17,6 +17,7 @@ from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.channels import DatabaseChannels
 from service.adapters.clock import SystemClock
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.connections import DatabaseConnections
@@ -62,6 +63,7 @@ class Kiln:
     repositories: DatabaseRepositories
     connections: DatabaseConnections
     builds: DatabaseBuilds
+    channels: DatabaseChannels
     dependencies: DatabaseDependencies
     packs: DatabasePacks
     marks: DatabaseMarks
@@ -107,6 +109,7 @@ def build(settings: Settings) -> Kiln:
         repositories=repositories,
         connections=connections,
         builds=builds,
+        channels=DatabaseChannels(engine),
         dependencies=DatabaseDependencies(engine),
         packs=DatabasePacks(engine),
         marks=DatabaseMarks(engine),

@@ -20,7 +20,7 @@ from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
 from service.flows import announce, dependencies, plan, publish, source
 from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
-from service.records import Builds, Dependencies, Fleet, Repositories
+from service.records import Builds, Channels, Dependencies, Fleet, Repositories
 
 NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
 _ENDED = {"ended": True}
@@ -35,6 +35,7 @@ class Parts:
 
     repositories: Repositories
     builds: Builds
+    channels: Channels
     fleet: Fleet
     objects: Objects
     logs: Logs

@@ -37,8 +37,14 @@ MAX_PATHS = 64
 
 DEFAULT_BOARDS = ("esp32-generic",)  # the board that most repositories are written for
 DEFAULT_MICROPYTHON = "1.28"
-# Whole refs, so that a branch called v2-experiment does not become stable.
-DEFAULT_CHANNELS = {"refs/heads/main": "beta", "refs/heads/master": "beta", "refs/tags/v*": "stable"}
+# Whole refs, so that a branch called v2-experiment does not become stable. The tag of a pre-release, such as
+# v2.0.0-rc.1, is not stable either.
+DEFAULT_CHANNELS = {
+    "refs/heads/main": "beta",
+    "refs/heads/master": "beta",
+    "refs/tags/v*-*": "beta",
+    "refs/tags/v*": "stable",
+}
 
 _VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")

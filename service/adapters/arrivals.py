@@ -249,6 +249,8 @@ def _row(planned: _Planned, number: int, now: float) -> dict[str, Any]:
         "kind": event.kind.value,
         "before": event.before,
         "changed": None if event.changed is None else json.dumps(event.changed),
+        "commits": None if event.commits is None else json.dumps(event.commits),
+        "tag_message": event.tag_message,
         "request": event.request.number if event.request else None,
         "may_release": event.may_release,
         "burst_at": planned.burst_at.timestamp(),

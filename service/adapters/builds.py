@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from runners.contract.job import Outcome, Result
 from service.adapters.acceptance import Acceptance, Start, Starter, lock
 from service.adapters.arrivals import cancel, of_the_ref
+from service.adapters.channels import point
 from service.adapters.rows import attestation_of, build_of, bundle_of, job_of, plain, release_of
 from service.adapters.schema import approvals, attestations, builds, bundles, channels, jobs, releases
-from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, status_of
+from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, is_tag, status_of
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.event import EventKind
 from service.domain.release import Attestation, Bundle, Release, ReleaseDigest
 from service.domain.repository import RepositoryId
+from service.domain.semver import leads_back
 
 
 class DatabaseBuilds:
@@ -169,12 +171,15 @@ class DatabaseBuilds:
             build = build_of(connection.execute(sa.select(builds).where(builds.c.id == release.build)).mappings().one())
             if build.status is Status.CANCELLED or not build.may_release:
                 raise ConflictError(f"build {build.id} must not be released")
-            if connection.execute(sa.select(releases).where(releases.c.build == release.build)).first() is None:
-                names = ("build", "repository", "name", "version", "counter", "channel")
+            kept = connection.execute(sa.select(releases).where(releases.c.build == release.build)).first()
+            if kept is None:
+                names = ("build", "repository", "name", "version", "counter", "channel", "notes")
                 row = {name: getattr(release, name) for name in names}
                 connection.execute(releases.insert().values(**row, created_at=release.created_at.timestamp()))
                 _keep_signed(connection, bundles_, attestations_)
-            return release.channel is not None and _move_channel(connection, release)
+            elif kept.withdrawn_at is not None:
+                return False
+            return release.channel is not None and _move_channel(connection, release, build)
 
     def sign_anew(self, build: BuildId, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation]) -> None:
         release = self.release(build)
@@ -200,8 +205,8 @@ class DatabaseBuilds:
         return release_of(rows[0]) if rows else None
 
     def newest_release(self, repository: RepositoryId) -> Release | None:
-        newest = sa.select(releases).where(releases.c.repository == repository).order_by(releases.c.counter.desc())
-        rows = self._all(newest.limit(1))
+        mine = (releases.c.repository == repository) & releases.c.withdrawn_at.is_(None)
+        rows = self._all(sa.select(releases).where(mine).order_by(releases.c.counter.desc()).limit(1))
         return release_of(rows[0]) if rows else None
 
     def bundles(self, build: BuildId) -> list[Bundle]:
@@ -236,15 +241,19 @@ class DatabaseBuilds:
             connection.execute(statement)
 
 
-def _move_channel(connection: sa.Connection, release: Release) -> bool:
+def _move_channel(connection: sa.Connection, release: Release, build: Build) -> bool:
+    """Unless a newer release is there, or the tag would lead the devices of another tag's back."""
     here = (channels.c.repository == release.repository) & (channels.c.channel == release.channel)
-    counter = connection.execute(sa.select(channels.c.counter).where(here)).scalar()
-    if counter is None:
-        row = {"repository": release.repository, "channel": release.channel}
-        connection.execute(channels.insert().values(**row, build=release.build, counter=release.counter))
-    elif counter < release.counter:
-        connection.execute(channels.update().where(here).values(build=release.build, counter=release.counter))
-    return counter is None or counter <= release.counter
+    query = sa.select(channels.c.build, channels.c.counter, releases.c.version, builds.c.ref)
+    found = query.outerjoin(releases, releases.c.build == channels.c.build)
+    current = connection.execute(found.outerjoin(builds, builds.c.id == channels.c.build).where(here)).first()
+    if current is not None:
+        is_older = build.is_tag and is_tag(current.ref or "") and leads_back(release.version, current.version)
+        if is_older or current.counter >= release.counter:
+            return bool(current.build == release.build)
+    assert release.channel is not None
+    point(connection, release, release.channel, at=release.created_at.timestamp())
+    return True
 
 
 def _keep_signed(connection: sa.Connection, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation]) -> None:

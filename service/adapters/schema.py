@@ -92,6 +92,7 @@ builds = sa.Table(
     sa.Column("tell_at", _real),  # not before then
     sa.Column("is_found", sa.Boolean, nullable=False, server_default=sa.false()),  # by looking, not by a delivery
     sa.Column("commits", _text),  # JSON list of [commit, title], newest last; NULL: the push did not say
+    sa.Column("tag_message", _text, nullable=False, server_default=""),
     sa.UniqueConstraint("repository", "number"),
     sa.Index("builds_of_ref", "repository", "ref", "number"),
     sa.Index("builds_of_commit", "repository", "commit"),

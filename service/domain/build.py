@@ -72,7 +72,7 @@ class Build:
 
     @property
     def is_tag(self) -> bool:
-        return self.ref.startswith("refs/tags/")
+        return is_tag(self.ref)
 
     @property
     def is_trusted(self) -> bool:
@@ -118,6 +118,10 @@ class Taken:
     build: BuildId | None = None
     is_new: bool = True  # False: it came before, or says what another one said; `build` is the build of that one
     said: str = ""  # for people, where there is no build
+
+
+def is_tag(ref: str) -> bool:
+    return ref.startswith("refs/tags/")
 
 
 def status_of(outcome: Outcome) -> Status:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 MAX_REF_CHARS = 255
 MAX_CHANGED_PATHS = 1000  # kept with a build; where more were touched, all counts as changed
 MAX_CHANGED_BYTES = 64 << 10
+MAX_COMMITS = 100  # kept with a build: the newest of those that came with it
+MAX_TAG_MESSAGE_CHARS = 4096
 ZERO = re.compile(r"0{40}|0{64}")  # "no commit": a ref that was created or deleted
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"refs/(?:heads|tags)/[^\x00-\x20\x7f~^:?*\[\\]+")
@@ -91,6 +93,10 @@ class Event:
     author: str = ""
     why: str = ""  # for an ignored one: the reason, for people
     changed: tuple[str, ...] | None = None  # paths that a push touched; None: not known, so all of them
+    # What came with a push, newest last: commit and title. None: not said. Where the list is not whole, it begins with
+    # an entry without a commit that says so.
+    commits: tuple[tuple[str, str], ...] | None = None
+    tag_message: str = ""  # of an annotated tag, where the forge says it
     request: Request | None = None
     build: str = ""  # of a re-run: our own id of the build, as we told the forge
     again: bool = False  # a person asks for it: build it, even if it was built

@@ -21,21 +21,30 @@ def nothing(_device: Device, _release: Release) -> str:
 
 
 def announce(
-    name: BuildId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock, obstacle: Obstacle = nothing
+    name: BuildId,
+    *,
+    builds: Builds,
+    fleet: Fleet,
+    keys: Keys,
+    clock: Clock,
+    obstacle: Obstacle = nothing,
+    channel: str | None = None,
 ) -> int:
-    """Tell the devices of the release's channel. Safe to repeat: who was told is not told again.
+    """Tell the devices of a channel, the release's own unless another is named.
 
-    Does nothing when the channel moved on meanwhile. Answers how many devices were told now.
+    Safe to repeat: who was told is not told again. Does nothing when the channel moved on meanwhile. Answers how many
+    devices were told now.
     """
     release = builds.release(name)
-    if release is None or release.channel is None:
+    channel = channel or (release.channel if release else None)
+    if release is None or channel is None:
         return 0
-    newest = builds.current(release.repository, release.channel)
+    newest = builds.current(release.repository, channel)
     if newest is None or newest.build != name:
         return 0
     bundles = {each.board: each for each in builds.bundles(name)}
     told = 0
-    for device in fleet.devices(release.repository, channel=release.channel):
+    for device in fleet.devices(release.repository, channel=channel):
         fitting = bundles.get(device.board)
         if fitting is not None:
             told += tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)

@@ -16,10 +16,11 @@ from service.domain.release import Attestation, Bundle, Release, ReleaseDigest, 
 from service.flows.attest import Packed, attest
 from service.flows.dependencies import named
 from service.flows.libraries import libraries_of
+from service.flows.notes import notes_of
 from service.flows.plan import manifest_of, staging_key
 from service.flows.reading import exactly
 from service.ports import Boms, Clock, Keys, Objects
-from service.records import Builds, Repositories
+from service.records import Builds, Channels, Repositories
 
 
 def collect(job: JobId, result: Result, *, builds: Builds, objects: Objects) -> Result:
@@ -54,6 +55,7 @@ class Parts:
 
     repositories: Repositories
     builds: Builds
+    channels: Channels
     objects: Objects
     keys: Keys
     boms: Boms
@@ -70,7 +72,7 @@ def publish(name: BuildId, parts: Parts) -> bool:
     AlteredError, and nothing is signed, when storage does not hold what the jobs made.
     """
     build, manifest = _built(name, parts)
-    release = _release(build, manifest, parts.clock)
+    release = _release(build, manifest, parts)
     return parts.builds.add_release(release, *_signed(build, manifest, release, parts))
 
 
@@ -112,15 +114,17 @@ def _signed(build: Build, manifest: Manifest, release: Release, parts: Parts) ->
     return [each.bundle for each in packed if each.bundle is not None], said
 
 
-def _release(build: Build, manifest: Manifest, clock: Clock) -> Release:
+def _release(build: Build, manifest: Manifest, parts: Parts) -> Release:
+    channel = manifest.channel_for(build.ref)
     return Release(
         build=build.id,
         repository=build.repository,
         name=manifest.name,
         version=version_of(build),
         counter=build.number,
-        channel=manifest.channel_for(build.ref),
-        created_at=clock.now(),
+        channel=channel,
+        created_at=parts.clock.now(),
+        notes=notes_of(build.id, build.repository, channel, parts.channels),
     )
 
 

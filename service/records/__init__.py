@@ -5,6 +5,7 @@ The adapters write each method in one transaction. Everything that a durable ste
 
 from service.records.audit import Audit
 from service.records.builds import Builds
+from service.records.channels import Channels
 from service.records.dependencies import Dependencies
 from service.records.fleet import Agents, Configurations, Fleet, Made
 from service.records.marks import Marks, Untold
@@ -17,6 +18,7 @@ __all__ = [
     "Agents",
     "Audit",
     "Builds",
+    "Channels",
     "Configurations",
     "Connections",
     "Dependencies",

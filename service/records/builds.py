@@ -86,7 +86,8 @@ class Builds(Protocol):
     ) -> bool:
         """Keep a release once for its build, and move its channel to it unless a newer one is there.
 
-        What is said of it is kept with it, or nothing is.
+        Newer by its counter; and where both are of tags, by the precedence of their versions. What is said of it is
+        kept with it, or nothing is.
 
         Answers whether the channel points at it now. Raises: ConflictError, and nothing is kept, when the build was
         cancelled or must not be released.
@@ -107,7 +108,7 @@ class Builds(Protocol):
         """Where the channel points."""
 
     def newest_release(self, repository: RepositoryId) -> Release | None:
-        """The one with the highest counter, in whatever channel."""
+        """The one with the highest counter that was not withdrawn, in whatever channel."""
 
     def bundles(self, build: BuildId) -> list[Bundle]: ...
 

@@ -49,8 +49,11 @@ class Ota:
             found = self.builds.bundle(digest)
         except NotFoundError:
             return self.agents.get(digest).object_digest
-        if self.builds.build(found.build).repository != device.repository:
+        release = self.builds.release(found.build)
+        if release is None or release.repository != device.repository:
             raise NotFoundError("no such release")
+        if release.withdrawn_at is not None:  # an order of before may lie on a device that sleeps
+            raise NotFoundError("this release was withdrawn")
         return found.object_digest
 
     async def pack(self, request: Request) -> Response:
@@ -59,6 +62,7 @@ class Ota:
         newer = ReleaseDigest(request.path_params["digest"])
         if newer != device.desired:  # else one stolen token could have a pack made of every two releases
             raise NotFoundError("no pack: another release is ordered")
+        await run_in_threadpool(self._object, device, newer)
         older = ReleaseDigest(request.query_params.get("from", ""))
         await run_in_threadpool(shorten.check, older, newer, repository=device.repository, builds=self.builds)
         kept = await self.packer.get(older, newer)

@@ -132,6 +132,9 @@ def release(value: Release, bundles: list[Bundle], attestations: list[Attestatio
         "version": value.version,
         "counter": value.counter,
         "channel": value.channel,
+        "notes": value.notes,
+        "withdrawn_at": value.withdrawn_at.isoformat() if value.withdrawn_at else None,
+        "withdrawn_why": value.withdrawn_why or None,
         "provenance_url": f"{here}/provenance.json" if has_provenance else None,
         "bundles": [
             {

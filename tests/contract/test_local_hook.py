@@ -71,6 +71,21 @@ def test_a_push_tells_what_it_changed_over_all_of_its_commits(repository: Reposi
     assert (new.kind, new.commit, new.before, new.changed) == (EventKind.PUSH, first, "", None)
     assert (pushed.commit, pushed.before, pushed.title) == (last, first, "three")
     assert pushed.changed == ("docs/größe.md", "src/main.py")
+    assert new.commits == ((first, "one"),)
+    assert pushed.commits is not None
+    assert [title for _, title in pushed.commits] == ["two", "three"]
+    assert pushed.commits[-1] == (last, "three")
+
+
+def test_a_new_branch_brings_what_no_other_has(repository: Repository, receiver: Receiver) -> None:
+    repository.commit("one")
+    repository.push()
+    git(repository, "checkout", "--quiet", "-b", "topic")
+    repository.set_version("2")
+    last = repository.commit("two")
+    git(repository, "push", "--quiet", "origin", "topic")
+
+    assert receiver.events[-1].commits == ((last, "two"),)
 
 
 def test_a_push_by_force_does_not_pretend_to_know(repository: Repository, receiver: Receiver) -> None:
@@ -87,11 +102,12 @@ def test_a_push_by_force_does_not_pretend_to_know(repository: Repository, receiv
 def test_tags_and_deletions_are_told(repository: Repository, receiver: Receiver) -> None:
     commit = repository.commit("one")
     repository.push()
-    git(repository, "tag", "--annotate", "--message", "first", "v1.0.0")
+    git(repository, "tag", "--annotate", "--message", "first", "--message", "with a lamp", "v1.0.0")
     git(repository, "push", "--quiet", "origin", "v1.0.0")
     git(repository, "push", "--quiet", "--delete", "origin", "v1.0.0")
 
     _, tag, gone = receiver.events
 
     assert (tag.kind, tag.ref, tag.commit) == (EventKind.TAG, "refs/tags/v1.0.0", commit)
+    assert tag.tag_message == "first\n\nwith a lamp"
     assert (gone.kind, gone.ref) == (EventKind.DELETED, "refs/tags/v1.0.0")

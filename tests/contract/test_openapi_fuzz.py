@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from service.domain.release import Release
 from service.web.openapi import PATH, document
 from tests.fakes.site import ADMIN_TOKEN, Site
 
@@ -96,6 +97,16 @@ def there(site: Site) -> dict[str, Any]:
     """What paths name, by their parameters: all of it is there."""
     repository = site.follow("acme/blink", public=True)
     build = site.build(repository)
+    release = Release(
+        build=build.id,
+        repository=repository.id,
+        name="blink",
+        version="1.0.0",
+        counter=build.number,
+        channel="beta",
+        created_at=site.kiln.clock.now(),
+    )
+    site.kiln.builds.add_release(release, [])
     person = site.program(ADMIN_TOKEN)
     body = {"id": "desk-1", "repository": repository.id, "board": "unix"}
     assert person.send("POST", "/api/v1/devices", json=body).status == 201

@@ -97,6 +97,8 @@ def _push(fields: payload.Fields, about: About) -> Event:
         commit=payload.text(head, "id") if head else plain,
         message=payload.text(head, "message") if head else "",
         author=payload.table(head, "author").get("name"),
+        commits=payload.tables(fields, "commits"),
+        tag_message=fields.get("message"),  # our own hook says it, GitHub does not
         changed=lambda: _changed(fields, after),
     )
     return sayings.push(about, said)

@@ -106,6 +106,9 @@ def _push(fields: payload.Fields, about: About) -> Event:
         commit=commit,
         message=message if isinstance(message, str) else "",
         author=payload.table(head, "author").get("name"),
+        commits=payload.tables(fields, "commits"),
+        commits_in_all=fields.get("total_commits_count"),
+        tag_message=fields.get("message"),
         # Not known: GitLab does not say whether a push was forced, and what that took away is in no list.
         changed=lambda: None,
     )

@@ -16,6 +16,7 @@ MAX_NUMBER = (1 << 63) - 1
 Fields = dict[str, object]
 
 _DELIVERY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_SIGNATURE = re.compile(r"^-----BEGIN (?:PGP|SSH|SIGNED) [A-Z ]+-----", re.MULTILINE)
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
@@ -102,8 +103,19 @@ def line(value: object) -> str:
     """The first line, for people: short, and of characters that a terminal and a database take."""
     if not isinstance(value, str):
         return ""
-    first = value.strip().partition("\n")[0][:MAX_LINE_CHARS]
-    return "".join(char if char.isprintable() else " " for char in first).strip()
+    return _printable(value.strip().partition("\n")[0][:MAX_LINE_CHARS]).strip()
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def lines(value: object, max_chars: int) -> str:
+    """Text of several lines, likewise; without the signature that may follow the message of a tag."""
+    if not isinstance(value, str):
+        return ""
+    said = _SIGNATURE.split(value, maxsplit=1)[0].strip()[:max_chars]
+    return "\n".join(_printable(each).rstrip() for each in said.splitlines()).strip()
 
 
 def path(name: object) -> str:

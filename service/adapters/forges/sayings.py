@@ -1,7 +1,7 @@
 """What deliveries of all forges say: the rules of a push and of a request, in the words of `service.domain.event`."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from service.adapters.forges import payload
@@ -9,10 +9,13 @@ from service.domain.errors import MalformedError
 from service.domain.event import (
     MAX_CHANGED_BYTES,
     MAX_CHANGED_PATHS,
+    MAX_COMMITS,
+    MAX_TAG_MESSAGE_CHARS,
     ZERO,
     Event,
     EventKind,
     Request,
+    is_commit,
     is_ref,
     is_request_ref,
 )
@@ -64,6 +67,9 @@ class Push:
     commit: str | None
     message: str = ""
     author: object = ""
+    commits: Sequence[payload.Fields] = ()  # that came with it, as far as they are listed, newest last
+    commits_in_all: object = None  # how many, where that is said
+    tag_message: object = ""
     changed: Callable[[], tuple[str, ...] | None] = lambda: None  # looked for only where it counts
 
 
@@ -95,6 +101,8 @@ def push(about: About, said: Push) -> Event:
         before=before,
         title=payload.line(said.message),
         author=payload.line(said.author),
+        commits=listed(said.commits, said.commits_in_all),
+        tag_message=payload.lines(said.tag_message, MAX_TAG_MESSAGE_CHARS) if is_tag else "",
         # A tag is built whole, and what a new branch holds was never looked at.
         changed=None if is_tag or not before else said.changed(),
     )
@@ -118,6 +126,20 @@ def request(about: About, ref: str, asked: Request, *, commit: str, before: obje
 def says_skip(message: str) -> bool:
     trailers = message.rstrip().rpartition("\n\n")[2]
     return _SKIP_WORD.search(message) is not None or _SKIP_TRAILER.search(trailers) is not None
+
+
+def listed(commits: Sequence[payload.Fields], in_all: object) -> tuple[tuple[str, str], ...] | None:
+    """Commits with their titles, the newest of them; None when none are listed."""
+    found = [(name, payload.line(each.get("message"))) for each in commits[-MAX_COMMITS:] if (name := _name(each))]
+    count = in_all if isinstance(in_all, int) and 0 <= in_all <= payload.MAX_NUMBER else 0
+    left = max(count, len(commits)) - len(found)
+    rest = [("", f"{left} earlier commit{'s' * (left > 1)}")] if left > 0 else []
+    return (*rest, *found) if found else None
+
+
+def _name(commit: payload.Fields) -> str:
+    name = commit.get("id")
+    return name if isinstance(name, str) and is_commit(name) else ""
 
 
 def touched(commits: Iterable[payload.Fields]) -> tuple[str, ...] | None:

@@ -63,6 +63,9 @@ SCHEMAS: dict[str, Schema] = {
         version=text(),
         counter=number(),
         channel=nullable(text()),
+        notes=text(),
+        withdrawn_at=nullable(moment()),
+        withdrawn_why=nullable(text()),
         provenance_url=nullable(text(format="uri")),
         bundles=array(
             record(

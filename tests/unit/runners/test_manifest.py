@@ -97,6 +97,7 @@ def test_each_board_gets_its_options_and_no_overlay_of_another() -> None:
         ("", "refs/heads/main", "beta"),
         ("", "refs/heads/master", "beta"),
         ("", "refs/tags/v1.2", "stable"),
+        ("", "refs/tags/v1.2.0-rc.1", "beta"),
         ("", "refs/heads/v2-experiment", None),
         ("", "refs/heads/feature", None),
         (WHOLE, "refs/tags/v1.2", "stable"),

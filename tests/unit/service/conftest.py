@@ -14,6 +14,7 @@ import pytest
 from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.channels import DatabaseChannels
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
@@ -49,6 +50,7 @@ class World:
 
     repositories: DatabaseRepositories
     builds: DatabaseBuilds
+    channels: DatabaseChannels
     fleet: DatabaseFleet
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
@@ -82,6 +84,7 @@ class World:
             path=repository.path,
             ref=ref,
             commit=commit or hashlib.sha1(delivery.encode()).hexdigest(),
+            title=delivery,
             again=again,
         )
         build = self.builds.accept([Delivery(repository=repository.id, event=event)], now=self.clock.now())[0].build
@@ -124,6 +127,7 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
     yield World(
         repositories=repositories,
         builds=builds,
+        channels=DatabaseChannels(engine),
         fleet=DatabaseFleet(engine),
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),

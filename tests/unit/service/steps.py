@@ -83,6 +83,7 @@ def releasing(world: World) -> publish.Parts:
     return publish.Parts(
         repositories=world.repositories,
         builds=world.builds,
+        channels=world.channels,
         objects=world.objects,
         keys=world.keys,
         boms=CycloneDx(version="0.2"),

@@ -37,6 +37,7 @@ def test_a_branch_is_built() -> None:
         commit=COMMIT,
         title="Initial commit",
         author="Codertocat",
+        commits=((COMMIT, "Initial commit"),),
     )
 
 

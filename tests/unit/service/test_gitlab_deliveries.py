@@ -62,13 +62,25 @@ def test_a_branch_is_built() -> None:
         before="95790bf891e76fee5e1747ab589903a6a1f80f22",
         title="fixed readme",
         author="GitLab dev user",
+        commits=(
+            ("", "2 earlier commits"),
+            ("b6568db1bc1dcd7f8b4d5a946b0b91f9dacd7327", "Merge branch 'some-feature' into 'master'"),
+            ("da1560886d4f094c3e6c9ef40349f7d38b5d27d7", "fixed readme"),
+        ),
     )
 
 
 def test_a_tag_is_built() -> None:
     event = decode(sample("gitlab/tag_push"), "Tag Push Hook")
 
-    assert (event.kind, event.tag) == (EventKind.TAG, "v1.0.0")
+    assert (event.kind, event.tag, event.tag_message) == (EventKind.TAG, "v1.0.0", "")
+
+
+def test_the_message_of_an_annotated_tag_is_kept_without_its_signature() -> None:
+    said = b'"message": "Lamps blink.\\n\\n\\u001b[2J- one\\n-----BEGIN PGP SIGNATURE-----\\n\\niQ==\\n", "before"'
+    event = decode(changed("tag_push", b'"before"', said), "Tag Push Hook")
+
+    assert event.tag_message == "Lamps blink.\n\n [2J- one"
 
 
 def test_of_an_annotated_tag_the_commit_is_built() -> None:

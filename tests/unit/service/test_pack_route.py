@@ -251,3 +251,18 @@ def test_what_fails_is_tried_again_the_next_time() -> None:
 
     assert asyncio.run(twice()) == "d" * 64
     assert len(workshop.made) == 2
+
+
+def test_a_withdrawn_release_is_served_to_nobody(site: Site) -> None:
+    blink = repository(site)
+    one, two = release(site, blink, ONE, "one"), release(site, blink, TWO, "two")
+    build = site.kiln.builds.bundle(ReleaseDigest(two.digest)).build
+    site.kiln.channels.withdraw(build, why="bricks boards", now=site.kiln.clock.now())
+    proof = {"Authorization": "Bearer t", "X-Kiln-Device": "blink"}
+
+    replies = [Browser(site, origin=None).get(f"/ota/v1/releases/{two.digest}/bundle", **proof)]
+    replies += [ask(site, two.digest, older) for older in (one.digest, "-")]
+
+    assert [each.status for each in replies] == [404] * 3
+    assert {each.fields["error"] for each in replies} == {"this release was withdrawn"}
+    assert Browser(site, origin=None).get(f"/ota/v1/releases/{one.digest}/bundle", **proof).status == 200

@@ -1,0 +1,159 @@
+"""The API of releases, JSON under /api/v1/releases. A release is named by its build."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.domain.build import BuildId
+from service.domain.errors import BadInputError, NotFoundError
+from service.domain.release import Place, Release, checked_notes
+from service.domain.rights import Right
+from service.flows.withdraw import Withdrawn
+from service.records import Builds, Channels
+from service.web import views
+from service.web.auth import NOTHING
+from service.web.bodies import read_fields
+from service.web.sight import Sight
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500  # of a list's page
+MAX_COUNTER = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseApi:
+    """`promote` takes a release, a channel and who wants it; `withdraw` a release and a reason."""
+
+    sight: Sight
+    builds: Builds
+    channels: Channels
+    promote: Callable[[BuildId, str, str], Release]
+    withdraw: Callable[[BuildId, str], Withdrawn]
+    base_url: str
+
+    def routes(self) -> list[Route]:
+        one = "/api/v1/releases/{build:int}"
+        return [
+            Route("/api/v1/releases", self.every, methods=["GET"]),
+            Route(one, self.show, methods=["GET"]),
+            Route(one, self.change, methods=["PATCH"]),
+            Route(f"{one}/promote", self.do_promote, methods=["POST"]),
+            Route(f"{one}/withdraw", self.do_withdraw, methods=["POST"]),
+        ]
+
+    async def every(self, request: Request) -> Response:
+        """`?repository=`, perhaps `&channel=`: those that it ever pointed at. The highest counter first."""
+        asked = request.query_params
+        if not asked.get("repository"):
+            raise BadInputError("repository is missing: ?repository=...")
+        repository = await self.sight.repository(request, asked["repository"])
+        limit, below = page_of(request)
+        found = await run_in_threadpool(
+            lambda: self.channels.releases(
+                repository.id, channel=asked.get("channel") or None, below=below, limit=limit + 1
+            )
+        )
+        shown = found[:limit]
+        places = await run_in_threadpool(self.channels.places, [each.build for each in shown])
+        following = str(shown[-1].counter) if len(found) > limit else None
+        return JSONResponse({"items": [summary(each, places) for each in shown], "next": following})
+
+    async def show(self, request: Request) -> Response:
+        release = await self._which(request, Right.VIEW)
+        counts = self.sight.auth.may(request, Right.DEVICES, await self.sight.repository(request, release.repository))
+        return JSONResponse(await run_in_threadpool(lambda: self._whole(release, counts=counts)))
+
+    def _whole(self, release: Release, *, counts: bool) -> dict[str, Any]:
+        name = release.build
+        bundles, said = self.builds.bundles(name), self.builds.attestations(name)
+        build, use = self.builds.build(name), self.channels.use(name) if counts else None
+        devices = {"running": use.running, "ordered": use.ordered, "failed": use.failed} if use else None
+        return {
+            **summary(release, self.channels.places([name])),
+            "notes": release.notes,
+            "ref": build.ref,
+            "commit": build.commit,
+            **{
+                key: value
+                for key, value in views.release(release, bundles, said, base_url=self.base_url).items()
+                if key in ("bundles", "provenance_url")
+            },
+            "devices": devices,
+        }
+
+    async def change(self, request: Request) -> Response:
+        """The notes."""
+        release = await self._which(request)
+        notes = checked_notes((await read_fields(request, ("notes",)))["notes"])
+        kept = await run_in_threadpool(self.channels.keep_notes, release.build, notes)
+        return JSONResponse(await run_in_threadpool(lambda: self._whole(kept, counts=True)))
+
+    async def do_promote(self, request: Request) -> Response:
+        release = await self._which(request)
+        channel = (await read_fields(request, ("channel",)))["channel"]
+        done = await run_in_threadpool(self.promote, release.build, channel, self.sight.auth.name(request))
+        return JSONResponse(await run_in_threadpool(lambda: self._whole(done, counts=True)), status_code=202)
+
+    async def do_withdraw(self, request: Request) -> Response:
+        release = await self._which(request)
+        why = (await read_fields(request, ("why",)))["why"]
+        done = await run_in_threadpool(self.withdraw, release.build, why)
+        answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
+        return JSONResponse({**answer, "taken_from": list(done.channels), "orders": done.orders})
+
+    async def _which(self, request: Request, right: Right = Right.DEVICES) -> Release:
+        """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
+        build, _ = await self.sight.build(request, request.path_params["build"], right)
+        release = await run_in_threadpool(self.builds.release, build.id)
+        if release is None:
+            raise NotFoundError(f"build {build.id} has no release" if self.sight.auth.is_known(request) else NOTHING)
+        return release
+
+
+def summary(value: Release, places: list[Place]) -> dict[str, Any]:
+    mine = [each for each in places if each.build == value.build]
+    return {
+        "build": value.build,
+        "repository": value.repository,
+        "name": value.name,
+        "version": value.version,
+        "counter": value.counter,
+        "channel": value.channel,
+        "current_in": [each.channel for each in mine if each.is_current],
+        "channels": [place(each) for each in mine],
+        "created_at": value.created_at.isoformat(),
+        "withdrawn_at": value.withdrawn_at.isoformat() if value.withdrawn_at else None,
+        "withdrawn_why": value.withdrawn_why or None,
+        "summary": value.notes.partition("\n")[0],
+    }
+
+
+def place(value: Place) -> dict[str, Any]:
+    """`by` is null where a push brought it there."""
+    return {
+        "channel": value.channel,
+        "at": value.at.isoformat(),
+        "by": value.by or None,
+        "current": value.is_current,
+    }
+
+
+def page_of(request: Request) -> tuple[int, int | None]:
+    """`limit` and `after` of a list that is counted downwards. Raises: BadInputError."""
+    limit = number_of(request, "limit", DEFAULT_LIMIT)
+    if not 0 < limit <= MAX_LIMIT:
+        raise BadInputError(f"limit is a number from 1 to {MAX_LIMIT}")
+    after = request.query_params.get("after")
+    return limit, None if after is None else number_of(request, "after", 0)
+
+
+def number_of(request: Request, name: str, default: int) -> int:
+    """A number of the query. Raises: BadInputError."""
+    text = request.query_params.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_COUNTER)) or int(text) > MAX_COUNTER:
+        raise BadInputError(f"{name} is a whole number")
+    return int(text)
