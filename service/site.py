@@ -114,8 +114,8 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
 def _packer(kiln: Kiln) -> Packer:
     return Packer(
         kiln.packs.find,
-        lambda older, newer: shorten.shorten(
-            older, newer, builds=kiln.builds, objects=kiln.objects, packs=kiln.packs, diff=diff
+        lambda older, newer, version: shorten.shorten(
+            older, newer, version, builds=kiln.builds, objects=kiln.objects, packs=kiln.packs, diff=diff
         ),
     )
 

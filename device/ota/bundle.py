@@ -49,5 +49,8 @@ class Files:
     def file(self, digest, size, sink):
         copy(self._source, size, self._view, sink)
 
+    def pause(self):
+        pass
+
     def end(self):
         pass  # the length of a bundle was promised, and is asked for

@@ -1,5 +1,6 @@
-# Filling a slot and checking it. Only the inactive slot is ever written. Imported for an update.
-# A supply gives what a slot is filled with: index(size, sink), file(digest, size, sink), end().
+# Filling a slot. Only the inactive slot is ever written. Imported for an update.
+# A supply gives what a slot is filled with: index(size, sink), file(digest, size, sink), end();
+# with pause() it gives back what heap it can until the next of these.
 import binascii
 import hashlib
 import os
@@ -9,7 +10,6 @@ from micropython import const
 from ota import app, bundle, slots
 from ota.reason import RefusedError
 
-EXTRA = "a file that no index names"
 _FOLDER = const(0x4000)  # st_mode of a folder
 _FOLDER_BLOCKS = const(2)  # littlefs keeps the entries of a folder in a pair of blocks
 _INLINE = const(512)  # littlefs may keep files up to this beside their name
@@ -115,6 +115,7 @@ def _take_index(supply, statement, new, root, slot, idle):
             sink = Sink(f, idle)
             supply.index(size, sink)
         sink.expect(statement["index"]["sha256"], "index")
+        supply.pause()  # the look at the index wants the room
         v = os.statvfs(root or "/")
         _expect_room(_RESERVE_BLOCKS + _needed(new, statement, v[1]), v, root, slot)
     except BaseException:
@@ -141,52 +142,6 @@ def _blocks(folder, size):
         elif stat[6] > _INLINE:
             blocks += -(-stat[6] // size)
     return blocks
-
-
-def check(statement, root, slot, idle, release=""):
-    """Read the index and every file back from flash and compare: the last look before the switch.
-
-    Raises RefusedError unless the slot holds exactly the files of `statement`, and beside it the
-    signed statement whose digest is `release`, if that is given.
-    """
-    view = memoryview(bytearray(512))
-    size = statement["index"]["size"]
-    index = Sink(None, idle)
-    idle()
-    count = 0
-    with open(slots.index_path(root, slot), "rb") as f:
-        for raw in bundle.lines(_Passing(f, index), size, memoryview(bytearray(128))):
-            wanted, length, name = raw.decode().split(" ")
-            _check_file(slots.path(root, slot) + "/" + name, int(length), wanted, view, idle)
-            count += 1
-            idle()
-    index.expect(statement["index"]["sha256"], "index on flash")
-    if count != sum(1 for _ in walk(slots.path(root, slot), False)):
-        raise RefusedError("digest_mismatch", EXTRA)
-    if release:
-        kept = slots.statement_path(root, slot)
-        _check_file(kept, os.stat(kept)[6], release, view, idle)
-
-
-def _check_file(path, size, wanted, view, idle):
-    if os.stat(path)[6] != size:
-        raise RefusedError("digest_mismatch", path + " on flash")
-    sink = Sink(None, idle)
-    with open(path, "rb") as f:
-        bundle.copy(f, size, view, sink)
-    sink.expect(wanted, path + " on flash")
-
-
-class _Passing:
-    # A source that shows a sink what passes, so that the lines used are the lines hashed.
-    def __init__(self, source, sink):
-        self._source = source
-        self._sink = sink
-
-    def readinto(self, view):
-        n = self._source.readinto(view)
-        self._sink.write(view[:n])
-        return n
 
 
 def _create(folder, name):

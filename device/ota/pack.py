@@ -4,9 +4,9 @@ import binascii
 
 from micropython import const
 
-from ota import bundle, hal, install, patch, slots
+from ota import bundle, install, patch, slots
 from ota.reason import RefusedError
-from ota.stream import read_exactly
+from ota.stream import Inflated, read_exactly
 
 _OLDER_INDEX = const(0xFFFF)
 _ROW = const(6)  # bytes a file of the older release: four of its digest, two where its line begins
@@ -15,12 +15,13 @@ _ROW = const(6)  # bytes a file of the older release: four of its digest, two wh
 class Files:
     """What a pack makes together with the slot that runs ("" for none), as a supply.
 
-    `source` is the open file, its head read.
+    `source` is the open file, `at` where its stream begins, `taken` the bytes of that which were
+    the statement.
     """
 
-    def __init__(self, source, root, slot, idle):
+    def __init__(self, source, at, taken, root, slot, idle):
         self._source = source
-        self._stream = hal.inflater()(source)
+        self._stream = Inflated(source, at, taken)
         self._older = Older(root, slot) if slot else None
         self._idle = idle
         self._view = memoryview(bytearray(512))
@@ -38,9 +39,12 @@ class Files:
         with open(found, "rb") as f:
             bundle.copy(f, size, self._view, sink)
 
+    def pause(self):
+        self._stream.pause()
+
     def end(self):
         """Raise RefusedError unless stream and file end here."""
-        if self._stream.read(1) or self._source.read(1):
+        if self._stream.readinto(self._view[:1]) or self._source.read(1):
             raise RefusedError("malformed", "more than the files")
 
     def _entry(self, size, sink):

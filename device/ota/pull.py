@@ -1,22 +1,23 @@
-# Bringing a release as a pack: the file, what becomes of it, and when to do without. Nothing about
-# a pack is a reason to refuse a release. Forgotten after.
+# What an update downloads (docs/ota.md, "Fetch"): a pack into a file, or a bundle in two parts.
+# Imported for that, and forgotten.
 import os
 
-from ota import app, hal, update
+from ota import app, hal
 from ota.reason import RefusedError
 
 
-def by_pack(desired, agent, idle):
-    """The slot record of what `desired` names, installed from a pack; None: take the bundle."""
-    path = _tidy(agent, "pack.%s.%s" % (desired["release"][:16], update.running(agent)[:16]))
+def pack(desired, agent, starts_from, idle):
+    """(path of the pack from that release, whether part of it was there before); a path of None:
+    there is none, take the bundle. Raises RefusedError where the rest comes another time."""
+    path = _tidy(agent, "pack.%s.%s" % (desired["release"][:16], starts_from[:16]))
+    where = "/ota/v1/releases/%s/pack/2?from=%s" % (desired["release"], starts_from)
     while True:
         before = _size(path)
         try:
-            _bring(desired, agent, path, idle)
-            with open(path, "rb") as source:
-                record = update.take_pack(source, desired, agent, idle)
-            os.remove(path)
-            return record
+            from ota import download
+
+            download.to_file(agent.device, where, desired["size"], path, idle)
+            return path, before > 0
         except RefusedError as e:
             # The line broke in the middle: the rest comes the next time.
             if e.reason == "download_failed" and _size(path) > before:
@@ -24,22 +25,41 @@ def by_pack(desired, agent, idle):
             why = e.reason + " " + e.detail
         except (OSError, EOFError, ValueError, MemoryError) as e:
             why = repr(e)
-        app.forget("pack", "patch", "install", "bundle", "head", "statement", "verify")
-        app.forget("field", "trust")
+        app.forget("download", "resume", "http", "net")
         hal.log("no pack:", why)
         _remove(path)
         if not before:
-            return None  # else what was there before may have been of another pack: once more
+            return None, False  # else what was there before may have been of another pack
 
 
-def _bring(desired, agent, path, idle):
+def head(desired, agent, idle):
+    """The statement of the bundle, and where in the bundle it ends."""
+    from ota import head
+
+    line = _source(desired, agent, idle)
+    try:
+        return head.read(line), line.at
+    finally:
+        line.close()
+        app.forget("download", "http", "net", "head", "stream")
+
+
+def source(desired, agent, idle, at):
+    """What comes from byte `at` of the bundle on; a line that breaks is taken up again by it."""
+    line = _source(desired, agent, idle)
+    line.at = at
+    try:
+        line.open()  # before what fills the slot is there
+    except OSError:
+        pass
+    return line
+
+
+def _source(desired, agent, idle):
     from ota import download
 
-    where = "/ota/v1/releases/%s/pack?from=%s" % (desired["release"], update.running(agent))
-    try:
-        download.to_file(agent.device, where, desired["size"], path, idle)
-    finally:
-        app.forget("download", "http", "net")
+    path = "/ota/v1/releases/" + desired["release"] + "/bundle"
+    return download.Source(agent.device, path, desired["size"], idle)
 
 
 def _tidy(agent, name):

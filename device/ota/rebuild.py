@@ -4,7 +4,7 @@ import binascii
 import gc
 import hashlib
 
-from ota import app, hal, install, slots, state
+from ota import app, hal, look, slots, state
 from ota.reason import RefusedError
 
 
@@ -41,7 +41,7 @@ def judge(agent, slot):
     try:
         jws, stated = _believe(agent, slot)
         release = binascii.hexlify(hashlib.sha256(jws).digest()).decode()
-        install.check(stated, agent.root, slot, _idle, release)
+        look.check(stated, agent.root, slot, _idle, release)
     except (RefusedError, OSError, ValueError, MemoryError):
         return None
     if not slots.startable(agent.root, slot):
@@ -56,9 +56,9 @@ def damaged(agent, slot):
     except (RefusedError, OSError, ValueError, MemoryError):
         return False  # nothing to judge by
     try:
-        install.check(stated, agent.root, slot, _idle)
+        look.check(stated, agent.root, slot, _idle)
     except RefusedError as e:
-        return e.detail != install.EXTRA
+        return e.detail != look.EXTRA
     except OSError:
         return True
     return False

@@ -132,7 +132,7 @@ def _fill(agent, wanted, slot):
         raise RefusedError("download_failed", "out of memory") from None
     finally:
         source.close()
-        app.forget("download", "http", "net", "install", "bundle")
+        app.forget("download", "http", "net", "look", "install", "bundle", "stream")
 
 
 def take(agent, source, wanted, slot):
@@ -150,7 +150,9 @@ def take(agent, source, wanted, slot):
     except OSError:
         pass  # there already
     install.fill(source, stated, agent.root, slot, agent.turn)
-    install.check(stated, agent.root, slot, agent.turn)
+    from ota import look
+
+    look.check(stated, agent.root, slot, agent.turn)
     try:
         os.stat(slots.path(agent.root, "") + slot + "/ota/__init__.mpy")
     except OSError:

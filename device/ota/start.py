@@ -87,7 +87,7 @@ def _restore(agent):
     from ota import rebuild
 
     found = rebuild.restore(agent)
-    app.forget("rebuild", "install", "bundle")
+    app.forget("rebuild", "look", "install", "bundle", "stream")
     if found:
         agent.restart("the state was lost and found")
 

@@ -114,4 +114,4 @@ def _suspect(agent):
         agent.save()
         agent.until(agent.voice.silent, _TELL_MS)
         agent.restart("another slot")
-    app.forget("rebuild", "install", "bundle")
+    app.forget("rebuild", "look", "install", "bundle", "stream")

@@ -1,6 +1,8 @@
-# One update: download, verify, install into the inactive slot, look at every byte once more.
-# Imported only while it happens, before the application.
+# One update: fetch, verify, install into the inactive slot, look at every byte once more. Imported
+# only while it happens, before the application. Each step has modules of its own, gone before the
+# next one: this one alone stays, so it is small.
 import gc
+import os
 
 from micropython import const
 
@@ -28,49 +30,55 @@ def fetch(desired, agent, idle):
 
 
 def _by_pack(desired, agent, idle):
+    # None: take the bundle. Nothing about a pack is a reason to refuse a release.
     if hal.inflater() is None:
         return None
+    while True:
+        path, begun = _pull(desired, agent, idle)
+        if path is None:
+            return None
+        try:
+            with open(path, "rb") as source:
+                record = take_pack(source, desired, agent, idle)
+            os.remove(path)
+            return record
+        except RefusedError as e:
+            why = e.reason + " " + e.detail
+        except (OSError, EOFError, ValueError, MemoryError) as e:
+            why = repr(e)
+        app.forget("packhead", "pack", "patch", "look", "install", "listing", "bundle", "stream")
+        app.forget("statement", "verify", "field", "trust")
+        hal.log("no pack:", why)
+        os.remove(path)
+        if not begun:
+            return None  # else what was there before may have been of another pack: once more
+
+
+def _pull(desired, agent, idle):
     from ota import pull
 
     try:
-        return pull.by_pack(desired, agent, idle)
+        return pull.pack(desired, agent, running(agent), idle)
     finally:
-        app.forget("pull")
+        app.forget("pull", "download", "resume", "http", "net")
 
 
 def _by_bundle(desired, agent, idle):
+    from ota import pull
+
     # The head first, then the rest: while a signature is checked, there is no room for the modules
     # that download.
-    jws, at = _head(desired, agent, idle)
+    jws, at = pull.head(desired, agent, idle)
     stated = _believe(jws, desired, agent)
-    source = _source(desired, agent, idle)
-    source.at = at
-    _open(source)
+    source = pull.source(desired, agent, idle, at)
+    del pull
+    app.forget("pull")
     from ota import bundle
 
     try:
         return _install(bundle.Files(source), jws, stated, desired, agent, idle)
     finally:
         source.close()
-
-
-def _head(desired, agent, idle):
-    # The statement, and where in the bundle it ends.
-    from ota import head
-
-    source = _source(desired, agent, idle)
-    try:
-        return head.read(source), source.at
-    finally:
-        source.close()
-        app.forget("download", "http", "net", "head")
-
-
-def _source(desired, agent, idle):
-    from ota import download
-
-    path = "/ota/v1/releases/" + desired["release"] + "/bundle"
-    return download.Source(agent.device, path, desired["size"], idle)
 
 
 def take(source, desired, agent, idle):
@@ -86,14 +94,22 @@ def take(source, desired, agent, idle):
 
 def take_pack(source, desired, agent, idle):
     """The same from the open file of a pack. Raises OSError, EOFError, ValueError, too."""
-    from ota import head
-
-    jws = head.read_pack(source, running(agent))
+    jws, at, taken = _pack_head(source, agent)
     stated = _believe(jws, desired, agent)
     from ota import pack
 
-    supply = pack.Files(source, agent.root, agent.state["active"], idle)
+    supply = pack.Files(source, at, taken, agent.root, agent.state["active"], idle)
     return _install(supply, jws, stated, desired, agent, idle)
+
+
+def _pack_head(source, agent):
+    from ota import packhead
+
+    kept = slots.statement_path(agent.root, agent.state["active"])
+    try:
+        return packhead.read(source, running(agent), kept)
+    finally:
+        app.forget("packhead", "patch", "stream")
 
 
 def running(agent):
@@ -105,7 +121,7 @@ def running(agent):
 def _believe(jws, desired, agent):
     # In steps, each alone on the heap: 3,072 bits squared want 768 bytes in one piece.
     keys = app.keys(agent.root, "release")
-    app.forget("head")
+    app.forget("head", "stream")
     from ota import verify
 
     gc.collect()
@@ -122,8 +138,6 @@ def _believe(jws, desired, agent):
 
 
 def _install(supply, jws, stated, desired, agent, idle):
-    from ota import install
-
     slot = state.other(agent.state["active"])
 
     def leave():
@@ -133,11 +147,16 @@ def _install(supply, jws, stated, desired, agent, idle):
             if not agent.save():
                 raise RefusedError("no_space", "the state could not be written")
 
+    from ota import install
+
     if agent.state[slot] is None:
         # What a cut or a failed trial left is in nobody's way, nor counted as room that is taken.
         install.clear(agent.root, slot)
     install.write(supply, stated, agent.root, slot, idle, jws, leave)
-    install.check(stated, agent.root, slot, idle, desired["release"])
+    supply.pause()
+    from ota import look
+
+    look.check(stated, agent.root, slot, idle, desired["release"])
     if not slots.startable(agent.root, slot):
         raise RefusedError("malformed", "no main.py and no main.mpy")
     return {
@@ -145,11 +164,3 @@ def _install(supply, jws, stated, desired, agent, idle):
         "version": stated["version"],
         "counter": stated["counter"],
     }
-
-
-def _open(source):
-    # Before what fills the slot is there; a line that breaks is taken up again by the source.
-    try:
-        source.open()
-    except OSError:
-        pass

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from service.adapters.schema_rollouts import metadata  # of all tables, these and those that it imports
 from service.domain.errors import ConflictError
 
-HEAD = "0010"
+HEAD = "0011"
 FIRST = "0001"  # of Kiln 0.1.0, which wrote no number
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 

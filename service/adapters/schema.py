@@ -257,6 +257,7 @@ packs = sa.Table(
     metadata,
     sa.Column("older", _text, primary_key=True),  # "-": from nothing
     sa.Column("newer", _text, primary_key=True),
+    sa.Column("version", _int, primary_key=True, autoincrement=False),  # of the format
     sa.Column("object_digest", _text, nullable=False),  # empty: the bundle is not larger
     sa.Column("size_bytes", _int, nullable=False),
 )

@@ -3,6 +3,9 @@
 Pure: what finds the differences of two files is given, `Diff`. The same input and the same zlib give the same bytes.
 """
 
+import base64
+import itertools
+import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +13,12 @@ from dataclasses import dataclass
 from service.domain.bundle import MAGIC as BUNDLE_MAGIC, File, file
 from service.domain.errors import MalformedError, TooLargeError
 
-MAGIC = b"KILNP1\n"
+MAGICS = {1: b"KILNP1\n", 2: b"KILNP2\n"}
+VERSION = 2  # of the format; agents from before it was made ask for 1
 MEDIA_TYPE = "application/vnd.kiln.pack"
 NOTHING = "-"  # stands for the release that a pack starts from when there is none
 OLDER_INDEX = 0xFFFF  # the number of a base that is the older index itself
+KID_BYTES = 8
 WINDOW_BITS = 10  # of deflate: what a board with 24 KB of heap can hold
 
 MAX_BUNDLE_BYTES = 8 << 20  # of either release; there is no pack for a larger one
@@ -69,10 +74,55 @@ def opened(bundle: bytes) -> Opened:
     return Opened(statement=statement, index=rest[:at], files=tuple(found))
 
 
-def pack(starts_from: str, older: Opened | None, newer: Opened, *, diff: Diff) -> bytes:
-    """The pack from one release, by its digest or :data:`NOTHING`, to another."""
-    head = MAGIC + starts_from.encode() + b"\n" + newer.statement + b"\n"
-    return head + _Stream().filled(_entries(older, newer, diff))
+def pack(starts_from: str, older: Opened | None, newer: Opened, *, diff: Diff, version: int = VERSION) -> bytes:
+    """The pack from one release, by its digest or :data:`NOTHING`, to another.
+
+    Raises: MalformedError for a statement that is not as we sign one.
+    """
+    entries = _entries(older, newer, diff)
+    if version == 1:
+        head = MAGICS[1] + starts_from.encode() + b"\n" + newer.statement + b"\n"
+        return head + _Stream().filled(entries)
+    signed = _Signed.of(newer.statement)
+    base = bytes(8) if older is None else bytes.fromhex(starts_from)[:8]
+    sizes = len(signed.signature).to_bytes(2, "big") + len(signed.payload).to_bytes(2, "big")
+    statement = [b"F" + signed.payload]
+    if older is not None:
+        statement.append(b"D" + _patch(_Signed.of(older.statement).payload, signed.payload, diff))
+    stream = _Stream().filled(itertools.chain([statement], entries))
+    return MAGICS[2] + base + signed.kid + sizes + signed.signature + stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A statement as the bytes of which its JWS is made again: docs/ota.md, "Keys"."""
+
+    kid: bytes  # the eight bytes of the key id
+    payload: bytes
+    signature: bytes
+
+    @classmethod
+    def of(cls, jws: bytes) -> "_Signed":
+        try:
+            header, payload, signature = (_decoded(part) for part in jws.split(b"."))
+            signed = cls(bytes.fromhex(json.loads(header)["kid"]), payload, signature)
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedError("no signed statement") from error
+        if signed.jws() != jws or len(signed.kid) != KID_BYTES:
+            raise MalformedError("no statement as we sign one")
+        return signed
+
+    def jws(self) -> bytes:
+        header = f'{{"alg":"RS256","kid":"{self.kid.hex()}"}}'.encode()
+        return b".".join(_encoded(part) for part in (header, self.payload, self.signature))
+
+
+def _decoded(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+def _encoded(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
 def _entries(older: Opened | None, newer: Opened, diff: Diff) -> Iterator[list[bytes]]:
@@ -117,7 +167,11 @@ def _shingles(content: bytes, *, step: int) -> set[bytes]:
 
 
 def _patched(number: int, base: bytes, wanted: bytes, diff: Diff) -> bytes:
-    return b"D" + number.to_bytes(2, "big") + b"".join(_records(*diff(base, wanted)))
+    return b"D" + number.to_bytes(2, "big") + _patch(base, wanted, diff)
+
+
+def _patch(base: bytes, wanted: bytes, diff: Diff) -> bytes:
+    return b"".join(_records(*diff(base, wanted)))
 
 
 def _records(steps: Steps, added: bytes, extra: bytes) -> Iterator[bytes]:

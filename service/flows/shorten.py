@@ -1,7 +1,7 @@
 """Shorten: a device is sent what differs from the release that it runs, made once for all devices."""
 
 from service.domain.errors import NotFoundError, TooLargeError
-from service.domain.pack import NOTHING, Diff, Kept, Opened, opened, pack
+from service.domain.pack import NOTHING, VERSION, Diff, Kept, Opened, opened, pack
 from service.domain.release import Bundle, ReleaseDigest
 from service.domain.repository import RepositoryId
 from service.flows.reading import exactly
@@ -24,23 +24,30 @@ def check(older: ReleaseDigest, newer: ReleaseDigest, *, repository: RepositoryI
 
 
 def shorten(
-    older: ReleaseDigest, newer: ReleaseDigest, *, builds: Builds, objects: Objects, packs: Packs, diff: Diff
+    older: ReleaseDigest,
+    newer: ReleaseDigest,
+    version: int = VERSION,
+    *,
+    builds: Builds,
+    objects: Objects,
+    packs: Packs,
+    diff: Diff,
 ) -> Kept:
-    """Make the pack and keep it, or that there is none. Safe to repeat.
+    """Make the pack in this version of the format and keep it, or that there is none. Safe to repeat.
 
     Raises: NotFoundError, ObjectsError; AlteredError when storage does not hold what was published.
     """
     bundle = builds.bundle(newer)
     try:
         before = None if older == NOTHING else _opened(builds.bundle(older), objects)
-        made = pack(older, before, _opened(bundle, objects), diff=diff)
+        made = pack(older, before, _opened(bundle, objects), diff=diff, version=version)
     except TooLargeError:
         made = b""
     kept = NO_PACK
     if 0 < len(made) < bundle.size_bytes:
         stored = objects.put([made])
         kept = Kept(digest=stored.digest, size_bytes=stored.size_bytes)
-    packs.keep(older, newer, kept)
+    packs.keep(older, newer, version, kept)
     return kept
 
 

@@ -7,8 +7,8 @@ from service.domain.release import ReleaseDigest
 
 
 class Packs(Protocol):
-    def find(self, older: ReleaseDigest, newer: ReleaseDigest) -> Kept | None:
-        """None when it was never made. `older` may be `service.domain.pack.NOTHING`."""
+    def find(self, older: ReleaseDigest, newer: ReleaseDigest, version: int) -> Kept | None:
+        """None when it was never made in this version of the format. `older` may be `service.domain.pack.NOTHING`."""
 
-    def keep(self, older: ReleaseDigest, newer: ReleaseDigest, kept: Kept) -> None:
+    def keep(self, older: ReleaseDigest, newer: ReleaseDigest, version: int, kept: Kept) -> None:
         """Safe to repeat."""

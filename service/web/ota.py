@@ -34,7 +34,8 @@ class Ota:
         here = "/ota/v1/releases/{digest}"
         return [
             Route(f"{here}/bundle", self.bundle, methods=["GET", "HEAD"]),
-            Route(f"{here}/pack", self.pack, methods=["GET", "HEAD"]),
+            Route(f"{here}/pack", self.older_pack, methods=["GET", "HEAD"]),
+            Route(f"{here}/pack/2", self.pack, methods=["GET", "HEAD"]),
         ]
 
     async def bundle(self, request: Request) -> Response:
@@ -58,6 +59,13 @@ class Ota:
 
     async def pack(self, request: Request) -> Response:
         """What differs from the release `from`; 404 where the device is to take the bundle."""
+        return await self._pack(request, pack.VERSION)
+
+    async def older_pack(self, request: Request) -> Response:
+        """The same for agents from before version 2 of the format."""
+        return await self._pack(request, 1)
+
+    async def _pack(self, request: Request, version: int) -> Response:
         device = await run_in_threadpool(self._device, request)
         newer = ReleaseDigest(request.path_params["digest"])
         if newer != device.desired:  # else one stolen token could have a pack made of every two releases
@@ -65,7 +73,7 @@ class Ota:
         await run_in_threadpool(self._object, device, newer)
         older = ReleaseDigest(request.query_params.get("from", ""))
         await run_in_threadpool(shorten.check, older, newer, repository=device.repository, builds=self.builds)
-        kept = await self.packer.get(older, newer)
+        kept = await self.packer.get(older, newer, version)
         return await ranged_response(self.objects, kept.digest, request, media_type=pack.MEDIA_TYPE, headers=_HEADERS)
 
     def _device(self, request: Request) -> Device:

@@ -59,22 +59,31 @@ def over_the_air(name: str, sources: Tree) -> None:
     before = compiled(sources)
     one = release(before, 41)
     size = sum(map(len, before.values()))
-    order = sign_desired(one, seq=77, config="c" * 64, issued=1_790_000_000)
-    print(f"{name}: tree {size:,} bytes, statement {len(one.statement):,}, order {len(order):,}")
-    print(f"  {'change':<14} {'bundle':>8} {'changed':>15} {'patched':>15} {'with statement':>15}")
+    order = len(sign_desired(one, seq=77, config="c" * 64, issued=1_790_000_000))
+    print(f"{name}: tree {size:,} bytes, statement {len(one.statement):,} as JWS, order {order:,}")
+    titles = f"{'changed':>15} {'patched':>15} {'with statement':>15} {'statement, order':>17}"
+    print(f"  {'change':<14} {'bundle':>8} {titles}")
     for change, work in CHANGES.items():
         two = release(compiled(work(dict(sources))), 42)
-        head = len(pack.MAGIC) + 65 + len(two.statement) + 1
-        whole = len(made(one, two, only_whole)) - head
-        patched = len(made(one, two, diff)) - head
-        shown = [f"{each:>7,} {each / size:6.1%}" for each in (whole, patched, patched + head)]
-        print(f"  {change:<14} {len(two.bundle):>8,} {shown[0]:>15} {shown[1]:>15} {shown[2]:>15}")
-    fresh = len(pack.pack(pack.NOTHING, None, pack.opened(one.bundle), diff=diff)) - len(one.statement)
-    print(f"  {'from nothing':<14} {len(one.bundle):>8,} {fresh:>7,} {fresh / size:6.1%}")
+        whole, patched = (without_statement(one, two, how) for how in (only_whole, diff))
+        sent = len(made(one, two, diff))
+        shown = [f"{each:>7,} {each / size:6.1%}" for each in (whole, patched, sent)]
+        both = sent - patched + order
+        print(f"  {change:<14} {len(two.bundle):>8,} {shown[0]:>15} {shown[1]:>15} {shown[2]:>15} {both:>17,}")
+    fresh, bare = len(made(None, one, diff)), without_statement(None, one, diff)
+    print(f"  {'from nothing':<14} {len(one.bundle):>8,} {fresh:>7,} {fresh / size:6.1%}, {fresh - bare + order:,}")
 
 
-def made(one: FakeRelease, two: FakeRelease, how: pack.Diff) -> bytes:
-    return pack.pack(one.digest, pack.opened(one.bundle), pack.opened(two.bundle), diff=how)
+def made(one: FakeRelease | None, two: FakeRelease, how: pack.Diff, version: int = pack.VERSION) -> bytes:
+    """The pack from one to two. Its statement is what it has more than version 1 has without its head."""
+    before = None if one is None else pack.opened(one.bundle)
+    starts_from = pack.NOTHING if one is None else one.digest
+    return pack.pack(starts_from, before, pack.opened(two.bundle), diff=how, version=version)
+
+
+def without_statement(one: FakeRelease | None, two: FakeRelease, how: pack.Diff) -> int:
+    """Bytes of what differs in index and files."""
+    return len(made(one, two, how, 1).split(b"\n", 3)[3])
 
 
 def only_whole(_: bytes, newer: bytes) -> tuple[pack.Steps, bytes, bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ota import bundle, head, install, moves, pack, state, update
+from ota import bundle, head, install, look, moves, pack, packhead, state, update
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease, desired_for
 from tests.fakes.signing import trust
@@ -62,11 +62,13 @@ class PackBoard:
     def unpack_believed(self, stated: dict[str, Any], packed: bytes) -> dict[str, bytes]:
         """As `unpack`, with the same difference."""
         source = io.BytesIO(packed)
-        jws = head.read_pack(source, self.state[self.state["active"]]["release"])
-        slot = state.other(self.state["active"])
-        supply = pack.Files(source, self.root, self.state["active"], quiet)
+        active = self.state["active"]
+        kept = f"{self.root}/kiln/{active}.jws"
+        jws, at, taken = packhead.read(source, self.state[active]["release"], kept)
+        slot = state.other(active)
+        supply = pack.Files(source, at, taken, self.root, active, quiet)
         install.write(supply, stated, self.root, slot, quiet, jws)
-        install.check(stated, self.root, slot, quiet)
+        look.check(stated, self.root, slot, quiet)
         return self.files(slot)
 
     def files(self, slot: str) -> dict[str, bytes]:

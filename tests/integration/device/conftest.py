@@ -129,6 +129,7 @@ class Bench:
         self.store.requests.clear()
         self.store.bundles.clear()
         self.store.packs.clear()
+        self.store.older_packs.clear()
         self.store.asked_packs.clear()
         self.store.forget_keys()
         self.store.rude = None

@@ -160,6 +160,7 @@ class Store:
     def __init__(self) -> None:
         self.bundles: dict[str, bytes] = {}
         self.packs: dict[tuple[str, str], bytes] = {}  # by digests from and to; without any, nothing is said of packs
+        self.older_packs: dict[tuple[str, str], bytes] = {}  # the same in version 1, at the address of then
         self.configurations: dict[str, bytes] = {}
         self.reports: list[dict[str, Any]] = []
         self.tokens = {TOKEN}
@@ -226,12 +227,13 @@ class Store:
         if known and request.path == "/ota/v1/devices/d1/desired":
             self._order(request)
             return
-        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/pack\?from=([0-9a-f]{64}|-)", request.path)
-        if found and not self.packs:
+        found = re.fullmatch(r"/ota/v1/releases/([0-9a-f]{64})/pack(/2)?\?from=([0-9a-f]{64}|-)", request.path)
+        packs = self.packs if found and found[2] else self.older_packs
+        if found and not packs:
             self._plain(request, 404 if known else 401)
             return
         (self.asked_packs if found else self.requests).append(request.headers.get("Range", ""))
-        body = self.packs.get((found[2], found[1])) if found else self._find(request.path)
+        body = packs.get((found[3], found[1])) if found else self._find(request.path)
         body = body if known else None
         if body is None or request.headers.get("X-Kiln-Device") != "d1":
             self._plain(request, 404 if known else 401)

@@ -178,7 +178,7 @@ class Plan:
         """The pack from one release (empty: from nothing) to another, by path."""
         before = self.releases[older] if older else None
         made = self.releases[newer]
-        path = f"/ota/v1/releases/{made.digest}/pack?from={before.digest if before else '-'}"
+        path = f"/ota/v1/releases/{made.digest}/pack/2?from={before.digest if before else '-'}"
         return {path: pack_of(before, made)}
 
     def settings(self, made: FakeConfiguration) -> dict[str, bytes]:

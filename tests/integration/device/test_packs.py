@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.packflash import PackFlash
-from tests.fakes.packs import pack_of
+from tests.fakes.packs import head_size, pack_of, statement_entry
 from tests.fakes.releases import FakeRelease, index_of, make_release
 
 pytestmark = pytest.mark.timeout(60)
@@ -61,7 +61,7 @@ def board(running: PackFlash, tmp_path: Path) -> PackFlash:
 
 
 def head_of(packed: bytes) -> bytes:
-    return packed[: sum(len(line) + 1 for line in packed.split(b"\n", 3)[:3])]
+    return packed[: head_size(packed)]
 
 
 def stream_of(packed: bytes) -> bytes:
@@ -106,7 +106,10 @@ def test_an_empty_board_takes_a_pack_from_nothing(tmp_path: Path, newer: FakeRel
 
 NOISE = random.Random(1).randbytes(3000)
 
+ENTRY = b"F" + b"{}" * 200  # of a statement that nobody signed
+
 SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "a1-statement": lambda packed: head_of(packed) + deflated(ENTRY + stream_of(packed)),
     "a10-bomb": lambda packed: head_of(packed) + deflated(b"F" + bytes(1 << 20)),
     "a10-bomb-behind": lambda packed: head_of(packed) + deflated(stream_of(packed) + bytes(1 << 20)),
     "a10-truncated": lambda packed: packed[:-1],
@@ -115,7 +118,7 @@ SPOILT: dict[str, Callable[[bytes], bytes]] = {
     "a10-not-deflate": lambda packed: head_of(packed) + b"\xff" * 400,
     "a10-empty": head_of,
     "a10-window": lambda packed: head_of(packed) + deflated(b"F" + NOISE + NOISE, bits=15),
-    "a19-base": lambda packed: packed.replace(packed.split(b"\n", 2)[1], b"a" * 64, 1),
+    "a19-base": lambda packed: packed[:7] + b"a" * 8 + packed[15:],
 }
 
 
@@ -134,7 +137,8 @@ def test_a10_a_window_over_ten_bits_is_refused_by_the_port(tmp_path: Path) -> No
     files = {"main.py": NOISE + NOISE}
     release = make_release(files)
     board = PackFlash(tmp_path / "flash.bin", size_bytes=1 << 20)
-    packed = head_of(pack_of(None, release)) + deflated(b"F" + index_of(files) + b"F" + NOISE + NOISE, bits=15)
+    raw = statement_entry(release) + b"F" + index_of(files) + b"F" + NOISE + NOISE
+    packed = head_of(pack_of(None, release)) + deflated(raw, bits=15)
 
     assert outcome(board, packed, release) != "taken"
 
@@ -159,7 +163,7 @@ def test_random_trees_are_made_of_each_other(tmp_path: Path) -> None:
 
 def test_no_space_is_said_before_anything_is_written(board: PackFlash, older: FakeRelease) -> None:
     release = make_release({**NEW, "big.bin": random.Random(3).randbytes(1 << 20)}, counter=2)
-    board.lay("pack", head_of(pack_of(older, release)), release)
+    board.lay("pack", head_of(pack_of(older, release)) + deflated(statement_entry(release)), release)
     board.lay("old", older.bundle, older)
     assert board.install("old", kind="bundle", run=True).outcome == "taken"
 

@@ -105,3 +105,14 @@ def test_a18_a_base_that_is_changed_after_its_check_makes_no_release(running: Be
     running.broker.reported("confirmed", release=longer.digest)
     assert running.board.printed("changed /a/main.py") >= 1
     assert running.board.printed("no pack: digest_mismatch") == 1
+
+
+def test_a18_a_kept_statement_that_was_changed_gives_no_pack(running: Bench, tmp_path: Path) -> None:
+    """The statement of what runs is what that of the next release is made from."""
+    running.store.add_pack(FIRST, NEXT)
+    haunt(running, tmp_path, trigger="/kiln/a.jws", nth=1, target="/kiln/a.jws", at=200)
+
+    running.desire(NEXT, seq=2)
+
+    running.broker.reported("confirmed", release=NEXT.digest)
+    assert running.board.printed("no pack: bad_signature") == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import head, install, statement
+from ota import head, install, look, statement
 from ota.reason import RefusedError
 from tests.fakes.releases import FakeRelease, desired_for, index_of, make_release
 from tests.fakes.signing import director_key, foreign_key, release_key
@@ -35,7 +35,7 @@ def take(
     (root / "kiln").mkdir(exist_ok=True)
     install.clear(str(root), "b")
     install.fill(source, stated, str(root), "b", lambda: None)
-    install.check(stated, str(root), "b", lambda: None)
+    look.check(stated, str(root), "b", lambda: None)
     slot = root / "b"
     found = {p.relative_to(slot).as_posix(): p for p in slot.rglob("*") if p.is_file()}
     return {name: path.read_bytes() for name, path in found.items()}
@@ -198,7 +198,7 @@ def test_a14_a_file_that_no_index_names_stops_the_switch(tmp_path: Path) -> None
     stated = statement.parse(release.statement, [release_key().entry])
 
     with pytest.raises(RefusedError) as caught:
-        install.check(stated, str(tmp_path), "b", lambda: None)
+        look.check(stated, str(tmp_path), "b", lambda: None)
 
     assert caught.value.reason == "digest_mismatch"
 
@@ -213,7 +213,7 @@ def test_a18_what_changed_on_flash_stops_the_switch(tmp_path: Path, name: str) -
     stated = statement.parse(release.statement, [release_key().entry])
 
     with pytest.raises((RefusedError, OSError)) as caught:
-        install.check(stated, str(tmp_path), "b", lambda: None)
+        look.check(stated, str(tmp_path), "b", lambda: None)
 
     assert getattr(caught.value, "reason", "") in ("digest_mismatch", "")
 

@@ -58,10 +58,10 @@ class Line:
     def serve(self, older: FakeRelease, newer: FakeRelease) -> None:
         path = f"/ota/v1/releases/{newer.digest}/"
         self.bodies[path + "bundle"] = newer.bundle
-        self.bodies[path + f"pack?from={older.digest}"] = pack_of(older, newer)
+        self.bodies[path + f"pack/2?from={older.digest}"] = pack_of(older, newer)
 
     def spoil_packs(self, change: Callable[[bytes], bytes]) -> None:
-        self.bodies = {path: change(body) if "/pack?" in path else body for path, body in self.bodies.items()}
+        self.bodies = {path: change(body) if "/pack/2?" in path else body for path, body in self.bodies.items()}
 
     def to_file(self, device: object, path: str, limit: int, target: str, idle: Callable[[], None]) -> int:
         file = Path(target)
@@ -128,7 +128,7 @@ def test_a_pack_is_taken_and_leaves_nothing_behind(board: PackBoard, line: Line,
 
 
 def test_where_there_is_no_pack_the_bundle_is_taken(board: PackBoard, line: Line, releases: Three) -> None:
-    line.bodies = {path: body for path, body in line.bodies.items() if "/pack?" not in path}
+    line.bodies = {path: body for path, body in line.bodies.items() if "/pack/2?" not in path}
 
     assert fetched(board, releases[1]) == NEW
     assert line.asked == ["pack 0", "bundle"]
@@ -149,12 +149,12 @@ def test_a_board_that_cannot_inflate_takes_the_bundle(
         lambda body: body[:-1],
         lambda body: body + b"x",
         lambda body: body[: len(body) - 20] + b"?" * 20,
-        lambda body: b"KILNP2" + body[6:],
+        lambda body: b"KILNP1" + body[6:],
         lambda body: b"<html>busy</html>\n" * 9,
         lambda _: b"",
-        lambda body: body.replace(b".", b"?", 1),
+        lambda body: body[:40] + bytes([body[40] ^ 1]) + body[41:],
     ],
-    ids=["short", "long", "spoilt", "another version", "a page", "empty", "statement"],
+    ids=["short", "long", "spoilt", "another version", "a page", "empty", "signature"],
 )
 def test_whatever_is_wrong_about_a_pack_the_bundle_is_taken_once(
     board: PackBoard, line: Line, releases: Three, change: Callable[[bytes], bytes]
@@ -191,7 +191,7 @@ def broken_at(share: float, line: Line) -> Callable[[str, Path, int], None]:
 
     def rude(_what: str, target: Path, have: int) -> None:
         if have == 0:
-            body = next(body for path, body in line.bodies.items() if "/pack?" in path)
+            body = next(body for path, body in line.bodies.items() if "/pack/2?" in path)
             target.write_bytes(body[: int(len(body) * share)])
             raise RefusedError("download_failed", "no answer")
 
@@ -228,7 +228,7 @@ def test_a_pack_that_was_resumed_and_is_wrong_is_fetched_once_more(
     board: PackBoard, line: Line, releases: Three
 ) -> None:
     name = f"pack.{releases[1].digest[:16]}.{releases[0].digest[:16]}"
-    whole = next(body for path, body in line.bodies.items() if "/pack?" in path)
+    whole = next(body for path, body in line.bodies.items() if "/pack/2?" in path)
     (board.folder / "kiln" / name).write_bytes(b"?" * (len(whole) // 2))
 
     assert fetched(board, releases[1]) == NEW

@@ -16,7 +16,7 @@ from service.domain.repository import Repository
 from service.flows.enrol import token_digest
 from service.web.packer import MAX_WAITING, Packer
 from tests.fakes.asgi import Reply
-from tests.fakes.packs import read, release_of
+from tests.fakes.packs import read, read_older, release_of
 from tests.fakes.releases import FakeRelease, index_of
 from tests.fakes.site import Browser, Site
 
@@ -69,13 +69,21 @@ def release(site: Site, of: Repository, files: dict[str, bytes], delivery: str, 
 
 
 def ask(
-    site: Site, newer: str, older: str, *, device: str = "blink", token: str = "t", ordered: str = "", **headers: str
+    site: Site,
+    newer: str,
+    older: str,
+    *,
+    device: str = "blink",
+    token: str = "t",
+    ordered: str = "",
+    way: str = "pack/2",
+    **headers: str,
 ) -> Reply:
     """`ordered` is the release that the device is to run, if not `newer`."""
     with site.kiln.engine.begin() as connection:
         connection.execute(devices.update().where(devices.c.id == device).values(desired=ordered or newer))
     proof = {"Authorization": f"Bearer {token}", "X-Kiln-Device": device}
-    target = f"/ota/v1/releases/{newer}/pack?from={older}"
+    target = f"/ota/v1/releases/{newer}/{way}?from={older}"
     return Browser(site, origin=None).send("GET", target, headers={**proof, **headers})
 
 
@@ -87,7 +95,7 @@ def test_a_device_gets_what_differs_and_can_resume_it(site: Site) -> None:
     rest = ask(site, two.digest, one.digest, Range="bytes=100-")
 
     assert (whole.status, whole.headers["content-type"]) == (200, "application/vnd.kiln.pack")
-    assert read(whole.body, ONE, index_of(ONE)).files == TWO
+    assert read(whole.body, ONE, index_of(ONE), one.statement).files == TWO
     assert (rest.status, rest.body) == (206, whole.body[100:])
     assert whole.headers["content-length"] == str(len(whole.body))
     assert len(whole.body) < len(two.bundle) / 4
@@ -100,6 +108,19 @@ def test_a_device_that_has_nothing_gets_all_of_it_deflated(site: Site) -> None:
 
     assert reply.status == 200
     assert read(reply.body, {}).files == ONE
+
+
+def test_an_agent_from_before_gets_a_pack_that_it_reads(site: Site) -> None:
+    blink = repository(site)
+    one, two = release(site, blink, ONE, "one"), release(site, blink, TWO, "two")
+
+    new, old = (ask(site, two.digest, one.digest, way=way) for way in ("pack/2", "pack"))
+    again = ask(site, two.digest, one.digest, way="pack")
+
+    assert (new.status, old.status, again.body) == (200, 200, old.body)
+    assert read_older(old.body, ONE, index_of(ONE)).files == TWO
+    assert read(new.body, ONE, index_of(ONE), one.statement).statement == two.statement
+    assert ask(site, two.digest, one.digest, way="pack/3").status == 404
 
 
 def test_a_pack_is_made_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,17 +140,19 @@ def test_a_pack_is_made_of_what_the_device_is_to_run_and_of_nothing_else(site: S
     replies = [ask(site, one.digest, older, ordered=two.digest) for older in (two.digest, one.digest, "-")]
 
     assert [each.status for each in replies] == [404, 404, 404]
-    assert site.kiln.packs.find(ReleaseDigest(two.digest), ReleaseDigest(one.digest)) is None
+    assert site.kiln.packs.find(ReleaseDigest(two.digest), ReleaseDigest(one.digest), 2) is None
 
 
 def test_there_is_no_pack_where_the_bundle_is_not_larger(site: Site) -> None:
     blink = repository(site)
     one, tiny = release(site, blink, ONE, "one"), release(site, blink, {"main.py": b""}, "two")
 
-    replies = [ask(site, tiny.digest, one.digest) for _ in range(2)]
+    replies = [ask(site, tiny.digest, one.digest, way="pack") for _ in range(2)]
 
     assert [each.status for each in replies] == [404, 404]
-    assert site.kiln.packs.find(ReleaseDigest(one.digest), ReleaseDigest(tiny.digest)) == Kept(digest="", size_bytes=0)
+    assert site.kiln.packs.find(ReleaseDigest(one.digest), ReleaseDigest(tiny.digest), 1) == Kept(
+        digest="", size_bytes=0
+    )
 
 
 def test_nobody_gets_packs_of_another_repository(site: Site) -> None:
@@ -180,7 +203,7 @@ class Workshop:
         self.at_work = self.most_at_work = 0
         self.error: Exception | None = None
 
-    def make(self, older: ReleaseDigest, newer: ReleaseDigest) -> Kept:
+    def make(self, older: ReleaseDigest, newer: ReleaseDigest, _version: int) -> Kept:
         self.made.append((older, newer))
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -191,7 +214,7 @@ class Workshop:
         return self.kept.setdefault((older, newer), Kept(digest="d" * 64, size_bytes=1))
 
     def packer(self, wait_s: float = 10) -> Packer:
-        return Packer(lambda *pair: self.kept.get(pair), self.make, wait_s=wait_s)
+        return Packer(lambda older, newer, _version: self.kept.get((older, newer)), self.make, wait_s=wait_s)
 
 
 def test_of_many_that_ask_at_once_one_makes_it() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 from service.adapters.deltas import diff
 from service.domain import pack
 from service.domain.errors import MalformedError, TooLargeError
-from tests.fakes.packs import Read, pack_of, read, release_of
-from tests.fakes.releases import index_of
+from tests.fakes.packs import Read, pack_of, read, read_older, release_of
+from tests.fakes.releases import index_of, make_release
 
 MAIN = {"main.py": b"import app\n"}
 LONG = b"".join(b"def f%d(x):\n    return x + %d\n" % (n, n * 7) for n in range(120))
@@ -26,7 +26,7 @@ TREES = st.dictionaries(PATHS, CONTENTS, max_size=6).map(lambda files: {**MAIN, 
 
 def between(older: Mapping[str, bytes], newer: Mapping[str, bytes]) -> Read:
     before = release_of(older)
-    return read(pack_of(before, release_of(newer)), older, index_of(dict(older)))
+    return read(pack_of(before, release_of(newer)), older, index_of(dict(older)), before.statement)
 
 
 @settings(deadline=None)
@@ -40,7 +40,7 @@ def test_a_pack_makes_the_newer_release_of_the_older(older: dict[str, bytes], ne
 def test_a_pack_from_nothing_holds_every_file(newer: dict[str, bytes]) -> None:
     found = read(pack_of(None, release_of(newer)), {})
 
-    assert (found.starts_from, found.files) == ("-", newer)
+    assert (found.starts_from, found.files) == ("0" * 16, newer)
     assert set(found.kinds.values()) == {"F"}
 
 
@@ -97,10 +97,11 @@ def test_what_is_compared_has_a_limit() -> None:
         compared.append(len(base) + len(wanted))
         return [(0, len(wanted), 0)], b"", wanted
 
-    pack.pack("-", pack.opened(release_of(older).bundle), pack.opened(release_of(newer).bundle), diff=counted)
+    before = release_of(older)
+    pack.pack(before.digest, pack.opened(before.bundle), pack.opened(release_of(newer).bundle), diff=counted)
 
-    assert sum(compared[1:]) <= pack.MAX_COMPARED_BYTES + each
-    assert len(compared) < count
+    assert sum(compared[2:]) <= pack.MAX_COMPARED_BYTES + each
+    assert len(compared[2:]) < count - 1
 
 
 def test_the_same_releases_make_the_same_pack() -> None:
@@ -114,9 +115,50 @@ def test_a_one_line_change_is_small() -> None:
     newer = {**older, "m3.py": older["m3.py"].replace(b"return x + 70\n", b"return x - 71\n")}
     before, after = release_of(older), release_of(newer)
 
-    size = len(pack_of(before, after)) - len(after.statement)
+    size = len(pack_of(before, after)) - 256  # the signature of these
 
-    assert size < 200
+    assert size < 250
+
+
+@settings(deadline=None)
+@given(TREES, TREES)
+def test_agents_from_before_get_the_version_that_they_read(older: dict[str, bytes], newer: dict[str, bytes]) -> None:
+    before, after = release_of(older), release_of(newer)
+
+    found = read_older(pack_of(before, after, 1), older, index_of(dict(older)))
+
+    assert (found.starts_from, found.statement, found.files) == (before.digest, after.statement, newer)
+
+
+def test_the_statement_travels_as_what_differs_from_the_one_before() -> None:
+    before, after = make_release({**MAIN, "a.py": LONG}), make_release({**MAIN, "a.py": LONG[:-9]}, counter=2)
+
+    packed = pack_of(before, after)
+
+    found = read(packed, {**MAIN, "a.py": LONG}, index_of({**MAIN, "a.py": LONG}), before.statement)
+    assert found.statement == after.statement
+    assert len(packed) < 384 + 27 + 200  # signature, head, and what differs in statement, index and file
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda jws: jws.replace(b".", b"", 1),
+        lambda jws: jws[:-1],
+        lambda jws: b"x" + jws[1:],
+        lambda jws: b"." + jws,
+        lambda _: b"",
+        lambda jws: b"e30" + jws[jws.index(b".") :],
+    ],
+    ids=["two parts", "cut", "no JSON", "no header", "empty", "another header"],
+)
+def test_a_statement_that_is_not_as_we_sign_one_makes_no_pack(spoil: Callable[[bytes], bytes]) -> None:
+    release = release_of(MAIN)
+    opened = pack.opened(release.bundle)
+    bent = pack.Opened(statement=spoil(opened.statement), index=opened.index, files=opened.files)
+
+    with pytest.raises(MalformedError):
+        pack.pack(pack.NOTHING, None, bent, diff=diff)
 
 
 @pytest.mark.parametrize("cut", [7, 60, 130, -1])
