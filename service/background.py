@@ -21,6 +21,7 @@ WINDING_EVERY_S = 0.25  # how long a superseded build may still be at work
 TELLER_EVERY_S = 1.0
 KEEPER_EVERY_S = 2.0
 SETTINGS_EVERY_S = 1.0
+SEALING_EVERY_S = 2.0  # nothing is looked at unless a key was changed
 STOP_S = 3.0  # a task that waits for another system is left behind then: all of it is safe to repeat
 
 
@@ -45,9 +46,10 @@ class Background:
         )
         teller = Repeater("teller", _teller(kiln).tell, every_s=TELLER_EVERY_S)
         settings = Repeater("settings", lambda: _remake(remaker, settings), every_s=SETTINGS_EVERY_S)
+        sealing = Repeater("sealing", lambda: _seal_again(kiln, sealing), every_s=SEALING_EVERY_S)
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
         look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
-        self._all = (self.outbox, renewal, winding, teller, settings, keeper)
+        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper)
 
     def start(self) -> None:
         for each in self._all:
@@ -73,6 +75,11 @@ def _look(look: Keeper, again: Repeater) -> None:
 
 def _remake(remaker: Remaker, again: Repeater) -> None:
     if remaker.step():
+        again.wake()
+
+
+def _seal_again(kiln: Kiln, again: Repeater) -> None:
+    if kiln.resealer.step():
         again.wake()
 
 

@@ -6,13 +6,16 @@ from starlette.routing import Route
 
 from service import configuring
 from service.adapters.boms import CycloneDx
+from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.provenance import Builder
+from service.domain.sealing import Progress
 from service.flows import credentials, publish, rekey
 from service.kiln import Kiln, token_change
 from service.web.auth import Auth
 from service.web.keys import KeyApi
 from service.web.roots import Roots
+from service.web.sealing import SealingApi
 from service.web.signed_time import SignedTime
 
 
@@ -27,7 +30,15 @@ def for_devices(kiln: Kiln) -> list[Route]:
 
 
 def for_people(kiln: Kiln, auth: Auth) -> list[Route]:
-    return KeyApi(auth=auth, keys=kiln.keys, resign=lambda: resign(kiln)).routes()
+    sealing = SealingApi(auth=auth, progress=kiln.resealer.progress, rotate=lambda by: _rotate_sealing(kiln, by))
+    return [*KeyApi(auth=auth, keys=kiln.keys, resign=lambda: resign(kiln)).routes(), *sealing.routes()]
+
+
+def _rotate_sealing(kiln: Kiln, by: str) -> Progress:
+    before, done = kiln.resealer.progress(), kiln.resealer.rotate()
+    deed = Deed(who=by, what="key.rotated", subject=f"sealing {done.key}", detail=f"instead of {before.key}")
+    kiln.audit.note(deed, now=kiln.clock.now())
+    return done
 
 
 def resign(kiln: Kiln) -> rekey.Resigned:

@@ -38,7 +38,9 @@ from service.adapters.own_images import read_own_images
 from service.adapters.packs import DatabasePacks
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
+from service.adapters.reseal import Resealer
 from service.adapters.sealing import Sealer
+from service.adapters.sealing_keys import SealingKeys
 from service.adapters.shared import DatabaseSharedSettings
 from service.adapters.tokens import JwtApiTokens, JwtTokens
 from service.domain.own_images import OwnImages
@@ -71,6 +73,7 @@ class Kiln:
     fleet: DatabaseFleet
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
+    resealer: Resealer
     agents: DatabaseAgents
     audit: DatabaseAudit
     objects: Objects
@@ -94,7 +97,8 @@ class Kiln:
 def build(settings: Settings) -> Kiln:
     data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
     workflows.prepare(engine := open_database(settings.database))
-    starter, sealer = workflows.Starter(engine, clock), Sealer(instance.key)
+    sealing_keys = SealingKeys(uri=settings.sealing_key, data=data)
+    starter, sealer = workflows.Starter(engine, clock), Sealer(*sealing_keys.load())
     connections, repositories = DatabaseConnections(engine, sealer), DatabaseRepositories(engine)
     builds, forges = DatabaseBuilds(engine, start=starter), ForgeApis(connections, clock)
     catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
@@ -117,6 +121,7 @@ def build(settings: Settings) -> Kiln:
         fleet=DatabaseFleet(engine),
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),
+        resealer=Resealer(engine, sealer, sealing_keys),
         agents=DatabaseAgents(engine),
         audit=DatabaseAudit(engine),
         objects=objects,

@@ -1,6 +1,7 @@
 """The operator's settings: read once from the environment, frozen, passed on."""
 
 import pathlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -27,6 +28,9 @@ class Settings:
     port: int = 8080
     base_url: str = ""  # how browsers, runners and devices reach us; default http://<host>:<port>
     database_url: str = field(default="", repr=False)  # default: SQLite in `data`
+    sealing_key: str = field(
+        default="", repr=False
+    )  # file:///path, or env:NAME= and what is in it; default: instance.json
     admin_token: str = field(default="", repr=False)  # default: made at first start, in `data`/admin.token
     broker: str = "embedded"  # one of BROKERS
     mqtt_host: str = "127.0.0.1"  # where the broker is, and where devices are told it is
@@ -66,14 +70,17 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises: BadInputError naming the variable to fix."""
         values: dict[str, object] = {"data": pathlib.Path(".kiln").absolute()}
+        key_is_in = variable_of(environment.get("KILN_SEALING_KEY", ""))
         for name, text in environment.items():
-            if not name.startswith(PREFIX):
+            if not name.startswith(PREFIX) or name == key_is_in:
                 continue
             key = name.removeprefix(PREFIX).lower()
             known = cls.__dataclass_fields__.get(key)
             if known is None:
                 raise BadInputError(f"{name} is not a setting of Kiln; see docs/settings.md")
             values[key] = _value(name, text, known.type)
+        if key_is_in:
+            values["sealing_key"] = f"env:{key_is_in}={environment.get(key_is_in, '')}"
         settings = cls(**values)  # type: ignore[arg-type]  # _value made each of its field's type
         settings.check()
         return settings
@@ -90,6 +97,7 @@ class Settings:
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadInputError(f"KILN_BASE_URL is an http or https address, not {self.base_url!r}")
 
+        self._check_key_place(self.sealing_key)
         self._check_hosts(self.trusted_hosts)
         for forge in ("github", "gitlab"):
             self._check_sign_in(f"{PREFIX}{forge.upper()}", *(getattr(self, f"{forge}_{n}") for n in _SIGN_IN))
@@ -109,6 +117,11 @@ class Settings:
             raise BadInputError("KILN_MQTT_CA, KILN_MQTT_CERT and KILN_MQTT_KEY need KILN_MQTT_TLS_PORT")
 
     @staticmethod
+    def _check_key_place(place: str) -> None:
+        if place and not _KEY_PLACE.fullmatch(place):  # it may be the key itself: not repeated
+            raise BadInputError("KILN_SEALING_KEY is file:///path or env:NAME: where the key is, not the key")
+
+    @staticmethod
     def _check_hosts(hosts: tuple[str, ...]) -> None:
         if said := complaint_of_hosts(hosts):
             raise BadInputError(f"KILN_DEPENDENCY_HOSTS: {said}")
@@ -125,6 +138,11 @@ class Settings:
         return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
+    def sealing_variable(self) -> str:
+        """The variable that holds the sealing key; empty when none does."""
+        return variable_of(self.sealing_key)
+
+    @property
     def trusted_hosts(self) -> tuple[str, ...]:
         return split_hosts(self.dependency_hosts)
 
@@ -139,6 +157,15 @@ class Settings:
     @property
     def limits(self) -> Limits:
         return Limits(memory_bytes=self.job_memory_mb << 20, time_s=self.job_time_s)
+
+
+_KEY_PLACE = re.compile(r"file:///[^\0]{1,500}|env:[A-Za-z_][A-Za-z0-9_]{0,100}=.*", re.DOTALL)
+
+
+def variable_of(place: str) -> str:
+    """The NAME of `env:NAME`, perhaps with what is in it; empty for another place of a key."""
+    kind, _, name = place.partition("=")[0].partition(":")
+    return name if kind == "env" else ""
 
 
 _SIGN_IN = ("oauth_id", "oauth_secret", "url")

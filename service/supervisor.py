@@ -38,7 +38,11 @@ class Child:
 def children(settings: Settings, instance: Instance, environment: Mapping[str, str]) -> list[Child]:
     """What `kiln serve` runs with these settings. Only the service is given the operator's secrets."""
     python = (sys.executable, "-m")
-    plain = {name: value for name, value in environment.items() if not name.startswith("KILN_")}
+    plain = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("KILN_") and name != settings.sealing_variable
+    }
     everything = {**environment, "KILN_PARENT": str(os.getpid())}
     found = [Child(name="service", command=(*python, "service", "service"), environment=everything)]
     if settings.broker == "embedded":

@@ -31,18 +31,18 @@ class DatabaseConfigurations:
             sealed = connection.execute(query).scalar()
         if sealed is None:
             return Configuration()
-        kept = json.loads(self._sealer.open(_purpose(name), sealed))
+        kept = json.loads(self._sealer.open(purpose(name), sealed))
         parts = {part: kept.get(part, {}) for part in _PARTS}  # what an older Kiln kept has no `shared`
         secrets = Secrets(key=bytes.fromhex(kept["key"]), token=kept.get("token", ""), **parts)
         return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
 
     def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
-        sealed = self._sealer.seal(_purpose(device.id), _plain(to))
+        sealed = self._sealer.seal(purpose(device.id), _plain(to))
         with self._engine.begin() as connection:
             return _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
 
     def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:
-        sealed = [self._sealer.seal(_purpose(each.device.id), _plain(each.configuration)) for each in made]
+        sealed = [self._sealer.seal(purpose(each.device.id), _plain(each.configuration)) for each in made]
         event = {"at": now.timestamp(), "what": "settings", "detail": why}
         with self._engine.begin() as connection:
             pairs = zip(made, sealed, strict=True)
@@ -71,7 +71,8 @@ def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) ->
     return is_ours
 
 
-def _purpose(name: DeviceId) -> str:
+def purpose(name: DeviceId) -> str:
+    """What a row is sealed for, by its primary key."""
     return f"device {name}"
 
 

@@ -70,7 +70,7 @@ class DatabaseConnections:
     def _row(self, connection: Connection) -> dict[str, Any]:
         secrets = json.dumps({name: getattr(connection, name) for name in _SECRETS})
         row = {name: plain(getattr(connection, name)) for name in _PLAIN}
-        return {**row, "sealed": self._sealer.seal(f"connection {connection.id}", secrets)}
+        return {**row, "sealed": self._sealer.seal(purpose(connection.id), secrets)}
 
     def _rows(self, condition: sa.ColumnElement[bool]) -> list[Connection]:
         query = sa.select(connections).where(condition).order_by(connections.c.created_at, connections.c.id)
@@ -81,8 +81,13 @@ class DatabaseConnections:
         fields = {name: row[name] for name in _PLAIN}
         enums = {"forge": Forge(row["forge"]), "kind": ConnectionKind(row["kind"])}
         try:
-            secrets = json.loads(self._sealer.open(f"connection {row['id']}", row["sealed"]))
+            secrets = json.loads(self._sealer.open(purpose(row["id"]), row["sealed"]))
         except ConflictError as error:  # instance.json was replaced: the others must not suffer for it
             logger.warning("connection not opened", extra={"connection": row["id"]})
             secrets = {"note": f"{error}; remove it and make it again"}
         return Connection(**{**fields, **enums, **moments(row, ("created_at",)), **secrets})
+
+
+def purpose(name: str) -> str:
+    """What a row is sealed for, by its primary key."""
+    return f"connection {name}"

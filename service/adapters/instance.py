@@ -6,6 +6,8 @@ import pathlib
 import secrets
 from dataclasses import dataclass, field
 
+INSTANCE = "instance.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
@@ -18,7 +20,7 @@ class Instance:
 def load_instance(data: pathlib.Path) -> Instance:
     """Read `<data>/instance.json`, or make it (mode 0600)."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)  # the database in it holds secrets of hooks
-    path = data / "instance.json"
+    path = data / INSTANCE
     if not path.exists():
         made = {
             "id": "k" + secrets.token_hex(3),
@@ -38,13 +40,28 @@ def load_instance(data: pathlib.Path) -> Instance:
     )
 
 
-def write_secret(path: pathlib.Path, text: str) -> None:
-    """Whole or not at all, readable by this user only. The first of two processes that make it wins."""
+def replace_secret(path: pathlib.Path, text: str) -> None:
+    """Whole or not at all, instead of what is there, readable by this user only; it outlasts a power cut."""
+    _temporary(path, text).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _temporary(path: pathlib.Path, text: str) -> pathlib.Path:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    return temporary
+
+
+def write_secret(path: pathlib.Path, text: str) -> None:
+    """Whole or not at all, readable by this user only. The first of two processes that make it wins."""
+    temporary = _temporary(path, text)
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -108,4 +108,9 @@ def _devices_of(scope: Scope) -> sa.ColumnElement[bool]:
 
 
 def _purpose(scope: Scope) -> str:
-    return f"settings of {scope.repository} {scope}"
+    return purpose(scope.repository, scope.group)
+
+
+def purpose(repository: RepositoryId, group: str) -> str:
+    """What a row is sealed for, by its primary key."""
+    return f"settings of {repository} {Scope(repository, group)}"

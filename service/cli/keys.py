@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import time
 from typing import Any
 
 from service.cli.client import Client, CommandError
@@ -9,6 +10,7 @@ from service.domain.errors import KilnError
 from service.domain.root import MAX_DOCUMENT_BYTES, Document, Root
 
 PATH = "/api/v1/keys"
+LOOK_S = 0.5  # between two looks at what is left
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
@@ -17,6 +19,12 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     rotate = keys.add_parser("rotate", help="a new key for a role; the old one is trusted until it is revoked")
     rotate.add_argument("role", choices=("release", "director", "root"))
     rotate.set_defaults(act=_rotate)
+    sealing = keys.add_parser("rotate-sealing", help="seal all secrets that are kept with another key, and wait for it")
+    sealing.add_argument("--no-wait", action="store_true", help="go on at once; `kiln keys sealing` says how far it is")
+    sealing.set_defaults(act=_rotate_sealing)
+    keys.add_parser("sealing", help="the key that secrets are sealed with, and what is left of a change").set_defaults(
+        act=lambda it, _: it.call("GET", f"{PATH}/sealing")
+    )
     revoke = keys.add_parser("revoke", help="trust a key no more, and sign anew what it signed")
     revoke.add_argument("kid", help="its id, as `kiln keys list` has it")
     revoke.add_argument(
@@ -44,6 +52,14 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 def _rotate(client: Client, given: argparse.Namespace) -> Any:
     return _kept(client.call("POST", f"{PATH}/rotate", {"role": given.role}), given)
+
+
+def _rotate_sealing(client: Client, given: argparse.Namespace) -> Any:
+    found = client.call("POST", f"{PATH}/rotate-sealing")
+    while not given.no_wait and found["left"] > found["lost"]:
+        time.sleep(LOOK_S)
+        found = client.call("GET", f"{PATH}/sealing")
+    return found
 
 
 def _revoke(client: Client, given: argparse.Namespace) -> Any:

@@ -3,6 +3,8 @@
 import argparse
 import json
 import pathlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,3 +99,30 @@ def test_what_is_not_there_is_named(run: Run, line: str) -> None:
 
     assert code == 1
     assert "no.txt" in said
+
+
+def test_the_sealing_key_is_changed_and_waited_for(run: Run, site: Site) -> None:
+    def work() -> None:
+        for _ in range(20):
+            time.sleep(0 if site.kiln.resealer.step() else 0.1)
+
+    seal = threading.Thread(target=work)
+    _, before = run("keys sealing")
+
+    seal.start()
+    code, done = run("keys rotate-sealing")
+    seal.join()
+    entry = site.kiln.audit.entries()[0].deed
+
+    assert (code, done["left"], done["place"]) == (0, 0, "instance.json")
+    assert done["key"] != before["key"]
+    assert (entry.what, entry.subject) == ("key.rotated", f"sealing {done['key']}")
+    assert run("keys sealing")[1]["key"] == done["key"]
+
+
+@pytest.mark.parametrize("target", ["GET /api/v1/keys/sealing", "POST /api/v1/keys/rotate-sealing"])
+def test_the_sealing_key_is_the_administrators(site: Site, target: str) -> None:
+    method, path = target.split()
+
+    assert site.program("").send(method, path).status == 401
+    assert site.browser().sign_in_as(site.user()).send(method, path).status == 403

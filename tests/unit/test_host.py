@@ -130,3 +130,12 @@ def test_the_operators_runtime_reaches_each_runner_and_nobody_else(tmp_path: pat
     found = {each.name: each.environment for each in children(settings, load_instance(tmp_path), {"PATH": "/bin"})}
 
     assert {name for name, each in found.items() if each.get("KILN_RUNTIME") == "runsc"} == {"runner-1", "runner-2"}
+
+
+def test_the_variable_of_the_sealing_key_reaches_the_service_alone(tmp_path: pathlib.Path) -> None:
+    given = {"PATH": "/bin", "SEAL": "11" * 32, "KILN_DATA": str(tmp_path), "KILN_SEALING_KEY": "env:SEAL"}
+    settings = Settings.from_environment(given)
+
+    found = {each.name: each.environment for each in children(settings, load_instance(tmp_path), given)}
+
+    assert {name for name, each in found.items() if "11" * 32 in each.values()} == {"service"}

@@ -21,6 +21,7 @@ _ROLE = choice("viewer", "owner")
 _USER, _REPOSITORY = text(MAX_SUBJECT_CHARS), text(600)
 
 SCHEMAS: dict[str, Schema] = {
+    "Sealing": record(key=text(about="its id"), place=text(), left=number(), lost=number(), is_done=flag()),
     "User": record(id=text(), login=text(), created_at=moment(), seen_at=moment(), grants=anything()),
     "Grant": record(user=text(), repository=text(), role=_ROLE),
     "Token": record(
@@ -96,6 +97,14 @@ PATHS: Paths = {
     },
     "/api/v1/tokens/{token}": {"delete": operation("Revoke an API token", {200: record(revoked=text())})},
     "/api/v1/keys": {"get": operation("The keys that devices trust", {200: "Keys"}, right="admin")},
+    "/api/v1/keys/sealing": {
+        "get": operation(
+            "The key that secrets are sealed with, and what is left of a change", {200: "Sealing"}, right="admin"
+        )
+    },
+    "/api/v1/keys/rotate-sealing": {
+        "post": operation("Seal everything with another key, in the background", {202: "Sealing"}, right="admin")
+    },
     "/api/v1/keys/rotate": {
         "post": operation(
             "A new key for a role",
