@@ -21,8 +21,9 @@ from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
-from service.flows import agents, credentials, enrol, flash, track
+from service.flows import agents, configure, credentials, enrol, flash, track
 from service.flows.announce import Obstacle
+from service.flows.configure import Wish
 from service.kiln import Kiln, token_change
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
@@ -70,6 +71,24 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
     )
     return api.routes()
+
+
+def creating(
+    kiln: Kiln, announced: Callable[[], None], declared: Declared
+) -> Callable[[enrol.Request, Wish, str], enrol.Enrolled]:
+    """Enrols a device with settings of its own, or does not enrol it."""
+    parts, in_the_way = configuring.parts(kiln, declared), configuring.obstacle(kiln, declared)
+
+    def create(wanted: enrol.Request, wish: Wish, by: str) -> enrol.Enrolled:
+        release = kiln.builds.current(wanted.repository, wanted.channel)
+        if wish.checked(declared.by(release.build) if release else {}):
+            enrolled = _enrol(kiln, announced, in_the_way, wanted, by)
+            configure.settings(enrolled.device.id, wish, parts, by=by)
+            announced()
+            return enrolled
+        return _enrol(kiln, announced, in_the_way, wanted, by)
+
+    return create
 
 
 def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from starlette.responses import Response
 from starlette.routing import Route
 
 from service import configuring, device_routes
@@ -10,12 +11,14 @@ from service.adapters.archive import zipped
 from service.configuring import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
+from service.domain.errors import ConflictError
 from service.domain.shared import Layers, Scope
-from service.flows import archive, configure, shared
+from service.flows import archive, configure, enrol, offer, shared
 from service.flows.configure import Wish
 from service.flows.flash import ManifestOf
 from service.kiln import Kiln
 from service.web.archive import Archives
+from service.web.device_pages import DevicePages
 from service.web.settings import SettingsApi
 from service.web.sight import Sight
 
@@ -54,7 +57,47 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
 
 def archives(kiln: Kiln, sight: Sight, manifest: ManifestOf, turn: asyncio.Semaphore) -> list[Route]:
     """A device's archive and flash image. `turn` is that of all flash images."""
-    parts = archive.Parts(
+    parts = _archive_parts(kiln, manifest)
+    return Archives(sight=sight, parts=parts, tokens=kiln.tokens, zipped=zipped, turn=turn).routes()
+
+
+def pages(
+    kiln: Kiln,
+    sight: Sight,
+    page: Callable[..., Response],
+    manifest: ManifestOf,
+    create: Callable[[enrol.Request, Wish, str], enrol.Enrolled],
+) -> list[Route]:
+    """The pages of one device. `create` enrols it."""
+    parts = _archive_parts(kiln, manifest)
+
+    def image(device: Device) -> tuple[str, str]:
+        try:
+            return archive.image_name(archive.content_of(device.id, parts), parts)
+        except ConflictError as error:  # it is retired, or its token is not kept
+            return "", str(error)
+
+    def names(device: Device) -> list[str]:
+        try:
+            return sorted(kiln.configurations.get(device.id).secrets.effective)
+        except ConflictError:  # they cannot be opened: all else of the device is still to be seen
+            return []
+
+    return DevicePages(
+        sight=sight,
+        fleet=kiln.fleet,
+        page=page,
+        offer=lambda repository: offer.offer(
+            repository, builds=kiln.builds, shared=kiln.shared, catalogue=kiln.catalogue, manifest=manifest
+        ),
+        create=create,
+        flash=image,
+        settings=names,
+    ).routes()
+
+
+def _archive_parts(kiln: Kiln, manifest: ManifestOf) -> archive.Parts:
+    return archive.Parts(
         builds=kiln.builds,
         fleet=kiln.fleet,
         configurations=kiln.configurations,
@@ -68,4 +111,3 @@ def archives(kiln: Kiln, sight: Sight, manifest: ManifestOf, turn: asyncio.Semap
         trust=lambda: kiln.keys.root().entries(),
         where=device_routes.where(kiln.settings),
     )
-    return Archives(sight=sight, parts=parts, tokens=kiln.tokens, zipped=zipped, turn=turn).routes()

@@ -52,9 +52,11 @@ async def read_fields(request: Request, required: tuple[str, ...], optional: tup
     return value
 
 
-async def read_form(request: Request) -> dict[str, list[str]]:
+async def read_form(
+    request: Request, *, max_bytes: int = MAX_FORM_BYTES, max_fields: int = MAX_FORM_FIELDS
+) -> dict[str, list[str]]:
     """A form of a page of ours: each field's values. Raises: MalformedError, TooLargeError."""
     try:
-        return parse_qs((await read(request, MAX_FORM_BYTES)).decode(), max_num_fields=MAX_FORM_FIELDS)
+        return parse_qs((await read(request, max_bytes)).decode(), max_num_fields=max_fields)
     except ValueError as error:
         raise MalformedError("the form is not readable") from error
