@@ -9,11 +9,11 @@ from runners.contract.manifest import Manifest, ManifestError
 from service.adapters.device_cipher import encrypt
 from service.domain.build import BuildId
 from service.domain.configuration import Schema
-from service.domain.device import Device
+from service.domain.device import Device, DeviceId
 from service.domain.errors import KilnError, OutsideError
 from service.domain.release import Release
 from service.domain.repository import RepositoryId
-from service.flows import announce, configure, lacks, plan, shared
+from service.flows import announce, configure, lacks, plan, settle, shared
 from service.kiln import Kiln
 
 logger = logging.getLogger("kiln.settings")
@@ -69,8 +69,15 @@ def obstacle(kiln: Kiln, declared: Declared) -> announce.Obstacle:
     return lacks.Needs(configurations=kiln.configurations, declared=declared.by).obstacle
 
 
-def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
+def settling(kiln: Kiln, declared: Declared) -> Callable[[DeviceId], bool]:
+    """Orders what a device shall run now."""
     in_the_way = obstacle(kiln, declared)
+    return lambda name: settle.settle(
+        name, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock, obstacle=in_the_way
+    )
+
+
+def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
     return configure.Parts(
         builds=kiln.builds,
         fleet=kiln.fleet,
@@ -80,9 +87,7 @@ def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
         encrypt=encrypt,
         schema=declared.for_device,
         shared=kiln.shared,
-        again=lambda name: announce.tell_newest(
-            name, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock, obstacle=in_the_way
-        ),
+        again=settling(kiln, declared),
     )
 
 

@@ -1,5 +1,6 @@
 """Devices, wired: what they ask for themselves, what people do to them, and what comes of their messages."""
 
+import dataclasses
 import datetime
 import functools
 import importlib.metadata
@@ -21,8 +22,7 @@ from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
-from service.flows import agents, configure, credentials, enrol, flash, track
-from service.flows.announce import Obstacle
+from service.flows import agents, credentials, enrol, flash, track
 from service.flows.configure import Wish
 from service.kiln import Kiln, token_change
 from service.settings import Settings
@@ -50,7 +50,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
 
 
 def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
-    parts = configuring.parts(kiln, declared)
+    parts, enrolling = configuring.parts(kiln, declared), enrol_parts(kiln, declared)
     deeds = DeviceDeeds(
         parts=parts,
         accounts=kiln.accounts,
@@ -64,31 +64,39 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
     api = DeviceApi(
         sight=sight,
         fleet=kiln.fleet,
+        tags=kiln.inventory.tags,
         configuration=kiln.configurations.get,
         schema=parts.schema,
         deeds=deeds,
-        enrol=lambda wanted, by: _enrol(kiln, announced, configuring.obstacle(kiln, declared), wanted, by),
+        enrol=lambda wanted, by: _enrol(enrolling, announced, wanted, by),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
     )
     return api.routes()
+
+
+def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
+    return enrol.Parts(
+        repositories=kiln.repositories,
+        fleet=kiln.fleet,
+        inventory=kiln.inventory,
+        configurations=kiln.configurations,
+        shared=kiln.shared,
+        accounts=kiln.accounts,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        catalogue=kiln.catalogue,
+        encrypt=encrypt,
+        schema=declared.for_device,
+        settle=configuring.settling(kiln, declared),
+    )
 
 
 def creating(
     kiln: Kiln, announced: Callable[[], None], declared: Declared
 ) -> Callable[[enrol.Request, Wish, str], enrol.Enrolled]:
     """Enrols a device with settings of its own, or does not enrol it."""
-    parts, in_the_way = configuring.parts(kiln, declared), configuring.obstacle(kiln, declared)
-
-    def create(wanted: enrol.Request, wish: Wish, by: str) -> enrol.Enrolled:
-        release = kiln.builds.current(wanted.repository, wanted.channel)
-        if wish.checked(declared.by(release.build) if release else {}):
-            enrolled = _enrol(kiln, announced, in_the_way, wanted, by)
-            configure.settings(enrolled.device.id, wish, parts, by=by)
-            announced()
-            return enrolled
-        return _enrol(kiln, announced, in_the_way, wanted, by)
-
-    return create
+    parts = enrol_parts(kiln, declared)
+    return lambda wanted, wish, by: _enrol(parts, announced, dataclasses.replace(wanted, wish=wish), by)
 
 
 def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
@@ -168,26 +176,8 @@ class Heard:
             logger.warning("log refused", extra={"device": device, "error": str(error)})
 
 
-def _enrol(
-    kiln: Kiln, announced: Callable[[], None], obstacle: Obstacle, request: enrol.Request, by: str
-) -> enrol.Enrolled:
-    enrolled = enrol.enrol(
-        request,
-        repositories=kiln.repositories,
-        builds=kiln.builds,
-        fleet=kiln.fleet,
-        configurations=kiln.configurations,
-        accounts=kiln.accounts,
-        keys=kiln.keys,
-        clock=kiln.clock,
-        catalogue=kiln.catalogue,
-        new_token=_new_token,
-        new_key=lambda: secrets.token_bytes(KEY_BYTES),
-        shared=kiln.shared,
-        encrypt=encrypt,
-        obstacle=obstacle,
-        by=by,
-    )
+def _enrol(parts: enrol.Parts, announced: Callable[[], None], wanted: enrol.Request, by: str) -> enrol.Enrolled:
+    enrolled = enrol.enrol(wanted, parts, token=_new_token(), key=secrets.token_bytes(KEY_BYTES), by=by)
     announced()
     return enrolled
 

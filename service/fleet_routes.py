@@ -13,14 +13,29 @@ from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError
 from service.domain.shared import Layers, Scope
-from service.flows import archive, configure, enrol, offer, shared
+from service.flows import archive, configure, enrol, offer, place, shared
 from service.flows.configure import Wish
 from service.flows.flash import ManifestOf
 from service.kiln import Kiln
 from service.web.archive import Archives
 from service.web.device_pages import DevicePages
+from service.web.inventory import InventoryApi
 from service.web.settings import SettingsApi
 from service.web.sight import Sight
+
+
+def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
+    parts = configuring.parts(kiln, declared)
+    placing = place.Parts(
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        inventory=kiln.inventory,
+        audit=kiln.audit,
+        clock=kiln.clock,
+        remake=lambda name: configure.remake(name, parts),
+        settle=configuring.settling(kiln, declared),
+    )
+    return InventoryApi(sight=sight, parts=placing, announced=announced).routes()
 
 
 def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:

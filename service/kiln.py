@@ -28,6 +28,7 @@ from service.adapters.fleet import DatabaseFleet
 from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.git import GitSources
 from service.adapters.instance import Instance, load_instance
+from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.marks import DatabaseMarks
@@ -71,6 +72,7 @@ class Kiln:
     marks: DatabaseMarks
     forges: Forges
     fleet: DatabaseFleet
+    inventory: DatabaseInventory
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
     resealer: Resealer
@@ -119,6 +121,7 @@ def build(settings: Settings) -> Kiln:
         marks=DatabaseMarks(engine),
         forges=forges,
         fleet=DatabaseFleet(engine),
+        inventory=DatabaseInventory(engine),
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),
         resealer=Resealer(engine, sealer, sealing_keys),

@@ -70,13 +70,15 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         sight=sight,
         flash=flash.states,
         builds=kiln.builds,
-        fleet=kiln.fleet,
+        inventory=kiln.inventory,
         marks=kiln.marks,
         templates=templates(),
+        now=kiln.clock.now,
     )
     for_people = [
         *_building(kiln, sight, inbox, flash),
         *device_routes.for_people(kiln, sight, announced, declared),
+        *fleet_routes.inventory(kiln, sight, announced, declared),
         *fleet_routes.settings(kiln, sight, announced, declared),
         *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),

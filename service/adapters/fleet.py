@@ -8,7 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
-from service.adapters.schema_devices import configurations, device_events, device_logs, devices, outbox, reports
+from service.adapters.schema_devices import (
+    configurations,
+    device_events,
+    device_logs,
+    device_tags,
+    devices,
+    outbox,
+    reports,
+)
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, DeviceState, Report, joined
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order
@@ -26,7 +34,7 @@ class DatabaseFleet:
         self._engine = engine
 
     def add_device(self, device: Device) -> None:
-        names = ("id", "repository", "board", "channel", "token_digest", "seq", "desired")
+        names = ("id", "repository", "board", "channel", "label", "group", "token_digest", "seq", "desired")
         row = {name: getattr(device, name) for name in names}
         try:
             with self._engine.begin() as connection:
@@ -39,7 +47,7 @@ class DatabaseFleet:
             row = connection.execute(sa.select(devices).where(devices.c.id == name)).mappings().first()
         if row is None:
             raise NotFoundError(f"no device {name[:80]!r}")
-        return _device(row)
+        return device_of(row)
 
     def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]:
         query = sa.select(devices).where(devices.c.retired_at.is_(None)).order_by(devices.c.id)
@@ -48,7 +56,7 @@ class DatabaseFleet:
         if channel is not None:
             query = query.where(devices.c.channel == channel)
         with self._engine.connect() as connection:
-            return [_device(row) for row in connection.execute(query).mappings()]
+            return [device_of(row) for row in connection.execute(query).mappings()]
 
     def retired(self) -> list[DeviceId]:
         query = sa.select(devices.c.id).where(devices.c.retired_at.is_not(None))
@@ -62,22 +70,23 @@ class DatabaseFleet:
             connection.execute(devices.delete().where(devices.c.id == name))
 
     def retire(self, name: DeviceId, *, now: datetime.datetime) -> None:
-        values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until"))
-        values |= {"token_digest": "", "config": "", "connected": False, "retired_at": now.timestamp()}
+        values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until", "pin"))
+        values |= dict.fromkeys(("token_digest", "config", "group", "hold"), "")
+        values |= {"connected": False, "may_install": False, "retired_at": now.timestamp()}
         with self._engine.begin() as connection:
-            mine = _living(name)
+            mine = living(name)
             if connection.execute(devices.update().where(mine).values(**values)).rowcount == 0:
                 if connection.execute(sa.select(devices.c.id).where(devices.c.id == name)).first() is None:
                     raise NotFoundError(f"no device {name[:80]!r}")
                 return
-            for table in (outbox, configurations, device_logs):
+            for table in (outbox, configurations, device_logs, device_tags):
                 connection.execute(table.delete().where(table.c.device == name))
             connection.execute(outbox.insert().values(device=name, seq=0, payload=b""))
 
     def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
         query = sa.select(devices).where(devices.c.desired_until < before.timestamp()).order_by(devices.c.id)
         with self._engine.connect() as connection:
-            return [_device(row) for row in connection.execute(query.limit(limit)).mappings()]
+            return [device_of(row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def desire(self, name: DeviceId, order: Order) -> bool:
         with self._engine.begin() as connection:
@@ -89,20 +98,21 @@ class DatabaseFleet:
             return connection.execute(query).scalar() or None
 
     def settle_token(self, name: DeviceId, digest: str) -> None:
-        mine = _living(name) & (devices.c.new_token_digest == digest)
+        mine = living(name) & (devices.c.new_token_digest == digest)
         with self._engine.begin() as connection:
             connection.execute(devices.update().where(mine).values(token_digest=digest, new_token_digest=None))
 
     def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
         text = json.dumps(_plain(report))
         with self._engine.begin() as connection:
-            mine = _living(name)
+            mine = living(name)
             # Written first, so that two reports of one device follow each other.
             if connection.execute(devices.update().where(mine).values(seen_at=now.timestamp())).rowcount == 0:
                 raise NotFoundError(f"no device {name[:80]!r}")
             before = connection.execute(sa.select(devices.c.report).where(mine)).scalar()
             shown = report.after(_report(before) if before else None)
-            connection.execute(devices.update().where(mine).values(report=json.dumps(_plain(shown))))
+            values = {"report": json.dumps(_plain(shown)), "state": shown.state.value, "version": shown.version}
+            connection.execute(devices.update().where(mine).values(**values))
             connection.execute(reports.insert().values(device=name, at=now.timestamp(), report=text))
             _keep_newest(connection, reports, name, MAX_REPORTS)
 
@@ -115,7 +125,7 @@ class DatabaseFleet:
     def alive(self, name: DeviceId, *, connected: bool, now: datetime.datetime) -> None:
         values: dict[str, Any] = {"connected": connected, "seen_at": now.timestamp()}
         with self._engine.begin() as connection:
-            if connection.execute(devices.update().where(_living(name)).values(**values)).rowcount == 0:
+            if connection.execute(devices.update().where(living(name)).values(**values)).rowcount == 0:
                 raise NotFoundError(f"no device {name[:80]!r}")
 
     def clear_again(self, name: DeviceId) -> None:
@@ -125,7 +135,7 @@ class DatabaseFleet:
 
     def hold(self, name: DeviceId, why: str) -> None:
         with self._engine.begin() as connection:
-            connection.execute(devices.update().where(_living(name)).values(hold=why[:MAX_EVENT_CHARS]))
+            connection.execute(devices.update().where(living(name)).values(hold=why[:MAX_EVENT_CHARS]))
 
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
         table, row = device_events, {"device": name, "at": now.timestamp(), "what": what}
@@ -141,7 +151,7 @@ class DatabaseFleet:
 
     def add_log(self, name: DeviceId, text: str, *, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:
-            if connection.execute(devices.update().where(_living(name)).values(seen_at=now.timestamp())).rowcount == 0:
+            if connection.execute(devices.update().where(living(name)).values(seen_at=now.timestamp())).rowcount == 0:
                 raise NotFoundError(f"no device {name[:80]!r}")
             mine = device_logs.c.device == name
             kept = connection.execute(sa.select(device_logs.c.text).where(mine)).scalar()
@@ -178,7 +188,7 @@ class DatabaseFleet:
 
 def ordered(connection: sa.Connection, name: DeviceId, order: Order, before: str) -> bool:
     """Write an order that follows seq - 1 and the configuration `before`. False when the device's record is another."""
-    mine = _living(name) & (devices.c.seq == order.seq - 1) & (devices.c.config == before)
+    mine = living(name) & (devices.c.seq == order.seq - 1) & (devices.c.config == before)
     values = {"seq": order.seq, "desired": order.release, "desired_until": order.until.timestamp()}
     if connection.execute(devices.update().where(mine).values(**values, config=order.config)).rowcount == 0:
         return False
@@ -187,7 +197,8 @@ def ordered(connection: sa.Connection, name: DeviceId, order: Order, before: str
     return True
 
 
-def _living(name: DeviceId) -> sa.ColumnElement[bool]:
+def living(name: DeviceId) -> sa.ColumnElement[bool]:
+    """The row of this device, unless it is retired."""
     return (devices.c.id == name) & devices.c.retired_at.is_(None)
 
 
@@ -198,8 +209,8 @@ def _keep_newest(connection: sa.Connection, table: sa.Table, name: DeviceId, cou
         connection.execute(table.delete().where((table.c.device == name) & (table.c.id <= oldest)))
 
 
-def _device(row: sa.RowMapping) -> Device:
-    values: dict[str, Any] = dict(row)
+def device_of(row: sa.RowMapping) -> Device:
+    values: dict[str, Any] = {name: row[name] for name in Device.__dataclass_fields__}
     values["created_at"] = moment(row["created_at"])
     for name in ("seen_at", "desired_until", "retired_at"):
         values[name] = None if row[name] is None else moment(row[name])

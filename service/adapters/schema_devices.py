@@ -45,15 +45,23 @@ devices = sa.Table(
     sa.Column("pin", _int),  # the build whose release it shall run, whatever its channel does
     sa.Column("hold", _text, nullable=False, server_default=""),  # why it is not sent what it would get, for people
     sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()),  # by a button of others
+    sa.Column("state", _text, nullable=False, server_default=""),  # of its report; empty before the first one
+    sa.Column("version", _text, nullable=False, server_default=""),  # likewise
     sa.Index("devices_of_channel", "repository", "channel"),
     sa.Index("devices_in_order", "repository", "id"),
+    # All that a list of devices is searched by, in its order: no row is read but those of a page.
+    sa.Index(
+        "devices_inventory",
+        *("id", "retired_at", "repository", "channel", "group", "board", "state", "version"),
+        *("connected", "seen_at", "pin", "hold", "label"),
+    ),
 )
 device_tags = sa.Table(
     "device_tags",
     metadata,
     sa.Column("device", _text, primary_key=True),
     sa.Column("tag", _text, primary_key=True),
-    sa.Index("devices_of_tag", "tag"),
+    sa.Index("devices_of_tag", "tag", "device"),
 )
 groups = sa.Table(
     "groups",
@@ -77,20 +85,21 @@ shared_settings = sa.Table(
 claims = sa.Table(
     "claims",
     metadata,
-    sa.Column("digest", _text, primary_key=True),  # SHA-256 of the code
+    sa.Column("name", _text, primary_key=True),  # made of the code, which nobody finds from it
     sa.Column("repository", _text, nullable=False),
     sa.Column("board", _text, nullable=False),
     sa.Column("channel", _text, nullable=False),
     sa.Column("group", _text, nullable=False, server_default=""),
     sa.Column("label", _text, nullable=False, server_default=""),
     sa.Column("wanted_id", _text, nullable=False, server_default=""),  # empty: the service makes one
+    sa.Column("sealed", _text, nullable=False),  # code and settings; empty when nobody needs them any more
     sa.Column("made_by", _text, nullable=False),
     sa.Column("created_at", _real, nullable=False),
     sa.Column("expires_at", _real, nullable=False),
     sa.Column("used_at", _real),
-    sa.Column("key_digest", _text, nullable=False, server_default=""),  # of the key of the board that used it
+    sa.Column("seed_digest", _text, nullable=False, server_default=""),  # of the seed of the board that used it
     sa.Column("device", _text, nullable=False, server_default=""),
-    sa.Index("claims_of_repository", "repository"),
+    sa.Index("claims_of_repository", "repository", "name"),
 )
 configurations = sa.Table(
     "configurations",

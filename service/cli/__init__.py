@@ -6,7 +6,20 @@ import shutil
 import sys
 from typing import Any
 
-from service.cli import agent, boards, builds, connections, devices, keys, people, releases, repos, settings, show
+from service.cli import (
+    agent,
+    boards,
+    builds,
+    connections,
+    devices,
+    inventory,
+    keys,
+    people,
+    releases,
+    repos,
+    settings,
+    show,
+)
 from service.cli.client import Client, CommandError
 from service.domain.summary import plain
 
@@ -14,7 +27,7 @@ __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    for noun in (boards, connections, repos, builds, releases, devices, settings, agent, people, keys):
+    for noun in (boards, connections, repos, builds, releases, devices, inventory, settings, agent, people, keys):
         noun.add_commands(commands)
     for each in commands.choices.values():
         show.add_json(each)

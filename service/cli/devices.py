@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import archive, install, typed
+from service.cli import archive, install, inventory, typed
 from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/devices"
@@ -21,13 +21,12 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
     enrol.add_argument("--board", required=True)
     enrol.add_argument("--channel", default="beta")
+    enrol.add_argument("--group", default="", help="of the repository")
+    enrol.add_argument("--label", default="", help="a name for people")
+    typed.add_set(enrol)
     enrol.add_argument("--output", type=pathlib.Path, help="folder for the files; one of the device's name")
     enrol.set_defaults(act=_add_device)
-    every = devices.add_parser("list", help="all that you may see")
-    every.set_defaults(
-        act=lambda client, _: client.call("GET", PATH),
-        columns=("id", "repository", "board", "channel", "report.state", "report.version", "connected", "seen_at"),
-    )
+    inventory.add_to_devices(devices)
     for name, act, text in (
         ("show", _show, "what it runs and reported, with reasons, and what was done to it"),
         ("retire", _retire, "for good: its credentials die at once, and its id is never used again"),
@@ -68,7 +67,7 @@ def for_each(deed: str) -> Callable[[Client, argparse.Namespace], Any]:
     def act(client: Client, given: argparse.Namespace) -> Any:
         if given.all == bool(given.ids):
             raise CommandError("name devices, or say --all")
-        names = [each["id"] for each in client.call("GET", PATH)] if given.all else given.ids
+        names = [each["id"] for each in inventory.every_device(client)] if given.all else given.ids
         return {name: _ordered(client, name, deed) for name in names}
 
     return act
@@ -108,7 +107,8 @@ def _settings(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _add_device(client: Client, given: argparse.Namespace) -> Any:
-    body = {"id": given.id, "repository": given.repository, "board": given.board, "channel": given.channel}
+    names = ("id", "repository", "board", "channel", "group", "label")
+    body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
     folder = given.output or pathlib.Path(given.id)
     # First: an identity that cannot be written is lost, and its name is used up.
     try:
@@ -117,7 +117,7 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
         raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     enrolled = client.call("POST", PATH, body)
     files = []
-    for name in ("device", "trust"):
+    for name in ("device", "trust", *("settings",) * bool(enrolled["settings"])):
         path = folder / f"{name}.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(enrolled[name], indent=2) + "\n")

@@ -13,6 +13,20 @@ def add_changes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--file", metavar="FILE", help="a JSON object with all settings; no others stay set")
 
 
+def add_set(command: argparse.ArgumentParser) -> None:
+    """For a command with other words, too."""
+    about = "a setting; NAME:=JSON for what no schema declares"
+    command.add_argument("--set", action="append", default=[], dest="changes", metavar="NAME=VALUE", help=about)
+    command.add_argument("--secret", action="append", default=[], metavar="NAME=FILE", help="- for standard input")
+    command.set_defaults(file=None, unset=[])
+
+
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were said with `--set` and `--secret`. Raises: CommandError."""
+    change = change_of(given) or {}
+    return {name: change[name] for name in ("texts", "values") if change.get(name)}
+
+
 def change_of(given: argparse.Namespace) -> dict[str, Any] | None:
     """The body of the request; None when nothing is to be changed. Raises: CommandError."""
     texts: dict[str, str] = {}

@@ -45,23 +45,10 @@ def announce(
     bundles = {each.board: each for each in builds.bundles(name)}
     told = 0
     for device in fleet.devices(release.repository, channel=channel):
-        fitting = bundles.get(device.board)
+        fitting = None if device.pin is not None else bundles.get(device.board)
         if fitting is not None:
             told += tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
     return told
-
-
-def tell_newest(
-    name: DeviceId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock, obstacle: Obstacle = nothing
-) -> bool:
-    """Tell a device the newest release of its channel. Whether it was told now."""
-    device = fleet.device(name)
-    release = builds.current(device.repository, device.channel)
-    if release is None:
-        return False
-    fitting = [each for each in builds.bundles(release.build) if each.board == device.board]
-    told = [tell(name, each, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle) for each in fitting]
-    return any(told)
 
 
 def tell(

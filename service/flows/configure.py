@@ -1,7 +1,7 @@
 """Configure: settings, credentials and the wanted agent of a device, encrypted for it and ordered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.domain.agent import AgentRelease
@@ -51,8 +51,8 @@ class Parts:
 class Wish:
     """A change of settings. `texts` were typed: the schema says what they mean."""
 
-    values: Mapping[str, object]
-    texts: Mapping[str, str]
+    values: Mapping[str, object] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
     whole: bool = False  # nothing else is set afterwards
 

@@ -1,21 +1,20 @@
 """Enrol: a device gets its identity, its token and the keys that it shall trust."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runners.contract.board import Catalogue, UnknownBoardError
-from service.domain.configuration import Configuration, Secrets
+from service.domain import label
+from service.domain.configuration import Configuration, Schema, Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
-from service.domain.errors import BadInputError, ConflictError, OutsideError
+from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
 from service.domain.repository import RepositoryId
-from service.flows.announce import MAX_TRIES, Obstacle, nothing, tell_newest
-from service.flows.configure import Encrypt, content, shared_with
+from service.flows.announce import MAX_TRIES
+from service.flows.configure import Encrypt, Wish, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
-from service.records import Builds, Configurations, Fleet, Repositories, SharedSettings
-
-MAX_CHANNEL_CHARS = 40
+from service.records import Configurations, Fleet, Inventory, Repositories, SharedSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +25,9 @@ class Request:
     repository: RepositoryId
     board: str
     channel: str
+    group: str = ""  # of the repository; empty: none
+    label: str = ""
+    wish: Wish = field(default_factory=Wish, repr=False)  # settings of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,25 @@ class Enrolled:
     token: str  # as the key, it is kept sealed, for an archive of the device
     key: bytes  # encrypts its configurations
     trust: dict[str, Any]  # the payload of the newest root document
+    settings: Mapping[str, Value] = field(default_factory=dict, repr=False)  # of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What enrolling needs. `schema` answers what a device's firmware declares, `settle` orders what it shall run."""
+
+    repositories: Repositories
+    fleet: Fleet
+    inventory: Inventory
+    configurations: Configurations
+    shared: SharedSettings
+    accounts: BrokerAccounts
+    keys: Keys
+    clock: Clock
+    catalogue: Catalogue
+    encrypt: Encrypt
+    schema: Callable[[Device], Schema]
+    settle: Callable[[DeviceId], object]
 
 
 def token_digest(token: str) -> str:
@@ -43,75 +64,63 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def enrol(
-    wanted: Request,
-    *,
-    repositories: Repositories,
-    builds: Builds,
-    fleet: Fleet,
-    configurations: Configurations,
-    accounts: BrokerAccounts,
-    keys: Keys,
-    clock: Clock,
-    catalogue: Catalogue,
-    new_token: Callable[[], str],
-    new_key: Callable[[], bytes],
-    shared: SharedSettings,
-    encrypt: Encrypt,
-    obstacle: Obstacle = nothing,
-    by: str = "",
-) -> Enrolled:
-    """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once."""
-    known = repositories.get(wanted.repository)
-    _check(wanted, catalogue)
-    token, key = new_token(), new_key()
-    device = Device(
-        id=device_id(wanted.id),
-        repository=known.id,
-        board=wanted.board,
-        channel=wanted.channel,
-        token_digest=token_digest(token),
-        created_at=clock.now(),
-    )
-    fleet.add_device(device)
+def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = "") -> Enrolled:
+    """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once.
+
+    `token` has 256 random bits, `key` encrypts the device's configurations.
+    """
+    device = checked(wanted, parts, token=token)
+    settings = wanted.wish.checked(parts.schema(device))
+    parts.fleet.add_device(device)
     try:
-        accounts.allow(device.id, token)
+        parts.accounts.allow(device.id, token)
     except OutsideError:
-        fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
+        parts.fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    _keep(device.id, key, token, fleet=fleet, configurations=configurations, shared=shared, encrypt=encrypt)
-    fleet.note(device.id, "enrolled", f"by {by}" if by else "", now=clock.now())
-    tell_newest(device.id, builds=builds, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
-    return Enrolled(device=device, token=token, key=key, trust=keys.root().entries())
+    complete(device.id, parts, Secrets(key=key, token=token, settings=settings), by=by)
+    return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
 
 
-def _keep(
-    name: DeviceId,
-    key: bytes,
-    token: str,
-    *,
-    fleet: Fleet,
-    configurations: Configurations,
-    shared: SharedSettings,
-    encrypt: Encrypt,
-) -> None:
-    """Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile."""
+def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str) -> None:
+    """What follows once the device is known here and at the broker. Safe to repeat.
+
+    Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile.
+    """
+    if not parts.configurations.get(name).secrets.key:
+        _keep(name, secrets, parts)
+        parts.fleet.note(name, "enrolled", f"by {by}" if by else "", now=parts.clock.now())
+    parts.settle(name)
+
+
+def _keep(name: DeviceId, secrets: Secrets, parts: Parts) -> None:
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
-        device = fleet.device(name)
-        secrets = Secrets(key=key, token=token, shared=shared_with(device, shared))
-        made = content(secrets, encrypt) if secrets.says_something else b""
-        if configurations.change(device, Configuration(secrets=secrets, content=made), None):
+        device = parts.fleet.device(name)
+        all_of_it = replace(secrets, shared=shared_with(device, parts.shared))
+        made = content(all_of_it, parts.encrypt) if all_of_it.says_something else b""
+        if parts.configurations.change(device, Configuration(secrets=all_of_it, content=made), None):
             return
     raise ConflictError(f"{name} is being changed by others")
 
 
-def _check(wanted: Request, catalogue: Catalogue) -> None:
-    """Raises: BadInputError."""
+def checked(wanted: Request, parts: Parts, *, token: str = "") -> Device:
+    """The device that is wanted, before anybody knows it. Raises: BadInputError, NotFoundError."""
+    known = parts.repositories.get(wanted.repository)
     try:
-        board = catalogue.board(wanted.board)
+        board = parts.catalogue.board(wanted.board)
     except UnknownBoardError as error:
         raise BadInputError(str(error)) from error
     if board.updates == "none":
         raise BadInputError(f"{board.name} cannot update itself over the air: {board.why}")
-    if not 0 < len(wanted.channel) <= MAX_CHANNEL_CHARS:
-        raise BadInputError(f"a channel's name has 1 to {MAX_CHANNEL_CHARS} characters")
+    groups = {each.name for each in parts.inventory.groups([known.id])} if wanted.group else set()
+    if wanted.group and wanted.group not in groups:
+        raise NotFoundError(f"no group {wanted.group[:80]!r} in {known.id}")
+    return Device(
+        id=device_id(wanted.id),
+        repository=known.id,
+        board=wanted.board,
+        channel=label.channel(wanted.channel),
+        group=wanted.group,
+        label=label.label(wanted.label),
+        token_digest=token_digest(token),
+        created_at=parts.clock.now(),
+    )

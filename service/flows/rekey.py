@@ -8,7 +8,8 @@ from service.domain.device import Device
 from service.domain.errors import KilnError, NotFoundError
 from service.domain.release import Bundle, Release
 from service.domain.root import signer_of
-from service.flows.announce import Obstacle, announce, nothing, order, tell_newest
+from service.flows.announce import Obstacle, announce, nothing, order
+from service.flows.settle import settle
 from service.ports import Clock, Keys
 from service.records import Builds, Fleet
 
@@ -80,7 +81,7 @@ def _order_again(parts: Parts, device: Device) -> bool:
     try:
         bundle = parts.builds.bundle(device.desired)
     except NotFoundError:  # of a release that was signed anew before its announcement was cut off
-        return tell_newest(device.id, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+        return settle(device.id, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
     notice = parts.fleet.notice(device.id)
     release = parts.builds.release(bundle.build)
     if not notice or release is None or parts.keys.root().holds("director", signer_of(notice.decode())):

@@ -8,6 +8,7 @@ from service.records.builds import Builds
 from service.records.channels import Channels
 from service.records.dependencies import Dependencies
 from service.records.fleet import Agents, Configurations, Fleet, Made
+from service.records.inventory import Inventory
 from service.records.marks import Marks, Untold
 from service.records.packs import Packs
 from service.records.people import People
@@ -23,6 +24,7 @@ __all__ = [
     "Connections",
     "Dependencies",
     "Fleet",
+    "Inventory",
     "Made",
     "Marks",
     "Noted",

@@ -12,10 +12,10 @@ MAX_JSON_BYTES = 64 << 10
 MAX_FORM_BYTES = 4 << 10
 MAX_FORM_FIELDS = 10
 KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("public", "signing", "build", "stolen"), (bool, "true or false")),
+    **dict.fromkeys(("public", "signing", "build", "stolen", "may_install"), (bool, "true or false")),
     **dict.fromkeys(("values", "texts"), (dict, "an object")),
-    "unset": (list, "a list"),
-    "days": (int, "a whole number"),
+    **dict.fromkeys(("unset", "tag", "untag"), (list, "a list")),
+    **dict.fromkeys(("days", "hours", "release"), (int, "a whole number")),
 }
 
 
@@ -47,7 +47,9 @@ async def read_fields(request: Request, required: tuple[str, ...], optional: tup
         if name not in required and name not in optional:
             raise MalformedError(f"{name[:80]!r} is not known here; known are {', '.join((*required, *optional))}")
         kind, words = KINDS.get(name, (str, "text"))
-        if type(each) is not kind:
+        if kind is int and isinstance(each, float) and each.is_integer():
+            value[name] = int(each)  # as JSON Schema has it, 1.0 is whole
+        elif type(each) is not kind:
             raise MalformedError(f"{name!r} must be {words}")
     return value
 

@@ -1,10 +1,13 @@
 """Devices as JSON. No token, no key and no secret setting is in any of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from service.domain.agent import AgentRelease
 from service.domain.configuration import Configuration, Schema
 from service.domain.device import Device, DeviceEvent, DeviceLog, Report
+from service.domain.history import Line
+from service.domain.inventory import Counts, Group
 from service.domain.reasons import sentence
 
 
@@ -13,12 +16,19 @@ def report(value: Report) -> dict[str, Any]:
     return {**fields, "state": value.state.value, "why": sentence(value.reason)}
 
 
-def device(value: Device) -> dict[str, Any]:
+def device(value: Device, tags: Sequence[str]) -> dict[str, Any]:
     return {
         "id": value.id,
+        "label": value.label,
         "repository": value.repository,
         "board": value.board,
         "channel": value.channel,
+        "group": value.group,
+        "tags": list(tags),
+        "pin": value.pin,
+        "hold": value.hold,
+        "may_install": value.may_install,
+        "created_at": value.created_at.isoformat(),
         "seq": value.seq,
         "desired": value.desired,
         "connected": value.connected,
@@ -53,6 +63,24 @@ def settings(device: Device, value: Configuration, schema: Schema) -> dict[str, 
             fields |= {"value": kept.get(name), "default": spec.default}
         found.append(fields)
     return {"device": device.id, "settings": found, "configuration": configuration(device, value)}
+
+
+def counts(value: Counts) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in Counts.__dataclass_fields__}
+
+
+def group(value: Group) -> dict[str, Any]:
+    return {
+        "repository": value.repository,
+        "name": value.name,
+        "devices": value.devices,
+        "created_at": value.created_at.isoformat(),
+    }
+
+
+def line(value: Line) -> dict[str, Any]:
+    fields = {name: getattr(value, name) for name in Line.__dataclass_fields__}
+    return {**fields, "at": value.at.isoformat()}
 
 
 def event(value: DeviceEvent) -> dict[str, Any]:

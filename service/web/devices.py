@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from starlette.routing import Route
 from service.domain.configuration import Configuration, Schema
 from service.domain.device import Device, DeviceId, DeviceLog
 from service.domain.errors import BadInputError, ConflictError
-from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.flows.enrol import Enrolled, Request as Wanted
 from service.records import Fleet
@@ -26,6 +25,7 @@ from service.web.sight import Sight
 
 MAX_WAIT_S = 10.0  # how long a device that was asked for its log may take
 LOOK_S = 0.25
+DEFAULT_CHANNEL = "beta"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class DeviceApi:
 
     sight: Sight
     fleet: Fleet
+    tags: Callable[[DeviceId], Sequence[str]]
     configuration: Callable[[DeviceId], Configuration]
     schema: Callable[[Device], Schema]
     deeds: DeviceDeeds
@@ -44,7 +45,6 @@ class DeviceApi:
         devices = "/api/v1/devices"
         one = f"{devices}/{{device}}"
         return [
-            Route(devices, self.every, methods=["GET"]),
             Route(devices, self.add, methods=["POST"]),
             Route(one, self.show, methods=["GET"]),
             Route(one, self.retire, methods=["DELETE"]),
@@ -59,23 +59,14 @@ class DeviceApi:
             Route("/api/v1/agent", self.release_agent, methods=["POST"]),
         ]
 
-    async def every(self, request: Request) -> Response:
-        self.sight.auth.require_known(request)
-        theirs = await self.sight.visible(request, Right.DEVICES)
-        found = [each for each in await run_in_threadpool(self.fleet.devices) if each.repository in theirs]
-        return JSONResponse([views.device(each) for each in found])
-
     async def add(self, request: Request) -> Response:
-        fields = await read_fields(request, ("id", "repository", "board"), ("channel",))
-        await self.sight.repository(request, fields["repository"], Right.DEVICES)
-        wanted = Wanted(
-            id=fields["id"],
-            repository=RepositoryId(fields["repository"]),
-            board=fields["board"],
-            channel=fields.get("channel") or "beta",
-        )
+        optional = ("channel", "group", "label", "values", "texts")
+        fields = await read_fields(request, ("id", "repository", "board"), optional)
+        of = await self.sight.repository(request, fields.pop("repository"), Right.DEVICES)
+        wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
+        wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, **fields})
         enrolled = await run_in_threadpool(self.enrol, wanted, self.sight.auth.name(request))
-        answer = {"device": self.device_file(enrolled), "trust": enrolled.trust}
+        answer = {"device": self.device_file(enrolled), "trust": enrolled.trust, "settings": dict(enrolled.settings)}
         return JSONResponse(answer, status_code=201)
 
     async def show(self, request: Request) -> Response:
@@ -84,7 +75,7 @@ class DeviceApi:
 
     def _whole(self, device: Device) -> dict[str, Any]:
         return {
-            **views.device(device),
+            **self._view(device),
             "configuration": self._configuration(device),
             "events": [views.event(each) for each in self.fleet.events(device.id)],
             "reports": [{"at": at.isoformat(), **views.report(each)} for at, each in self.fleet.reports(device.id)],
@@ -98,7 +89,8 @@ class DeviceApi:
 
     async def retire(self, request: Request) -> Response:
         device = await self._which(request)
-        return JSONResponse(views.device(await run_in_threadpool(self.deeds.retire, device.id, self._by(request))))
+        retired = await run_in_threadpool(self.deeds.retire, device.id, self._by(request))
+        return JSONResponse(await run_in_threadpool(self._view, retired))
 
     async def settings(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._settings, await self._which(request)))
@@ -127,7 +119,8 @@ class DeviceApi:
     async def _do(self, request: Request, deed: Callable[[DeviceId, str], Device]) -> Response:
         """Ordered; the device does it when it hears of it."""
         device = await self._which(request)
-        return JSONResponse(views.device(await run_in_threadpool(deed, device.id, self._by(request))), status_code=202)
+        done = await run_in_threadpool(deed, device.id, self._by(request))
+        return JSONResponse(await run_in_threadpool(self._view, done), status_code=202)
 
     async def log(self, request: Request) -> Response:
         """What is kept."""
@@ -162,8 +155,10 @@ class DeviceApi:
         return JSONResponse(views.agent(await run_in_threadpool(self.deeds.release_agent)), status_code=201)
 
     async def _which(self, request: Request) -> Device:
-        """Raises: NotFoundError, BadSignatureError, ForbiddenError, BadInputError."""
         return await self.sight.device(request, self.fleet)
+
+    def _view(self, device: Device) -> dict[str, Any]:
+        return views.device(device, self.tags(device.id))
 
     def _by(self, request: Request) -> str:
         return self.sight.auth.name(request)

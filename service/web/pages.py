@@ -1,8 +1,11 @@
 """Pages for people: builds with their logs and artifacts, devices, sign-in."""
 
+import datetime
 import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +14,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from service.domain.rights import Right, allows
-from service.records import Builds, Fleet, Marks
+from service.records import Builds, Inventory, Marks
+from service.web import searches
 from service.web.auth import Auth
 from service.web.flash import FlashStates
 from service.web.sight import Sight
@@ -34,10 +38,11 @@ class Pages:
     auth: Auth
     sight: Sight
     builds: Builds
-    fleet: Fleet
+    inventory: Inventory
     marks: Marks
     flash: FlashStates
     templates: jinja2.Environment
+    now: Callable[[], datetime.datetime]
 
     def routes(self) -> list[Route]:
         return [
@@ -66,8 +71,12 @@ class Pages:
     async def list_devices(self, request: Request) -> Response:
         self.auth.require_known(request)
         theirs = await self.sight.visible(request, Right.DEVICES)
-        devices = [each for each in await run_in_threadpool(self.fleet.devices) if each.repository in theirs]
-        return self.page("devices.html", request, devices=devices)
+        where = None if self.auth.is_admin(request) else frozenset(theirs)
+        search = searches.search(request, where, self.now())
+        limit, after = searches.limit(request), request.query_params.get("after", "")
+        page = await run_in_threadpool(lambda: self.inventory.page(search, after=after, limit=limit))
+        rest = urlencode({**request.query_params, "after": page.next}) if page.next else ""
+        return self.page("devices.html", request, found=page.items, rest=rest)
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from service.domain.build import Build, BuildId
 from service.domain.device import Device, device_id
-from service.domain.errors import NotFoundError
+from service.domain.errors import BadInputError, NotFoundError
 from service.domain.repository import Repository, RepositoryId
 from service.domain.rights import Right
 from service.records import Builds, Fleet, Repositories
@@ -42,15 +42,16 @@ class Sight:
             raise NotFoundError(NOTHING) from error
         return build, await self.repository(request, build.repository, right)
 
-    async def device(self, request: Request, fleet: Fleet, right: Right = Right.DEVICES) -> Device:
-        """The device that the address names. Raises: as above, and BadInputError."""
-        name = device_id(request.path_params["device"])
+    async def device(self, request: Request, fleet: Fleet) -> Device:
+        """The one that the address names, to do anything with. Raises: as `repository`."""
+        name = request.path_params["device"]
         try:
-            found = await run_in_threadpool(fleet.device, name)
-        except NotFoundError as error:
-            raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        await self.repository(request, found.repository, right)
-        return found
+            device = await run_in_threadpool(fleet.device, device_id(name))
+        except (BadInputError, NotFoundError) as error:
+            missing = f"no device {name[:80]!r}" if self.auth.is_admin(request) else NOTHING
+            raise NotFoundError(missing) from error
+        await self.repository(request, device.repository, Right.DEVICES)
+        return device
 
     async def visible(self, request: Request, right: Right = Right.VIEW) -> dict[RepositoryId, Repository]:
         """All repositories to which they have this right."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service import cli
+from service.cli import inventory
 from service.cli.devices import only_here
 from service.domain.device import DeviceId
 from tests.fakes.devices import DeviceSite
@@ -198,3 +199,65 @@ def test_enrolment_writes_what_puts_the_device_onto_a_board(terminal: Terminal) 
     assert (folder / "device.json").stat().st_mode & 0o777 == 0o600
     token = json.loads((folder / "device.json").read_text())["token"]
     assert token not in script + (folder / "main.py").read_text()
+
+
+def test_devices_are_sorted_and_found(terminal: Terminal) -> None:
+    terminal.run("devices add cellar --repository github/acme/blink --board unix --output HERE/cellar")
+    terminal.run("groups add attic --repository github/acme/blink")
+
+    terminal.run("devices rename roof Antenna")
+    terminal.run("devices tag roof loud new")
+    terminal.run("devices untag roof new")
+    terminal.run("devices move-channel roof stable")
+    code, grouped = terminal.run("devices group attic roof cellar")
+    terminal.run("devices ungroup cellar")
+
+    assert (code, [each["group"] for each in grouped]) == (0, ["attic", "attic"])
+    shown = terminal.run("devices show roof")[1]
+    assert [shown[name] for name in ("label", "tags", "channel", "group")] == ["Antenna", ["loud"], "stable", "attic"]
+    for search, expected in (
+        ("", ["cellar", "roof"]),
+        ("--limit 1", ["cellar"]),
+        ("--tag loud --group attic --channel stable --text anten --state none", ["roof"]),
+        ("--unseen-hours 1 --connected false --held false", ["cellar", "roof"]),
+        ("--version 1.0", []),
+    ):
+        assert [each["id"] for each in terminal.run(f"devices list {search}")[1]] == expected
+    assert terminal.run("devices summary --group attic")[1]["states"] == {"none": 1}
+    assert [each["devices"] for each in terminal.run("groups list --repository github/acme/blink")[1]] == [1]
+    assert terminal.run("groups remove attic --repository github/acme/blink")[0] == 1
+    assert terminal.run("devices history roof")[1]["items"][0]["what"] == "placed"
+
+
+def test_all_devices_of_a_long_list_are_asked_for_page_by_page(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("attic", "cellar"):
+        terminal.run(f"devices add {name} --repository github/acme/blink --board unix --output HERE/{name}")
+    monkeypatch.setattr(inventory, "PAGE", 1)
+
+    assert [each["id"] for each in terminal.run("devices list")[1]] == ["attic", "cellar", "roof"]
+    assert set(terminal.run("devices move --all")[1]) == {"attic", "cellar", "roof"}
+
+
+def test_a_device_is_pinned_to_a_release(devices: DeviceSite, terminal: Terminal) -> None:
+    site = devices.site
+    release = devices.release(site.build(site.of("blink")))
+
+    assert terminal.run(f"devices pin roof {release.build}")[1]["pin"] == release.build
+    assert terminal.run("devices unpin roof")[1]["pin"] is None
+    assert terminal.run("devices pin roof 99") == (1, "kiln: no release 99 of github/acme/blink\n")
+
+
+def test_a_device_is_added_with_its_settings(terminal: Terminal) -> None:
+    (terminal.folder / "password").write_text("hunter2\n")
+    line = "devices add attic --repository github/acme/blink --board unix --label Roof --output HERE/attic"
+
+    code, said = terminal.run(f"{line} --set PLACE=12 --secret WIFI_PASSWORD=HERE/password")
+
+    path = terminal.folder / "attic" / "settings.json"
+    assert code == 0
+    assert json.loads(path.read_text()) == {"PLACE": "12", "WIFI_PASSWORD": "hunter2"}
+    assert path.stat().st_mode & 0o077 == 0
+    assert str(path) in said["written"]
+    assert terminal.run(f"{line.replace('attic', 'shed')} --set PLACE")[0] == 1

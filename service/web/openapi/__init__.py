@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.web.openapi import archive, builds, devices, ota, people, releases, repositories, settings
+from service.web.openapi import archive, builds, devices, fleet, ota, people, releases, repositories, settings
 from service.web.openapi.words import Paths, Schema, operation, record, text, with_parameters
 
 PATH = "/api/v1/openapi.json"
-NOUNS = (builds, releases, repositories, devices, archive, settings, people, ota)
+NOUNS = (builds, releases, repositories, devices, archive, fleet, settings, people, ota)
 
 _SCHEMAS: dict[str, Schema] = {"Error": record(error=text(about="one sentence: what to fix"))}
 _PATHS: Paths = {
@@ -32,7 +32,8 @@ def document(version: str) -> dict[str, Any]:
     schemas, paths = dict(_SCHEMAS), dict(_PATHS)
     for noun in NOUNS:
         schemas |= noun.SCHEMAS
-        paths |= noun.PATHS
+        for path, operations in noun.PATHS.items():
+            paths[path] = {**paths.get(path, {}), **operations}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kiln", "version": version, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},

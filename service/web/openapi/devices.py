@@ -1,6 +1,6 @@
 """Devices and releases of the agent."""
 
-from service.flows.enrol import MAX_CHANNEL_CHARS
+from service.web.openapi.fleet import PLACE
 from service.web.openapi.words import (
     Paths,
     Schema,
@@ -42,7 +42,14 @@ SCHEMAS: dict[str, Schema] = {
         id=text(),
         repository=text(),
         board=text(),
+        label=text(),
         channel=text(),
+        group=text(),
+        tags=array(text()),
+        pin=nullable(number()),
+        hold=text(),
+        may_install=flag(),
+        created_at=moment(),
         seq=number(),
         desired=nullable(text()),
         connected=nullable(flag()),
@@ -60,27 +67,23 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "DeviceLog": record(at=nullable(moment()), is_fresh=flag(), text=text()),
     "Agent": record(digest=text(), counter=number(), version=text(), size_bytes=number(), created_at=moment()),
-    "Enrolled": record(device=anything(), trust=anything()),
+    "Enrolled": record(device=anything(), trust=anything(), settings=anything()),
 }
 
 _ONE = "/api/v1/devices/{device}"
-_CHANGES = body(
-    {},
-    {
-        "values": {"type": "object", "description": "name: value"},
-        "texts": {"type": "object", "additionalProperties": text(4096), "description": "name: what somebody typed"},
-        "unset": array(text(64)),
-    },
-)
+_VALUES: dict[str, Schema] = {
+    "values": {"type": "object", "description": "name: value"},
+    "texts": {"type": "object", "additionalProperties": text(4096), "description": "name: what somebody typed"},
+}
+_CHANGES = body({}, {**_VALUES, "unset": array(text(64))})
 PATHS: Paths = {
     "/api/v1/devices": {
-        "get": operation("Devices that are not retired", {200: array("Device")}, right="devices"),
         "post": operation(
             "Enrol a device; what it must be given is shown once",
             {201: "Enrolled"},
             takes=body(
                 {"id": text(48, pattern="^[a-z0-9][a-z0-9-]*$"), "repository": text(600), "board": text(80)},
-                {"channel": text(MAX_CHANNEL_CHARS)},
+                {**PLACE, **_VALUES},
             ),
             right="devices",
         ),

@@ -14,7 +14,7 @@ from service.flows import announce, configure
 from service.flows.configure import Wish
 from service.flows.lacks import Needs
 from tests.unit.service.conftest import World
-from tests.unit.service.steps import verified
+from tests.unit.service.steps import settled, verified
 
 KEY = b"k" * 32  # of devices that steps.enrolled makes
 SCHEMA: Schema = {
@@ -40,14 +40,7 @@ def parts(world: World, schema: Schema | None = None) -> configure.Parts:
         encrypt=encrypt,
         schema=lambda _device: schema or {},
         shared=world.shared,
-        again=lambda name: announce.tell_newest(
-            name,
-            builds=world.builds,
-            fleet=world.fleet,
-            keys=world.keys,
-            clock=world.clock,
-            obstacle=obstacle(world, schema or {}),
-        ),
+        again=lambda name: settled(world, name, obstacle(world, schema or {})),
     )
 
 

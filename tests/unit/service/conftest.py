@@ -13,12 +13,14 @@ import pytest
 
 from runners.contract.board import Catalogue
 from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
+from service.adapters.audit import DatabaseAudit
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
+from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
@@ -52,6 +54,8 @@ class World:
     builds: DatabaseBuilds
     channels: DatabaseChannels
     fleet: DatabaseFleet
+    inventory: DatabaseInventory
+    audit: DatabaseAudit
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
     objects: LocalObjects
@@ -131,6 +135,8 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         fleet=DatabaseFleet(engine),
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),
+        inventory=DatabaseInventory(engine),
+        audit=DatabaseAudit(engine),
         objects=LocalObjects(folder / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
         folder=folder / "objects",
         keys=keys,

@@ -12,10 +12,11 @@ from runners.contract.job import Job, Limits
 from service.adapters.boms import CycloneDx
 from service.adapters.device_cipher import encrypt
 from service.domain.build import BuildId, JobId
-from service.domain.device import Report
+from service.domain.configuration import Schema
+from service.domain.device import DeviceId, Report
 from service.domain.provenance import Builder
 from service.domain.root import Role
-from service.flows import announce, dependencies, enrol, plan, publish, track
+from service.flows import announce, dependencies, enrol, plan, publish, settle, track
 from service.flows.credentials import Change, Shown
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
@@ -109,21 +110,36 @@ def enrolled(
     *,
     obstacle: announce.Obstacle = announce.nothing,
 ) -> enrol.Enrolled:
-    return enrol.enrol(
-        enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel),
+    wanted = enrol.Request(id=name, repository=BLINK.id, board=board, channel=channel)
+    return enrol.enrol(wanted, enrolling(world, accounts, obstacle=obstacle), token="t" * 43, key=b"k" * 32)
+
+
+def enrolling(
+    world: World,
+    accounts: BrokerAccounts | None = None,
+    *,
+    schema: Schema | None = None,
+    obstacle: announce.Obstacle = announce.nothing,
+) -> enrol.Parts:
+    return enrol.Parts(
         repositories=world.repositories,
-        builds=world.builds,
         fleet=world.fleet,
+        inventory=world.inventory,
         configurations=world.configurations,
+        shared=world.shared,
         accounts=accounts or MemoryAccounts(),
         keys=world.keys,
         clock=world.clock,
         catalogue=world.catalogue,
-        new_token=lambda: "t" * 43,
-        new_key=lambda: b"k" * 32,
-        shared=world.shared,
         encrypt=encrypt,
-        obstacle=obstacle,
+        schema=lambda _device: schema or {},
+        settle=lambda name: settled(world, name, obstacle),
+    )
+
+
+def settled(world: World, name: DeviceId, obstacle: announce.Obstacle = announce.nothing) -> bool:
+    return settle.settle(
+        name, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock, obstacle=obstacle
     )
 
 

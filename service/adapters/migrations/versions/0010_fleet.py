@@ -1,5 +1,7 @@
 """Groups, tags, pins and claims of devices, shared settings, channels with a history, roll-outs, and the audit log."""
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -37,12 +39,17 @@ def _devices() -> None:
     op.add_column("devices", sa.Column("hold", sa.Text, nullable=False, server_default=""))
     op.add_column("devices", sa.Column("may_install", sa.Boolean, nullable=False, server_default=sa.false()))
     op.create_index("devices_in_order", "devices", ["repository", "id"])
+    op.add_column("devices", sa.Column("state", sa.Text, nullable=False, server_default=""))
+    op.add_column("devices", sa.Column("version", sa.Text, nullable=False, server_default=""))
+    _reported()
+    inventory = ["id", "retired_at", "repository", "channel", "group", "board", "state", "version"]
+    op.create_index("devices_inventory", "devices", [*inventory, "connected", "seen_at", "pin", "hold", "label"])
     op.create_table(
         "device_tags",
         sa.Column("device", sa.Text, primary_key=True),
         sa.Column("tag", sa.Text, primary_key=True),
     )
-    op.create_index("devices_of_tag", "device_tags", ["tag"])
+    op.create_index("devices_of_tag", "device_tags", ["tag", "device"])
     op.create_table(
         "groups",
         sa.Column("repository", sa.Text, primary_key=True),
@@ -59,21 +66,33 @@ def _devices() -> None:
     )
     op.create_table(
         "claims",
-        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
         sa.Column("repository", sa.Text, nullable=False),
         sa.Column("board", sa.Text, nullable=False),
         sa.Column("channel", sa.Text, nullable=False),
         sa.Column("group", sa.Text, nullable=False, server_default=""),
         sa.Column("label", sa.Text, nullable=False, server_default=""),
         sa.Column("wanted_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("sealed", sa.Text, nullable=False),
         sa.Column("made_by", sa.Text, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("expires_at", sa.Float, nullable=False),
         sa.Column("used_at", sa.Float),
-        sa.Column("key_digest", sa.Text, nullable=False, server_default=""),
+        sa.Column("seed_digest", sa.Text, nullable=False, server_default=""),
         sa.Column("device", sa.Text, nullable=False, server_default=""),
     )
-    op.create_index("claims_of_repository", "claims", ["repository"])
+    op.create_index("claims_of_repository", "claims", ["repository", "name"])
+
+
+def _reported() -> None:
+    """State and version of devices that reported before there were columns for them."""
+    connection = op.get_bind()
+    devices = sa.table("devices", *map(sa.column, ("id", "report", "state", "version")))
+    reported = sa.select(devices.c.id, devices.c.report).where(devices.c.report.is_not(None))
+    for name, text in connection.execute(reported).all():
+        report = json.loads(text)
+        values = {each: str(report.get(each, "")) for each in ("state", "version")}
+        connection.execute(devices.update().where(devices.c.id == name).values(**values))
 
 
 def _releases() -> None:

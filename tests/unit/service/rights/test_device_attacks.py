@@ -119,7 +119,7 @@ def test_a23_a_retired_device_stays_in_sight_and_its_id_is_never_used_again(
     body = {"id": "one", "repository": "github/acme/secret", "board": "unix"}
     assert shown["retired_at"] is not None
     assert shown["events"][0]["what"] == "retired"
-    assert owner.get("/api/v1/devices").fields == []
+    assert owner.get("/api/v1/devices").fields["items"] == []
     assert owner.send("POST", "/api/v1/devices", json=body).status == 409
     for method, target, sent in DEEDS[:5]:
         assert owner.send(method, f"/api/v1/devices{target}", json=sent).status == 409

@@ -99,8 +99,8 @@ def test_viewers_see_pages_logs_and_no_devices(site: Site, viewer: Browser, owne
 
     assert viewer.get(f"/builds/{build.id}").status == 200
     assert viewer.get(f"/api/v1/builds/{build.id}").fields["repository"] == "github/acme/secret"
-    assert viewer.get("/api/v1/devices").fields == []
-    assert [each["id"] for each in owner.get("/api/v1/devices").fields] == ["d1"]
+    assert viewer.get("/api/v1/devices").fields["items"] == []
+    assert [each["id"] for each in owner.get("/api/v1/devices").fields["items"]] == ["d1"]
     assert b"d1" in owner.get("/devices").body
     assert b"d2" not in owner.get("/devices").body
     assert b"d1" not in viewer.get("/devices").body

@@ -1,0 +1,53 @@
+"""Groups of devices in the database."""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from service.adapters.rows import moment
+from service.adapters.schema_devices import devices, groups, shared_settings
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.inventory import Group
+from service.domain.repository import RepositoryId
+
+
+def groups_of(connection: sa.Connection, repositories: Collection[RepositoryId] | None) -> list[Group]:
+    counted = sa.select(devices.c.repository, devices.c.group, sa.func.count().label("devices"))
+    counted = counted.where(devices.c.retired_at.is_(None), devices.c.group != "")
+    inside = counted.group_by(devices.c.repository, devices.c.group).subquery()
+    same = (inside.c.repository == groups.c.repository) & (inside.c.group == groups.c.name)
+    query = sa.select(groups, sa.func.coalesce(inside.c.devices, 0).label("devices"))
+    query = query.select_from(groups.outerjoin(inside, same)).order_by(groups.c.repository, groups.c.name)
+    if repositories is not None:
+        query = query.where(groups.c.repository.in_(repositories))
+    rows = connection.execute(query).mappings()
+    return [Group(**{**row, "created_at": moment(row["created_at"])}) for row in rows]
+
+
+def has_group(connection: sa.Connection, repository: RepositoryId | sa.ScalarSelect[str], name: str) -> bool:
+    query = sa.select(groups.c.name).where(groups.c.repository == repository, groups.c.name == name)
+    return connection.execute(query).first() is not None
+
+
+def insert_group(connection: sa.Connection, group: Group, *, at_most: int) -> Group:
+    """Raises: ConflictError."""
+    if has_group(connection, group.repository, group.name):
+        raise ConflictError(f"{group.repository} has a group {group.name!r} already")
+    count = sa.select(sa.func.count()).select_from(groups).where(groups.c.repository == group.repository)
+    if connection.execute(count).scalar_one() >= at_most:
+        raise ConflictError(f"{group.repository} has {at_most} groups, which is the most")
+    values = {"repository": group.repository, "name": group.name, "created_at": group.created_at.timestamp()}
+    connection.execute(groups.insert().values(**values))
+    return group
+
+
+def remove_group(connection: sa.Connection, repository: RepositoryId, name: str) -> None:
+    """Raises: NotFoundError, ConflictError."""
+    inside = (devices.c.repository == repository) & (devices.c.group == name) & devices.c.retired_at.is_(None)
+    if connection.execute(sa.select(devices.c.id).where(inside).limit(1)).first() is not None:
+        raise ConflictError(f"there are devices in {name!r}: move them first")
+    shared = (shared_settings.c.repository == repository) & (shared_settings.c.group == name)
+    connection.execute(shared_settings.delete().where(shared))
+    mine = (groups.c.repository == repository) & (groups.c.name == name)
+    if connection.execute(groups.delete().where(mine)).rowcount == 0:
+        raise NotFoundError(f"no group {name[:80]!r} in {repository}")

@@ -1,0 +1,115 @@
+"""Place: people name devices, sort them, move them between channels, and pin them to a release."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain import label as labels
+from service.domain.audit import Deed
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.inventory import Group, Place
+from service.domain.repository import RepositoryId
+from service.flows.configure import living
+from service.flows.settle import bundle_for, unfit
+from service.ports import Clock
+from service.records import Audit, Builds, Fleet, Inventory
+
+MAX_GROUPS = 200  # of one repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """`remake` gives a device the settings of the group that it is in now, `settle` orders what it shall run now."""
+
+    builds: Builds
+    fleet: Fleet
+    inventory: Inventory
+    audit: Audit
+    clock: Clock
+    remake: Callable[[DeviceId], object]
+    settle: Callable[[DeviceId], object]
+
+
+def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
+    """Raises: BadInputError, NotFoundError, ConflictError for a retired device."""
+    device = living(name, parts.fleet)
+    given = {
+        "label": None if wanted.label is None else labels.label(wanted.label),
+        "channel": None if wanted.channel is None else labels.channel(wanted.channel),
+        "group": labels.group(wanted.group) if wanted.group else wanted.group,
+        "may_install": wanted.may_install,
+    }
+    changed = {each: value for each, value in given.items() if value is not None and value != getattr(device, each)}
+    if not changed:
+        return device
+    place: dict[str, Any] = changed
+    parts.inventory.place(name, Place(**place))
+    said = ", ".join(f"{each}: {value}" if value != "" else f"no {each}" for each, value in changed.items())
+    _note(device, "placed", "device.placed", said, parts, by=by)
+    if "group" in changed:
+        parts.remake(name)
+    if "channel" in changed:
+        parts.settle(name)
+    return parts.fleet.device(name)
+
+
+def tag(name: DeviceId, add: Collection[str], remove: Collection[str], parts: Parts, *, by: str) -> Device:
+    """Raises: BadInputError, NotFoundError, ConflictError for a retired device or too many tags."""
+    device = living(name, parts.fleet)
+    for each in add:
+        labels.tag(each)
+    before = parts.inventory.tags(device.id)
+    parts.inventory.tag(device.id, add=add, remove=remove, at_most=labels.MAX_TAGS)
+    after = parts.inventory.tags(device.id)
+    if before != after:
+        _note(device, "tags", "device.tagged", ", ".join(after) or "none", parts, by=by)
+    return device
+
+
+def pin(name: DeviceId, build: BuildId, parts: Parts, *, by: str) -> Device:
+    """It runs this release from now on, whatever its channel does. Raises: NotFoundError, ConflictError."""
+    device = living(name, parts.fleet)
+    release = parts.builds.release(build)
+    if release is None or release.repository != device.repository:
+        raise NotFoundError(f"no release {build} of {device.repository}")
+    if why := unfit(device, release, bundle_for(device, release, parts.builds)):
+        raise ConflictError(f"{name} cannot be pinned: {why}")
+    parts.inventory.pin(name, build)
+    _note(device, "pinned", "device.pinned", f"release {build}, {release.version}", parts, by=by)
+    parts.settle(name)
+    return parts.fleet.device(name)
+
+
+def unpin(name: DeviceId, parts: Parts, *, by: str) -> Device:
+    """It follows its channel again. Safe to repeat. Raises: NotFoundError, ConflictError for a retired device."""
+    device = living(name, parts.fleet)
+    if device.pin is None:
+        return device
+    parts.inventory.pin(name, None)
+    _note(device, "unpinned", "device.unpinned", f"from release {device.pin}", parts, by=by)
+    parts.settle(name)
+    return parts.fleet.device(name)
+
+
+def add_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> Group:
+    """Raises: BadInputError, ConflictError."""
+    now = parts.clock.now()
+    made = parts.inventory.add_group(repository, labels.group(name), now=now, at_most=MAX_GROUPS)
+    parts.audit.note(Deed(who=by, what="group.added", repository=repository, subject=name), now=now)
+    return made
+
+
+def remove_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> None:
+    """Raises: NotFoundError, ConflictError when devices are in it."""
+    parts.inventory.remove_group(repository, name)
+    now = parts.clock.now()
+    parts.audit.note(Deed(who=by, what="group.removed", repository=repository, subject=name), now=now)
+
+
+def _note(device: Device, what: str, deed: str, detail: str, parts: Parts, *, by: str) -> None:
+    now = parts.clock.now()
+    parts.fleet.note(device.id, what, f"{detail}, by {by}", now=now)
+    done = Deed(who=by, what=deed, repository=device.repository, subject=device.id, detail=detail)
+    parts.audit.note(done, now=now)

@@ -1,0 +1,41 @@
+"""Which devices there are, and where people put them."""
+
+import datetime
+from collections.abc import Collection
+from typing import Protocol
+
+from service.domain.build import BuildId
+from service.domain.device import DeviceId
+from service.domain.inventory import Counts, Group, Page, Part, Place, Search
+from service.domain.repository import RepositoryId
+
+
+class Inventory(Protocol):
+    def page(self, search: Search, *, after: str = "", limit: int) -> Page:
+        """At most `limit` devices whose ids come after `after`."""
+
+    def counts(self, search: Search) -> Counts: ...
+
+    def tags(self, name: DeviceId) -> tuple[str, ...]:
+        """In alphabetical order."""
+
+    def tag(self, name: DeviceId, *, add: Collection[str], remove: Collection[str], at_most: int) -> None:
+        """Raises: ConflictError, and nothing is done, when the device would have more than `at_most`."""
+
+    def place(self, name: DeviceId, place: Place) -> None:
+        """Change what is not None. Raises: NotFoundError, also for a retired device or a group that there is not."""
+
+    def pin(self, name: DeviceId, build: BuildId | None) -> None:
+        """Raises: NotFoundError, also for a retired device."""
+
+    def groups(self, repositories: Collection[RepositoryId] | None) -> list[Group]:
+        """In the order of their repositories and names; of all repositories for None."""
+
+    def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
+        """Raises: ConflictError when there is one of this name, or there are `at_most` already."""
+
+    def remove_group(self, repository: RepositoryId, name: str) -> None:
+        """Its shared settings go with it. Raises: NotFoundError, ConflictError when a device is in it."""
+
+    def parts(self, name: DeviceId, *, limit: int) -> list[Part]:
+        """The roll-outs that the device had a place in, newest first."""

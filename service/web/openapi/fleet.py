@@ -1,0 +1,114 @@
+"""The fleet as a whole: lists and counts of devices, where people put them, groups."""
+
+from service.domain.device import DeviceState
+from service.domain.inventory import MAX_LIMIT, MAX_TEXT_CHARS
+from service.domain.label import MAX_CHANNEL_CHARS, MAX_LABEL_CHARS, MAX_TAGS
+from service.web.openapi.words import (
+    LINE,
+    Paths,
+    Schema,
+    array,
+    body,
+    choice,
+    flag,
+    moment,
+    nullable,
+    number,
+    operation,
+    page,
+    record,
+    text,
+)
+
+WORD = "[A-Za-z0-9][A-Za-z0-9._-]{0,39}"  # a tag, a group's name
+_COUNTS: Schema = {"type": "object", "additionalProperties": number()}
+
+SCHEMAS: dict[str, Schema] = {
+    "DevicePage": page("Device"),
+    "Counts": record(
+        total=number(), connected=number(), held=number(), pinned=number(), states=_COUNTS, versions=_COUNTS
+    ),
+    "Line": record(
+        at=moment(),
+        source=choice("report", "event", "rollout"),
+        what=text(),
+        version=text(),
+        reason=text(),
+        detail=text(),
+    ),
+    "Group": record(repository=text(), name=text(), devices=number(), created_at=moment()),
+}
+
+REPOSITORY: dict[str, Schema] = {"repository": text(600)}
+PAGING: dict[str, Schema] = {"after": text(MAX_TEXT_CHARS), "limit": number(1, MAX_LIMIT)}
+_SEARCH: dict[str, Schema] = {
+    **REPOSITORY,
+    **{name: text(MAX_TEXT_CHARS) for name in ("board", "channel", "group", "tag", "version")},
+    "text": text(MAX_TEXT_CHARS, "a part of its id or label"),
+    "state": choice("none", *(each.value for each in DeviceState)),
+    "connected": flag("to the broker"),
+    "held": flag("it is not sent what it would get"),
+    "unseen_h": {"type": "number", "minimum": 0, "maximum": 1000, "description": "not seen for so many hours"},
+}
+PLACE: dict[str, Schema] = {
+    "label": text(MAX_LABEL_CHARS, pattern="^[ -~]*$"),
+    "channel": text(MAX_CHANNEL_CHARS, pattern=LINE),
+    "group": text(pattern=f"^({WORD})?$", about="empty: none"),
+}
+_TAGS: Schema = {"type": "array", "items": text(pattern=f"^{WORD}$"), "maxItems": MAX_TAGS}
+_ONE = "/api/v1/devices/{device}"
+PATHS: Paths = {
+    "/api/v1/devices": {
+        "get": operation(
+            "Devices that are not retired, in the order of their ids",
+            {200: "DevicePage"},
+            query={**_SEARCH, **PAGING},
+            right="devices",
+        )
+    },
+    "/api/v1/inventory": {
+        "get": operation("How many devices a search finds", {200: "Counts"}, query=_SEARCH, right="devices")
+    },
+    _ONE: {
+        "patch": operation(
+            "Its label, channel and group, its tags, and whether others' buttons may install",
+            {200: "Device"},
+            takes=body({}, {**PLACE, "may_install": flag(), "tag": _TAGS, "untag": _TAGS}),
+            right="devices",
+        )
+    },
+    f"{_ONE}/pin": {
+        "put": operation(
+            "It runs the release of this build from now on",
+            {200: "Device"},
+            takes=body({"release": number(1, 2**63 - 1)}),
+            right="devices",
+        ),
+        "delete": operation("It follows its channel again", {200: "Device"}, right="devices"),
+    },
+    f"{_ONE}/history": {
+        "get": operation(
+            "What became of its updates and why, and what was done to it; newest first",
+            {200: record(items=array("Line"), next=nullable(text()))},
+            right="devices",
+        )
+    },
+    "/api/v1/groups": {
+        "get": operation("Groups of devices", {200: array("Group")}, query=REPOSITORY, right="devices"),
+        "post": operation(
+            "Make a group",
+            {201: "Group"},
+            takes=body({**REPOSITORY, "name": text(pattern=f"^{WORD}$")}),
+            right="devices",
+        ),
+    },
+    "/api/v1/groups/{group}": {
+        "delete": operation(
+            "Remove an empty group",
+            {200: record(removed=text(), repository=text())},
+            query=REPOSITORY,
+            needs=("repository",),
+            right="devices",
+        )
+    },
+}
