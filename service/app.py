@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from service import configuring, steps, workflows
+from service import rolling, steps, workflows
 from service.adapters.boms import CycloneDx
 from service.background import Background
 from service.device_routes import Heard
@@ -78,8 +78,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.authorities),
         boms=CycloneDx(version=version),
         builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
-        announced=background.outbox.wake,
-        obstacle=configuring.obstacle(kiln, configuring.Declared(kiln)),
+        rolling=rolling.parts(kiln),
     )
     workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)
     kiln.fleet.send_again()

@@ -4,7 +4,7 @@ import logging
 import random
 import secrets
 
-from service import configuring, key_routes
+from service import configuring, key_routes, rolling
 from service.adapters.background import Repeater
 from service.flows import announce, deliver, wind_down
 from service.flows.keep import Keeper
@@ -22,6 +22,7 @@ TELLER_EVERY_S = 1.0
 KEEPER_EVERY_S = 2.0
 SETTINGS_EVERY_S = 1.0
 SEALING_EVERY_S = 2.0  # nothing is looked at unless a key was changed
+ROLLOUTS_EVERY_S = 2.0
 STOP_S = 3.0  # a task that waits for another system is left behind then: all of it is safe to repeat
 
 
@@ -49,7 +50,11 @@ class Background:
         sealing = Repeater("sealing", lambda: _seal_again(kiln, sealing), every_s=SEALING_EVERY_S)
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
         look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
-        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper)
+        parts = rolling.parts(kiln)
+        turns = Repeater("rollouts", lambda: rolling.advance_all(parts), every_s=ROLLOUTS_EVERY_S)
+        kiln.told.listen(self.outbox.wake)
+        kiln.stirred.listen(turns.wake)
+        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper, turns)
 
     def start(self) -> None:
         for each in self._all:

@@ -15,16 +15,18 @@ from starlette.routing import Route
 from service import configuring
 from service.adapters.agents import compiled, compiled_loader
 from service.adapters.device_cipher import encrypt
-from service.configuring import Declared
+from service.declared import Declared
 from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
+from service.domain.device import DeviceId
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
 from service.flows.configure import Wish
 from service.kiln import Kiln, token_change
+from service.rolling import heard
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
 from service.web.device_doors import DeviceDoors
@@ -87,7 +89,7 @@ def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
         catalogue=kiln.catalogue,
         encrypt=encrypt,
         schema=declared.for_device,
-        settle=configuring.settling(kiln, declared),
+        settle=configuring.settling(kiln),
     )
 
 
@@ -123,6 +125,7 @@ def take_report(kiln: Kiln, device: str, payload: bytes) -> None:
     """Raises: MalformedError, NotFoundError, BadInputError, BrokerError."""
     report = track.take_report(device, payload, token_change(kiln))
     logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
+    heard(kiln, DeviceId(device), report)
 
 
 @dataclass(frozen=True, slots=True)

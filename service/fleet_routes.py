@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from service import configuring, device_routes
 from service.adapters.archive import zipped
-from service.configuring import Declared
+from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError
@@ -33,7 +33,7 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
         audit=kiln.audit,
         clock=kiln.clock,
         remake=lambda name: configure.remake(name, parts),
-        settle=configuring.settling(kiln, declared),
+        settle=configuring.settling(kiln),
     )
     return InventoryApi(sight=sight, parts=placing, announced=announced).routes()
 

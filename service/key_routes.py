@@ -4,7 +4,6 @@ import importlib.metadata
 
 from starlette.routing import Route
 
-from service import configuring
 from service.adapters.boms import CycloneDx
 from service.domain.audit import Deed
 from service.domain.build import BuildId
@@ -12,6 +11,7 @@ from service.domain.provenance import Builder
 from service.domain.sealing import Progress
 from service.flows import credentials, publish, rekey
 from service.kiln import Kiln, token_change
+from service.rolling import settled
 from service.web.auth import Auth
 from service.web.keys import KeyApi
 from service.web.roots import Roots
@@ -47,10 +47,11 @@ def resign(kiln: Kiln) -> rekey.Resigned:
         rekey.Parts(
             builds=kiln.builds,
             fleet=kiln.fleet,
+            rollouts=kiln.rollouts,
             keys=kiln.keys,
             clock=kiln.clock,
             publish_anew=lambda build: publish.publish_anew(build, parts),
-            obstacle=configuring.obstacle(kiln, configuring.Declared(kiln)),
+            settle=lambda device: settled(kiln, device),
         )
     )
 

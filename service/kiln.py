@@ -11,6 +11,7 @@ from service.adapters.access import AccessDesk, leave_of
 from service.adapters.agents import DatabaseAgents
 from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
+from service.adapters.bell import Bell
 from service.adapters.broker_client import Place
 from service.adapters.broker_control import Control
 from service.adapters.broker_dynsec import DynsecAccounts
@@ -21,6 +22,7 @@ from service.adapters.channels import DatabaseChannels
 from service.adapters.clock import SystemClock
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.connections import DatabaseConnections
+from service.adapters.crowd import DatabaseCrowd
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.flash import FlashMaker
@@ -40,6 +42,7 @@ from service.adapters.packs import DatabasePacks
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.reseal import Resealer
+from service.adapters.rollouts import DatabaseRollouts
 from service.adapters.sealing import Sealer
 from service.adapters.sealing_keys import SealingKeys
 from service.adapters.shared import DatabaseSharedSettings
@@ -77,6 +80,8 @@ class Kiln:
     shared: DatabaseSharedSettings
     resealer: Resealer
     agents: DatabaseAgents
+    rollouts: DatabaseRollouts
+    crowd: DatabaseCrowd
     audit: DatabaseAudit
     objects: Objects
     sources: GitSources
@@ -94,6 +99,8 @@ class Kiln:
     flash: FlashMaker
     own_images: OwnImages
     shown: Shown = field(default_factory=Shown)
+    told: Bell = field(default_factory=Bell)  # notices are in the outbox
+    stirred: Bell = field(default_factory=Bell)  # roll-outs may have something to do
 
 
 def build(settings: Settings) -> Kiln:
@@ -126,6 +133,8 @@ def build(settings: Settings) -> Kiln:
         shared=DatabaseSharedSettings(engine, sealer),
         resealer=Resealer(engine, sealer, sealing_keys),
         agents=DatabaseAgents(engine),
+        rollouts=DatabaseRollouts(engine),
+        crowd=DatabaseCrowd(engine),
         audit=DatabaseAudit(engine),
         objects=objects,
         sources=GitSources(data / "git", leave=leave, authorities=authorities),

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from starlette.routing import Route
 
-from service import configuring
-from service.configuring import Declared
+from service import rolling
 from service.domain.build import BuildId
-from service.flows import announce, promote, withdraw
+from service.flows import promote, rollouts, settle, steer, withdraw
 from service.kiln import Kiln
 from service.web.releases import ReleaseApi
 from service.web.sight import Sight
@@ -15,10 +14,8 @@ from service.web.sight import Sight
 PublishAnew = Callable[[BuildId], object]
 
 
-def for_people(
-    kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared, publish_anew: PublishAnew
-) -> list[Route]:
-    parts = _parts(kiln, announced, configuring.obstacle(kiln, declared), publish_anew)
+def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], publish_anew: PublishAnew) -> list[Route]:
+    parts = _parts(kiln, publish_anew)
 
     def withdrawn(name: BuildId, why: str) -> withdraw.Withdrawn:
         done = withdraw.withdraw(name, why, parts)
@@ -36,20 +33,15 @@ def for_people(
     return api.routes()
 
 
-def _parts(
-    kiln: Kiln, announced: Callable[[], None], obstacle: announce.Obstacle, publish_anew: PublishAnew
-) -> promote.Parts:
-    def begin(name: BuildId, channel: str, _by: str) -> None:
-        announce.announce(
-            name,
-            builds=kiln.builds,
-            fleet=kiln.fleet,
-            keys=kiln.keys,
-            clock=kiln.clock,
-            obstacle=obstacle,
-            channel=channel,
-        )
-        announced()
+def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
+    rolls = rolling.parts(kiln)
+
+    def begin(name: BuildId, channel: str, by: str) -> None:
+        rollouts.begin(name, rolls, channel=channel, by=by, again=True)
+
+    def stop(name: BuildId, why: str) -> None:
+        steer.stop(name, why, rolls)
+        kiln.stirred.ring()
 
     return promote.Parts(
         builds=kiln.builds,
@@ -57,8 +49,8 @@ def _parts(
         fleet=kiln.fleet,
         keys=kiln.keys,
         clock=kiln.clock,
-        obstacle=obstacle,
         publish_anew=publish_anew,
         begin=begin,
-        stop=lambda _name, _why: None,  # who was told is told anew by `recall`
+        stop=stop,
+        settle=lambda name: settle.settle(name, rolls),
     )

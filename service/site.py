@@ -11,10 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
-from service import configuring, device_routes, fleet_routes, key_routes, release_routes
+from service import device_routes, fleet_routes, key_routes, release_routes
 from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
+from service.declared import Declared, manifests
 from service.domain.build import Build
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
@@ -62,7 +63,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
-    manifest, declared = _manifest_of(kiln), configuring.Declared(kiln)
+    manifest, declared = _manifest_of(kiln), Declared(kiln)
     new_board = functools.partial(device_routes.new_board, kiln)
     flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash, new_board=new_board)
     pages = Pages(
@@ -82,7 +83,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *fleet_routes.settings(kiln, sight, announced, declared),
         *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),
-        *release_routes.for_people(kiln, sight, announced, declared, functools.partial(key_routes.publish_anew, kiln)),
+        *release_routes.for_people(kiln, sight, announced, functools.partial(key_routes.publish_anew, kiln)),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
@@ -153,7 +154,7 @@ def _building(kiln: Kiln, sight: Sight, inbox: Inbox, flash: Flash) -> list[Rout
 
 
 def _manifest_of(kiln: Kiln) -> Callable[[Build], Manifest]:
-    read = configuring.manifests(kiln)
+    read = manifests(kiln)
     return lambda build: read(build.id)
 
 

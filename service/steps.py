@@ -18,7 +18,7 @@ from service.domain.build import BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
-from service.flows import announce, dependencies, plan, publish, source
+from service.flows import dependencies, plan, publish, rollouts, source
 from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
 from service.records import Builds, Channels, Dependencies, Fleet, Repositories
 
@@ -53,8 +53,7 @@ class Parts:
     allowed: dependencies.Allowed
     boms: Boms
     builder: Builder
-    announced: Callable[[], None]  # wakes whoever drains the outbox
-    obstacle: announce.Obstacle  # why a device is not sent a release
+    rolling: rollouts.Parts
 
 
 class FailedError(Exception):
@@ -155,13 +154,5 @@ def end(parts: Parts, build: BuildId, status: str, message: str) -> None:
 
 
 def tell(parts: Parts, build: BuildId) -> int:
-    told = announce.announce(
-        build,
-        builds=parts.builds,
-        fleet=parts.fleet,
-        keys=parts.keys,
-        clock=parts.clock,
-        obstacle=parts.obstacle,
-    )
-    parts.announced()
-    return told
+    """Begin its roll-out; how many devices were told at once."""
+    return rollouts.begin(build, parts.rolling)[1]

@@ -45,6 +45,11 @@ rollouts = sa.Table(
     sa.Column("started_at", _real),
     sa.Column("stage_at", _real),  # since when this stage goes on
     sa.Column("finished_at", _real),
+    sa.Column("passed_at", _real),  # when this stage had its success
+    sa.Column("approved", _int, nullable=False, server_default="0"),  # how many stages may begin
+    sa.Column("paced_at", _real),  # up to then the allowance of devices a minute is used
+    sa.Column("is_filled", sa.Boolean, nullable=False, server_default=sa.false()),  # all its devices are written down
+    sa.Column("undone_by", _int),  # the build that makes again what ran before
     sa.Index("rollouts_of_channel", "repository", "channel", "id"),
     sqlite_autoincrement=True,
 )
@@ -64,7 +69,10 @@ rollout_devices = sa.Table(
     sa.Column("reason", _text, nullable=False, server_default=""),
     sa.Column("tries", _int, nullable=False, server_default="0"),
     sa.Column("at", _real, nullable=False),
-    sa.Column("due_at", _real),  # not ordered before then (jitter, a later try)
+    sa.Column("due_at", _real),  # not ordered before then (a later try), or not looked at
+    sa.Column("delay_s", _real, nullable=False, server_default="0"),  # after its stage began (jitter)
+    sa.Column("heard_at", _real),  # it said that it follows the order
+    sa.Column("is_excused", sa.Boolean, nullable=False, server_default=sa.false()),  # go on nevertheless
     sa.Index("rollout_devices_by_state", "rollout", "stage", "state"),
     sa.Index("rollouts_of_device", "device"),
 )

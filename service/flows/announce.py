@@ -1,8 +1,7 @@
-"""Announce: every device of a channel is told, by a signed desired state in the outbox."""
+"""Announce: a device is told what it shall run, by a signed desired state in the outbox."""
 
 from collections.abc import Callable
 
-from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired, Order
@@ -20,61 +19,14 @@ def nothing(_device: Device, _release: Release) -> str:
     return ""
 
 
-def announce(
-    name: BuildId,
-    *,
-    builds: Builds,
-    fleet: Fleet,
-    keys: Keys,
-    clock: Clock,
-    obstacle: Obstacle = nothing,
-    channel: str | None = None,
-) -> int:
-    """Tell the devices of a channel, the release's own unless another is named.
-
-    Safe to repeat: who was told is not told again. Does nothing when the channel moved on meanwhile. Answers how many
-    devices were told now.
-    """
-    release = builds.release(name)
-    channel = channel or (release.channel if release else None)
-    if release is None or channel is None:
-        return 0
-    newest = builds.current(release.repository, channel)
-    if newest is None or newest.build != name:
-        return 0
-    bundles = {each.board: each for each in builds.bundles(name)}
-    told = 0
-    for device in fleet.devices(release.repository, channel=channel):
-        fitting = None if device.pin is not None else bundles.get(device.board)
-        if fitting is not None:
-            told += tell(device.id, fitting, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
-    return told
-
-
-def tell(
-    name: DeviceId,
-    bundle: Bundle,
-    release: Release,
-    *,
-    fleet: Fleet,
-    keys: Keys,
-    clock: Clock,
-    obstacle: Obstacle = nothing,
-) -> bool:
-    """Make this bundle the desired state of one device. False when it was that already, or something is in the way:
-    then that is kept as what holds the device.
-    """
+def tell(name: DeviceId, bundle: Bundle, release: Release, *, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
+    """Make this bundle the desired state of one device. False when it was that already."""
     for _ in range(MAX_TRIES):
         device = fleet.device(name)
-        if device.retired_at is not None:
+        if device.desired == bundle.digest or device.retired_at is not None:
             return False
-        is_told = device.desired == bundle.digest
-        why = "" if is_told else obstacle(device, release)
-        done = not (is_told or why) and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock)
-        if done or is_told or why:
-            if why != device.hold:
-                fleet.hold(name, why)
-            return done
+        if order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
+            return True
     raise BadInputError(f"{name} is being changed by others all the time")
 
 

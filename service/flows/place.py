@@ -12,7 +12,7 @@ from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Group, Place
 from service.domain.repository import RepositoryId
 from service.flows.configure import living
-from service.flows.settle import bundle_for, unfit
+from service.flows.obstacles import bundle_for, unfit
 from service.ports import Clock
 from service.records import Audit, Builds, Fleet, Inventory
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.build import BuildId
+from service.domain.device import DeviceId
 from service.domain.errors import NotFoundError
 from service.domain.release import Release, channel_name
 from service.domain.root import signer_of
-from service.flows.announce import Obstacle
 from service.flows.notes import notes_of
 from service.ports import Clock, Keys
 from service.records import Builds, Channels, Fleet
@@ -17,8 +17,8 @@ from service.records import Builds, Channels, Fleet
 class Parts:
     """What the verbs of releases need.
 
-    `obstacle` says why a device is not sent a release, `begin` brings one to the devices of a channel, `stop` ends what
-    brings it anywhere, with a sentence. `publish_anew` signs a release once more (`flows.publish`).
+    `begin` brings a release to the devices of a channel, and is safe to repeat; `stop` ends what brings it anywhere,
+    with a sentence; `settle` is `flows.settle`. `publish_anew` signs a release once more (`flows.publish`).
     """
 
     builds: Builds
@@ -26,10 +26,10 @@ class Parts:
     fleet: Fleet
     keys: Keys
     clock: Clock
-    obstacle: Obstacle
     publish_anew: Callable[[BuildId], object]
     begin: Callable[[BuildId, str, str], object]  # the release, the channel, who wants it
     stop: Callable[[BuildId, str], object]
+    settle: Callable[[DeviceId], bool]
 
 
 def promote(name: BuildId, channel: str, parts: Parts, *, by: str) -> Release:
@@ -43,7 +43,7 @@ def promote(name: BuildId, channel: str, parts: Parts, *, by: str) -> Release:
     _hold(name, parts)
     if parts.channels.promote(name, channel, by=by, now=parts.clock.now()):
         _widen(before, channel, parts)
-        parts.begin(name, channel, by)
+    parts.begin(name, channel, by)  # also when an earlier call was cut off before it
     return known(name, parts.builds)
 
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.build import BuildId
-from service.domain.device import Device
+from service.domain.device import Device, DeviceId
 from service.domain.errors import KilnError, NotFoundError
 from service.domain.release import Bundle, Release
 from service.domain.root import signer_of
-from service.flows.announce import Obstacle, announce, nothing, order
-from service.flows.settle import settle
+from service.flows.announce import order, tell
 from service.ports import Clock, Keys
-from service.records import Builds, Fleet
+from service.records import Builds, Fleet, Rollouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,29 +24,31 @@ class Resigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`publish_anew` signs a build's release once more (`flows.publish.publish_anew`)."""
+    """`publish_anew` signs a build's release once more (`flows.publish.publish_anew`); `settle` is `flows.settle`."""
 
     builds: Builds
     fleet: Fleet
+    rollouts: Rollouts
     keys: Keys
     clock: Clock
     publish_anew: Callable[[BuildId], object]
-    obstacle: Obstacle = nothing
+    settle: Callable[[DeviceId], bool]
 
 
 def resign(parts: Parts) -> Resigned:
-    """Bring every channel's release and every device's order up to the keys that hold. Safe to repeat.
+    """Bring every channel's release, what devices are to run, and their orders up to the keys that hold.
+
+    Safe to repeat.
 
     Nothing is done, and little looked at, while all is well.
     """
     failed: list[str] = []
     releases = 0
-    for release in parts.builds.currents():
+    for release in _in_use(parts):
         if not _is_outdated(parts, release):
             continue
         try:
-            parts.publish_anew(release.build)
-            _announce(parts, release)
+            _sign_anew(parts, release)
             releases += 1
         except KilnError as error:
             failed.append(f"release {release.version} of {release.repository}: {error}")
@@ -55,15 +56,20 @@ def resign(parts: Parts) -> Resigned:
     return Resigned(releases=releases, orders=orders, failed=tuple(failed))
 
 
-def _announce(parts: Parts, release: Release) -> None:
-    announce(
-        release.build,
-        builds=parts.builds,
-        fleet=parts.fleet,
-        keys=parts.keys,
-        clock=parts.clock,
-        obstacle=parts.obstacle,
-    )
+def _in_use(parts: Parts) -> list[Release]:
+    """Where channels point, and what devices were told to run: during a roll-out that is not the same."""
+    builds = {each.build: None for each in parts.builds.currents()} | dict.fromkeys(parts.rollouts.ordered())
+    return [found for each in builds if (found := parts.builds.release(each)) is not None]
+
+
+def _sign_anew(parts: Parts, release: Release) -> None:
+    """And tell the devices that were told of it, for it has another digest now."""
+    old = {each.digest for each in parts.builds.bundles(release.build)}
+    parts.publish_anew(release.build)
+    bundles = {each.board: each for each in parts.builds.bundles(release.build)}
+    for device in parts.fleet.devices(release.repository):
+        if device.desired in old and device.board in bundles:
+            tell(device.id, bundles[device.board], release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
 
 
 def _is_outdated(parts: Parts, release: Release) -> bool:
@@ -81,7 +87,7 @@ def _order_again(parts: Parts, device: Device) -> bool:
     try:
         bundle = parts.builds.bundle(device.desired)
     except NotFoundError:  # of a release that was signed anew before its announcement was cut off
-        return settle(device.id, builds=parts.builds, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+        return parts.settle(device.id)
     notice = parts.fleet.notice(device.id)
     release = parts.builds.release(bundle.build)
     if not notice or release is None or parts.keys.root().holds("director", signer_of(notice.decode())):

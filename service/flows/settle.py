@@ -1,53 +1,156 @@
-"""Settle: a device is ordered what it shall run now, after it came, moved, or was pinned."""
+"""Settle: what one device shall run now, and what its reports mean to roll-outs."""
 
-from service.domain.device import Device, DeviceId
-from service.domain.release import Bundle, Release
-from service.flows.announce import Obstacle, nothing, tell
-from service.ports import Clock, Keys
-from service.records import Builds, Fleet
+import datetime
+
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId, DeviceState, Report
+from service.domain.errors import NotFoundError
+from service.domain.release import ReleaseDigest
+from service.domain.rollout import Rollout, RowState
+from service.flows.announce import tell
+from service.flows.obstacles import ON_TRIAL, obstacle
+from service.flows.rollouts import Parts, advance, hold, sign
+from service.records.rollouts import Mark, Part
+
+# A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
+FINAL = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config")
+UNTOLD = (RowState.PENDING, RowState.ORDERED, RowState.HELD)
+ALL_BUT_LEFT = (*UNTOLD, RowState.FAILED)
+TRY_AGAIN = datetime.timedelta(minutes=1)  # after the first failure; doubled with each
 
 
-def settle(
-    name: DeviceId, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock, obstacle: Obstacle = nothing
-) -> bool:
-    """The release that it is pinned to, else the newest of its channel. Safe to repeat; whether it was ordered now.
+def settle(name: DeviceId, parts: Parts) -> bool:
+    """Have a device run what it shall run now: after its enrolment, a change of its channel, pin or settings.
 
-    Why it is not ordered, if there is something in the way, is kept as what holds the device. Raises: NotFoundError.
+    Its pinned release; or it joins the roll-out that goes on in its channel, and gets its turn with the last stage; or
+    the newest release that a roll-out finished with. True when it was given another order now. Safe to repeat.
     """
-    device = fleet.device(name)
+    device = parts.fleet.device(name)
+    for part in parts.crowd.parts(name):
+        why = _leaves(device, part.rollout)
+        if why or _is_lost(device, part, parts):
+            state = RowState.LEFT if why else RowState.PENDING
+            parts.crowd.mark(part.rollout.id, [_row(part, state, why)], now=parts.clock.now())
     if device.retired_at is not None:
         return False
-    release = wanted(device, builds)
-    bundle = None if release is None else bundle_for(device, release, builds)
-    why = "" if release is None else unfit(device, release, bundle)
-    if release is None or bundle is None or why:
-        if why != device.hold:
-            fleet.hold(name, why)
-        return False
-    return tell(name, bundle, release, fleet=fleet, keys=keys, clock=clock, obstacle=obstacle)
-
-
-def bundle_for(device: Device, release: Release, builds: Builds) -> Bundle | None:
-    return next((each for each in builds.bundles(release.build) if each.board == device.board), None)
-
-
-def wanted(device: Device, builds: Builds) -> Release | None:
-    """None while its channel has none."""
     if device.pin is not None:
-        return builds.release(device.pin)
-    return builds.current(device.repository, device.channel)
+        return _give(device, device.pin, parts)
+    rollout = parts.rollouts.newest(device.repository, device.channel)
+    good = parts.rollouts.good(device.repository, device.channel)
+    if rollout is None or not rollout.state.is_open:
+        return good is not None and _give(device, good, parts)
+    parts.crowd.join(rollout, name, len(rollout.plan.stages) - 1, now=parts.clock.now())
+    given = good is not None and _is_new(device) and _give(device, good, parts)
+    return _joined(device, rollout, parts, is_first=good is None) or given
 
 
-def unfit(device: Device, release: Release, bundle: Bundle | None) -> str:
-    """Why this device cannot be sent this release, in a sentence; empty when it can."""
-    if release.withdrawn_at is not None:
-        return f"{release.version} was withdrawn"
-    if bundle is None:
-        return f"{release.version} has nothing for the board {device.board}"
-    runs = device.report.counter if device.report else 0
-    if release.counter < runs:
-        return (
-            f"{release.version} (counter {release.counter}) is older than what it runs (counter {runs}): "
-            f"a device never goes back"
-        )
-    return ""
+def _joined(device: Device, rollout: Rollout, parts: Parts, *, is_first: bool) -> bool:
+    """A new device of a channel without any release before has nothing that it could lose: it does not wait."""
+    before = device.seq
+    parts.crowd.mark(rollout.id, [_due(device)], now=parts.clock.now())  # held: looked at now
+    if is_first and _is_new(device) and rollout.started_at is not None:
+        release = parts.builds.release(rollout.build)
+        bundles = [each for each in parts.builds.bundles(rollout.build) if each.board == device.board]
+        if release is not None and bundles and obstacle(device, release, bundles[0], parts.obstacle) is None:
+            order = sign(device, bundles[0], release, parts)
+            parts.crowd.order(rollout, [order], paced_at=None, now=parts.clock.now())
+            parts.announced()
+    advance(rollout.id, parts)
+    return parts.fleet.device(device.id).seq > before
+
+
+def _is_new(device: Device) -> bool:
+    return device.desired is None and (device.report is None or not device.report.running)
+
+
+def _leaves(device: Device, rollout: Rollout) -> str:
+    """Why it takes no part any more; empty while it does."""
+    if device.retired_at is not None:
+        return "it is retired"
+    if (device.repository, device.channel) != (rollout.repository, rollout.channel):
+        return "it follows another channel now"
+    pinned = device.pin is not None and device.pin != rollout.build
+    return f"it is pinned to release {device.pin}" if pinned else ""
+
+
+def _is_lost(device: Device, part: Part, parts: Parts) -> bool:
+    """It was told of a bundle that is not there any more: signed anew with another key, and then cut off."""
+    if part.row.state is not RowState.ORDERED or device.desired is None:
+        return False
+    try:
+        parts.builds.bundle(device.desired)
+    except NotFoundError:
+        return True
+    return False
+
+
+def _give(device: Device, build: BuildId, parts: Parts) -> bool:
+    """Order a release outside of any roll-out, unless something is in the way, which is kept."""
+    release = parts.builds.release(build)
+    if release is None:
+        return False
+    bundle = next((each for each in parts.builds.bundles(build) if each.board == device.board), None)
+    found = obstacle(device, release, bundle, parts.obstacle)
+    hold(device, found.why if found else "", parts)
+    if found is not None or bundle is None:
+        return False
+    told = tell(device.id, bundle, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+    if told:
+        parts.announced()
+    return told
+
+
+def heard(name: DeviceId, report: Report, parts: Parts) -> bool:
+    """What a report means to the roll-outs that the device is in; whether anything changed."""
+    found = parts.crowd.parts(name)
+    if not found:
+        return False
+    device = parts.fleet.device(name)
+    changed = [_judge(part, device, report, parts) for part in found]
+    return any(changed)
+
+
+def _judge(part: Part, device: Device, report: Report, parts: Parts) -> bool:
+    now, rollout, row = parts.clock.now(), part.rollout, part.row
+    if part.digest is None or row.state in (RowState.DONE, RowState.LEFT):
+        return False
+    if report.running == part.digest and report.state not in ON_TRIAL:
+        parts.crowd.mark(rollout.id, [_row(part, RowState.DONE)], now=now)
+        return True
+    if row.state is not RowState.ORDERED:
+        return False
+    why, is_final = outcome(report, device, part.digest)
+    if is_final:
+        parts.crowd.mark(rollout.id, [_failed(part, why, now)], now=now)
+        return True
+    follows = report.release == part.digest and report.state in ON_TRIAL
+    if (follows and not row.is_heard) or (why and why != row.reason):
+        parts.crowd.heard(rollout.id, device.id, why, now=now)
+    return False
+
+
+def outcome(report: Report, device: Device, digest: ReleaseDigest) -> tuple[str, bool]:
+    """Why the device does not run what it was told to, and whether that is its last word; empty: it says nothing."""
+    about = report.release == digest
+    why = f"{report.reason}: {report.detail}" if report.detail else report.reason
+    if report.state is DeviceState.ROLLED_BACK and about:
+        return why or "rolled back", report.seq >= device.seq or not report.seq  # else a newer order is on its way
+    if report.state is DeviceState.REFUSED and (about or (not report.release and device.desired == digest)):
+        return why or "refused", report.reason in FINAL
+    return "", False
+
+
+def _failed(part: Part, why: str, now: datetime.datetime) -> Mark:
+    """Tried again later, as often as the plan says."""
+    if part.row.tries < part.rollout.plan.tries:
+        wait = TRY_AGAIN * 2 ** max(0, part.row.tries - 1)
+        return _row(part, RowState.PENDING, why, due_at=now + wait)
+    return _row(part, RowState.FAILED, why)
+
+
+def _row(part: Part, state: RowState, why: str = "", due_at: datetime.datetime | None = None) -> Mark:
+    return Mark(device=part.row.device, state=state, reason=why, of=ALL_BUT_LEFT, due_at=due_at)
+
+
+def _due(device: Device) -> Mark:
+    return Mark(device=device.id, state=RowState.PENDING, of=(RowState.HELD,))

@@ -1,12 +1,11 @@
 """Withdraw: a release is sent to nobody any more. Devices that run it stay."""
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from service.domain.build import BuildId
-from service.domain.device import Device
-from service.domain.release import Bundle, Release, checked_reason
-from service.flows.announce import tell
+from service.domain.device import DeviceId
+from service.domain.release import Release, ReleaseDigest, checked_reason
 from service.flows.promote import Parts, known
 
 
@@ -26,47 +25,19 @@ def withdraw(name: BuildId, why: str, parts: Parts) -> Withdrawn:
 
 
 def recall(name: BuildId, parts: Parts) -> int:
-    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now.
+    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now, or none.
 
     How many; safe to repeat.
     """
     digests = {each.digest for each in parts.builds.bundles(name)}
-    instead = _instead(known(name, parts.builds), parts)
     done = 0
     for device in parts.fleet.devices(known(name, parts.builds).repository):
         runs = device.report is not None and device.report.running == device.desired
         if device.desired in digests and not runs:
-            done += _order(device, instead, parts)
+            done += parts.settle(device.id) or _take_back(device.id, digests, parts)
     return done
 
 
-def _instead(withdrawn: Release, parts: Parts) -> Callable[[Device], tuple[Bundle, Release] | None]:
-    """What a device shall run now; None for nothing."""
-    seen: dict[str, tuple[dict[str, Bundle], Release] | None] = {}
-
-    def of(channel: str) -> tuple[dict[str, Bundle], Release] | None:
-        release = parts.builds.current(withdrawn.repository, channel)
-        if release is None:
-            return None
-        return {each.board: each for each in parts.builds.bundles(release.build)}, release
-
-    def find(device: Device) -> tuple[Bundle, Release] | None:
-        if device.channel not in seen:
-            seen[device.channel] = of(device.channel)
-        found = seen[device.channel]
-        if found is None or device.board not in found[0] or device.pin is not None:
-            return None
-        # It would refuse a lower counter than that of what it runs.
-        is_behind = device.report is not None and device.report.counter > found[1].counter
-        return None if is_behind else (found[0][device.board], found[1])
-
-    return find
-
-
-def _order(device: Device, instead: Callable[[Device], tuple[Bundle, Release] | None], parts: Parts) -> bool:
-    found = instead(device)
-    if found is not None and tell(
-        device.id, *found, fleet=parts.fleet, keys=parts.keys, clock=parts.clock, obstacle=parts.obstacle
-    ):
-        return True
-    return parts.channels.take_back(device)
+def _take_back(name: DeviceId, digests: Collection[ReleaseDigest], parts: Parts) -> bool:
+    device = parts.fleet.device(name)
+    return device.desired in digests and parts.channels.take_back(device)

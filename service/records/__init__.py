@@ -13,6 +13,7 @@ from service.records.marks import Marks, Untold
 from service.records.packs import Packs
 from service.records.people import People
 from service.records.repositories import Connections, Noted, Repositories
+from service.records.rollouts import Crowd, Rollouts
 from service.records.shared import SharedSettings
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Channels",
     "Configurations",
     "Connections",
+    "Crowd",
     "Dependencies",
     "Fleet",
     "Inventory",
@@ -31,6 +33,7 @@ __all__ = [
     "Packs",
     "People",
     "Repositories",
+    "Rollouts",
     "SharedSettings",
     "Untold",
 ]

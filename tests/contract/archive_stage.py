@@ -8,11 +8,12 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
+from service import rolling
 from service.domain import bundle
 from service.domain.build import Build
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rights import Role
-from service.flows import announce
+from service.flows import rollouts
 from tests.fakes import firmware
 from tests.fakes.asgi import Reply
 from tests.fakes.devices import Device, DeviceSite
@@ -70,7 +71,7 @@ class Stage:
 
     def announce(self, build: Build) -> None:
         kiln = self.site.kiln
-        announce.announce(build.id, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+        rollouts.begin(build.id, rolling.parts(kiln))
 
     def _signed(self, build: Build, board: str, files: dict[str, bytes]) -> Bundle:
         listing = [bundle.file(*each) for each in files.items()]

@@ -5,13 +5,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from service import configuring
+from service import rolling
 from service.domain import bundle
 from service.domain.build import Build
 from service.domain.device import DeviceId
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Repository
-from service.flows import announce
+from service.domain.rollout_plan import AT_ONCE
+from service.flows import rollouts
 from tests.fakes.asgi import Reply
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.fakes.site import Browser, Site, application
@@ -100,12 +101,6 @@ class DeviceSite:
             created_at=kiln.clock.now(),
         )
         kiln.builds.add_release(release, [made])
-        announce.announce(
-            build.id,
-            builds=kiln.builds,
-            fleet=kiln.fleet,
-            keys=kiln.keys,
-            clock=kiln.clock,
-            obstacle=configuring.obstacle(kiln, configuring.Declared(kiln)),
-        )
+        kiln.rollouts.set_plan(build.repository, "beta", AT_ONCE)
+        rollouts.begin(build.id, rolling.parts(kiln))
         return made

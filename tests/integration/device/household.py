@@ -11,6 +11,7 @@ from device.virtual import flash as flashing
 from service import configuring, device_routes
 from service.adapters.background import Repeater
 from service.adapters.broker_mosquitto import Tls
+from service.declared import Declared
 from service.domain.device import Device, DeviceId, Report
 from service.flows import configure, deliver
 from tests.fakes.devices import Device as Enrolled, DeviceSite
@@ -82,7 +83,7 @@ class Household:
     def mislead(self) -> None:
         """Order an address where nobody is."""
         kiln = self.site.kiln
-        parts = configuring.parts(kiln, configuring.Declared(kiln))
+        parts = configuring.parts(kiln, Declared(kiln))
         nowhere = {"base": f"http://127.0.0.1:{free_port()}", "mqtt": {"host": "127.0.0.1", "port": free_port()}}
         configure.address(DeviceId("d1"), nowhere, parts, by="a mistake")
 

@@ -17,6 +17,7 @@ from service.adapters.audit import DatabaseAudit
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
 from service.adapters.configurations import DatabaseConfigurations
+from service.adapters.crowd import DatabaseCrowd
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
@@ -24,6 +25,7 @@ from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
 from service.adapters.objects_local import LocalObjects
 from service.adapters.repositories import DatabaseRepositories
+from service.adapters.rollouts import DatabaseRollouts
 from service.adapters.sealing import Sealer
 from service.adapters.shared import DatabaseSharedSettings
 from service.domain.build import Build, BuildId, Delivery, JobId
@@ -63,6 +65,8 @@ class World:
     keys: FileKeys
     sources: FolderSources
     locks: DatabaseDependencies
+    rollouts: DatabaseRollouts
+    crowd: DatabaseCrowd
     clock: StoppedClock = field(default_factory=lambda: StoppedClock(NOW))
     catalogue: Catalogue = field(default_factory=Catalogue.load)
     own_images: OwnImages = field(default_factory=OwnImages)
@@ -142,6 +146,8 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         keys=keys,
         sources=FolderSources({"kiln.toml": MANIFEST.encode(), "main.py": b"print(1)\n"}),
         locks=DatabaseDependencies(engine),
+        rollouts=DatabaseRollouts(engine),
+        crowd=DatabaseCrowd(engine),
     )
     builds.close()
     engine.dispose()

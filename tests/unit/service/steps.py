@@ -1,6 +1,7 @@
 """The verbs with the surroundings of conftest, in the order of a build."""
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ from service.domain.configuration import Schema
 from service.domain.device import DeviceId, Report
 from service.domain.provenance import Builder
 from service.domain.root import Role
-from service.flows import announce, dependencies, enrol, plan, publish, settle, track
+from service.flows import announce, dependencies, enrol, plan, publish, rollouts, settle, steer, track
 from service.flows.credentials import Change, Shown
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
@@ -96,9 +97,26 @@ def releasing(world: World) -> publish.Parts:
 
 
 def announced(world: World, build: BuildId, obstacle: announce.Obstacle = announce.nothing) -> int:
-    return announce.announce(
-        build, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock, obstacle=obstacle
-    )
+    """Its roll-out, or what is still to be done of it now."""
+    return rollouts.begin(build, rolling(world, obstacle=obstacle))[1]
+
+
+def rolling(world: World, **others: Any) -> rollouts.Parts:
+    given: dict[str, Any] = {
+        "builds": world.builds,
+        "fleet": world.fleet,
+        "rollouts": world.rollouts,
+        "crowd": world.crowd,
+        "audit": world.audit,
+        "keys": world.keys,
+        "clock": world.clock,
+        "obstacle": announce.nothing,
+        "each": map,
+        "announced": lambda: None,
+        "alone": contextlib.nullcontext(),
+        "call_back": steer.call_back,
+    }
+    return rollouts.Parts(**{**given, **others})
 
 
 def enrolled(
@@ -138,9 +156,7 @@ def enrolling(
 
 
 def settled(world: World, name: DeviceId, obstacle: announce.Obstacle = announce.nothing) -> bool:
-    return settle.settle(
-        name, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock, obstacle=obstacle
-    )
+    return settle.settle(name, rolling(world, obstacle=obstacle))
 
 
 def token_change(world: World, accounts: BrokerAccounts | None = None, shown: Shown | None = None) -> Change:
@@ -154,7 +170,9 @@ def token_change(world: World, accounts: BrokerAccounts | None = None, shown: Sh
 
 
 def reported(world: World, name: str, payload: bytes, parts: Change | None = None) -> Report:
-    return track.take_report(name, payload, parts or token_change(world))
+    report = track.take_report(name, payload, parts or token_change(world))
+    settle.heard(DeviceId(name), report, rolling(world))
+    return report
 
 
 def verified(world: World, role: Role, token: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest, Use, version_of
-from service.flows import announce, promote, publish
+from service.domain.rollout_plan import AT_ONCE
+from service.flows import announce, promote, publish, rollouts, settle, steer
 from service.flows.notes import notes_of
 from service.flows.withdraw import Withdrawn, recall, withdraw
 from tests.unit.service.conftest import BLINK, World
-from tests.unit.service.steps import announced, enrolled, published, releasing, reported, verified
+from tests.unit.service.steps import announced, enrolled, published, releasing, reported, rolling, verified
 
 
 def released(world: World, delivery: str, ref: str = "refs/heads/main") -> BuildId:
@@ -44,10 +45,10 @@ def parts(
     publish_anew: Callable[[BuildId], object] | None = None,
     obstacle: announce.Obstacle = announce.nothing,
 ) -> promote.Parts:
+    rolls = rolling(world, obstacle=obstacle)
+
     def begin(name: BuildId, channel: str, _by: str) -> int:
-        return announce.announce(
-            name, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock, channel=channel
-        )
+        return rollouts.begin(name, rolls, channel=channel, again=True)[1]
 
     return promote.Parts(
         builds=world.builds,
@@ -56,9 +57,9 @@ def parts(
         keys=world.keys,
         clock=world.clock,
         publish_anew=publish_anew or (lambda build: publish.publish_anew(build, releasing(world))),
-        obstacle=obstacle,
         begin=begin,
-        stop=lambda _name, _why: None,
+        stop=lambda name, why: steer.stop(name, why, rolls),
+        settle=lambda name: settle.settle(name, rolls),
     )
 
 
@@ -163,6 +164,7 @@ def test_a_release_by_a_revoked_key_is_signed_anew_first(world: World, monkeypat
 def test_a_withdrawn_release_is_left_by_its_channel_and_by_who_does_not_run_it(world: World) -> None:
     for name in ("d1", "d2"):
         enrolled(world, name)
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
     good, bad = released(world, "one"), released(world, "two")
     announced(world, bad)
     runs(world, bad, "d1")
@@ -277,6 +279,7 @@ def test_releases_are_listed_by_their_counter(world: World) -> None:
 def test_devices_that_have_to_do_with_a_release_are_counted(world: World) -> None:
     for number in range(5):
         enrolled(world, f"d{number}")
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
     old, new = released(world, "one"), released(world, "two")
     announced(world, new)
     runs(world, new, "d0")

@@ -125,9 +125,9 @@ def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None
 
 
 def test_an_order_for_what_is_gone_keeps_no_other_from_being_signed_again(world: World) -> None:
+    announced(world, published(world, "one"))
     for name in ("d1", "d2"):
         enrolled(world, name)
-    announced(world, published(world, "one"))
     gone = ReleaseDigest("f" * 64)
     order = Order(seq=2, release=gone, config="", notice=b"x", until=NOW + datetime.timedelta(days=1))
     assert world.fleet.desire(DeviceId("d1"), order)

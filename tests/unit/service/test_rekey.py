@@ -13,9 +13,9 @@ from service.domain.device import DeviceId
 from service.domain.errors import ObjectsError
 from service.domain.release import Bundle
 from service.domain.root import signer_of
-from service.flows import publish, rekey
+from service.flows import publish, rekey, settle
 from tests.unit.service.conftest import World
-from tests.unit.service.steps import announced, enrolled, published, releasing, verified
+from tests.unit.service.steps import announced, enrolled, published, releasing, rolling, verified
 
 ONE = DeviceId("d1")
 
@@ -33,9 +33,11 @@ def parts(world: World) -> rekey.Parts:
     return rekey.Parts(
         builds=world.builds,
         fleet=world.fleet,
+        rollouts=world.rollouts,
         keys=world.keys,
         clock=world.clock,
         publish_anew=lambda build: publish.publish_anew(build, releasing(world)),
+        settle=lambda device: settle.settle(device, rolling(world)),
     )
 
 

@@ -137,6 +137,11 @@ def _rollouts() -> None:
         sa.Column("started_at", sa.Float),
         sa.Column("stage_at", sa.Float),
         sa.Column("finished_at", sa.Float),
+        sa.Column("passed_at", sa.Float),
+        sa.Column("approved", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("paced_at", sa.Float),
+        sa.Column("is_filled", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("undone_by", sa.BigInteger),
         sqlite_autoincrement=True,
     )
     op.create_index("rollouts_of_channel", "rollouts", ["repository", "channel", "id"])
@@ -157,6 +162,9 @@ def _rollouts() -> None:
         sa.Column("tries", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("due_at", sa.Float),
+        sa.Column("delay_s", sa.Float, nullable=False, server_default="0"),
+        sa.Column("heard_at", sa.Float),
+        sa.Column("is_excused", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("rollout_devices_by_state", "rollout_devices", ["rollout", "stage", "state"])
     op.create_index("rollouts_of_device", "rollout_devices", ["device"])

@@ -1,0 +1,189 @@
+"""The devices of roll-outs in the database: what became of them, and what is to be known of them."""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.adapters import crowd_turns as turns
+from service.adapters.rollouts import rollout_of
+from service.adapters.rows import moment
+from service.adapters.schema import bundles
+from service.adapters.schema_devices import device_tags, devices
+from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
+from service.domain.device import Device, DeviceId
+from service.domain.notice import Order
+from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
+from service.domain.rollout_plan import Candidate
+from service.records.rollouts import Mark, Part, Row
+
+CHUNK = 500  # of values in one question: a database takes so many at once
+AGAIN = [RowState.LEFT.value]  # who comes back takes part again
+
+
+class DatabaseCrowd:
+    """`service.records.Crowd` on SQLAlchemy."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def candidates(self, rollout: Rollout) -> list[Candidate]:
+        here = (devices.c.repository == rollout.repository) & (devices.c.channel == rollout.channel)
+        mine = here & devices.c.retired_at.is_(None) & devices.c.pin.is_(None)
+        tags: dict[str, set[str]] = defaultdict(set)
+        wanted = [each.tag for each in rollout.plan.stages if each.tag]
+        with self._engine.connect() as connection:
+            if wanted:
+                tagged = sa.select(device_tags).where(device_tags.c.tag.in_(wanted))
+                for device, tag in connection.execute(tagged):
+                    tags[device].add(tag)
+            found = connection.execute(sa.select(devices.c.id, devices.c.group).where(mine)).all()
+        return [Candidate(id=name, group=group, tags=frozenset(tags.get(name, ()))) for name, group in found]
+
+    def add(self, rollout: RolloutId, rows_: Sequence[tuple[str, int, float]], *, now: datetime.datetime) -> None:
+        with self._engine.begin() as connection:
+            # A write first: whoever joins at this moment is seen below.
+            connection.execute(rollouts.update().where(rollouts.c.id == rollout).values(id=rollout))
+            names = [device for device, _, _ in rows_]
+            known = _known(connection, rollout, names)
+            new = [
+                {"rollout": rollout, "device": device, "stage": stage, "delay_s": delay, **_pending(now)}
+                for device, stage, delay in rows_
+                if device not in known
+            ]
+            if new:
+                connection.execute(rows.insert(), new)
+
+    def join(self, rollout: Rollout, device: DeviceId, stage: int, *, now: datetime.datetime) -> None:
+        mine = (rows.c.rollout == rollout.id) & (rows.c.device == device)
+        with self._engine.begin() as connection:
+            values = {"stage": stage, "reason": "", "due_at": None, **_pending(now)}
+            if connection.execute(rows.update().where(mine & rows.c.state.in_(AGAIN)).values(**values)).rowcount:
+                return
+            if connection.execute(sa.select(rows.c.device).where(mine)).first() is None:
+                connection.execute(rows.insert().values(rollout=rollout.id, device=device, **values))
+
+    def look(self, rollout: Rollout, *, now: datetime.datetime) -> tuple[list[Counts], Look]:
+        with self._engine.connect() as connection:
+            counts = turns.counts(connection, rollout, now)
+            return counts, turns.look(connection, rollout, counts, now)
+
+    def totals(self, rollout: Rollout) -> list[Counts]:
+        with self._engine.connect() as connection:
+            return turns.totals(connection, rollout)
+
+    def draw(self, rollout: Rollout, count: int) -> int:
+        with self._engine.begin() as connection:
+            return turns.draw(connection, rollout, count)
+
+    def set_aside(self, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:
+        with self._engine.begin() as connection:
+            return turns.set_aside(connection, rollout, at_once=at_once, now=now)
+
+    def due(self, rollout: Rollout, limit: int, *, now: datetime.datetime) -> list[tuple[Device, int]]:
+        with self._engine.connect() as connection:
+            return turns.due(connection, rollout, limit, now)
+
+    def order(
+        self,
+        rollout: Rollout,
+        orders: Sequence[tuple[DeviceId, Order]],
+        *,
+        paced_at: datetime.datetime | None,
+        now: datetime.datetime,
+    ) -> int:
+        with self._engine.begin() as connection:
+            return turns.order(connection, rollout, orders, paced_at, now)
+
+    def mark(self, rollout: RolloutId, marks: Sequence[Mark], *, now: datetime.datetime) -> None:
+        with self._engine.begin() as connection:
+            for each in marks:
+                mine = (rows.c.rollout == rollout) & (rows.c.device == each.device)
+                states = rows.c.state.in_([state.value for state in each.of])
+                due_at = None if each.due_at is None else each.due_at.timestamp()
+                values: dict[str, Any] = {"state": each.state.value, "reason": each.reason, "due_at": due_at}
+                values["at"] = now.timestamp()
+                connection.execute(rows.update().where(mine & states).values(**values))
+
+    def parts(self, device: DeviceId) -> list[Part]:
+        fits = (bundles.c.build == rollouts.c.build) & (bundles.c.board == devices.c.board)
+        query = (
+            sa.select(rollouts, *(each.label(f"row_{each.name}") for each in rows.c), bundles.c.digest.label("digest"))
+            .join(rows, rows.c.rollout == rollouts.c.id)
+            .join(devices, devices.c.id == rows.c.device)
+            .outerjoin(bundles, fits)
+            .where(rows.c.device == device, rollouts.c.finished_at.is_(None))
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(query.order_by(rollouts.c.id)).mappings().all()
+        return [Part(rollout=rollout_of(each), row=_row(each, "row_"), digest=each["digest"]) for each in found]
+
+    def heard(self, rollout: RolloutId, device: DeviceId, reason: str, *, now: datetime.datetime) -> None:
+        mine = (rows.c.rollout == rollout) & (rows.c.device == device) & (rows.c.state == RowState.ORDERED.value)
+        with self._engine.begin() as connection:
+            connection.execute(rows.update().where(mine).values(heard_at=now.timestamp(), reason=reason))
+
+    def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
+        mine = (rows.c.rollout == rollout.id) & (rows.c.state == RowState.ORDERED.value) & (rows.c.reason != "")
+        old = rows.c.at < before.timestamp()
+        with self._engine.connect() as connection:  # most often there is none, and nobody has to wait for this
+            if connection.execute(sa.select(rows.c.device).where(mine & old).limit(1)).first() is None:
+                return 0
+        with self._engine.begin() as connection:
+            return connection.execute(rows.update().where(mine & old).values(state=RowState.FAILED.value)).rowcount
+
+    def leave(self, rollout: RolloutId, states: Collection[RowState], reason: str, *, limit: int = 5000) -> int:
+        mine = (rows.c.rollout == rollout) & rows.c.state.in_([each.value for each in states])
+        some = sa.select(rows.c.device).where(mine).limit(limit)
+        values = {"state": RowState.LEFT.value, "reason": reason}
+        with self._engine.begin() as connection:
+            statement = rows.update().where(mine & rows.c.device.in_(some.scalar_subquery())).values(**values)
+            return connection.execute(statement).rowcount
+
+    def excuse(self, rollout: RolloutId) -> None:
+        mine = (rows.c.rollout == rollout) & (rows.c.state == RowState.FAILED.value)
+        with self._engine.begin() as connection:
+            connection.execute(rows.update().where(mine).values(is_excused=True))
+
+    def retry(self, rollout: RolloutId, devices_: Collection[DeviceId] | None, *, now: datetime.datetime) -> int:
+        mine = (rows.c.rollout == rollout) & (rows.c.state == RowState.FAILED.value)
+        if devices_ is not None:
+            mine &= rows.c.device.in_(devices_)
+        with self._engine.begin() as connection:
+            values = {"due_at": None, "is_excused": False, **_pending(now)}
+            return connection.execute(rows.update().where(mine).values(**values)).rowcount
+
+    def page(
+        self, rollout: RolloutId, *, states: Collection[RowState] = (), after: str = "", limit: int = 100
+    ) -> list[Row]:
+        query = sa.select(rows).where(rows.c.rollout == rollout, rows.c.device > after).order_by(rows.c.device)
+        if states:
+            query = query.where(rows.c.state.in_([each.value for each in states]))
+        with self._engine.connect() as connection:
+            return [_row(each) for each in connection.execute(query.limit(limit)).mappings()]
+
+
+def _pending(now: datetime.datetime) -> dict[str, Any]:
+    return {"state": RowState.PENDING.value, "at": now.timestamp(), "heard_at": None}
+
+
+def _known(connection: sa.Connection, rollout: RolloutId, names: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(names), CHUNK):
+        mine = (rows.c.rollout == rollout) & rows.c.device.in_(names[start : start + CHUNK])
+        found |= set(connection.execute(sa.select(rows.c.device).where(mine)).scalars())
+    return found
+
+
+def _row(row: sa.RowMapping, prefix: str = "") -> Row:
+    return Row(
+        device=row[f"{prefix}device"],
+        stage=row[f"{prefix}stage"],
+        state=RowState(row[f"{prefix}state"]),
+        reason=row[f"{prefix}reason"],
+        tries=row[f"{prefix}tries"],
+        at=moment(row[f"{prefix}at"]),
+        is_heard=row[f"{prefix}heard_at"] is not None,
+    )

@@ -1,0 +1,66 @@
+"""What firmware declares, and what keeps a release from a device for it."""
+
+import functools
+import logging
+from collections.abc import Callable
+
+from runners.contract.manifest import Manifest, ManifestError
+from service.domain.build import BuildId
+from service.domain.configuration import Schema
+from service.domain.device import Device
+from service.domain.errors import KilnError, OutsideError
+from service.domain.release import Release
+from service.domain.repository import RepositoryId
+from service.flows import announce, lacks, plan
+from service.kiln import Kiln
+
+logger = logging.getLogger("kiln.settings")
+
+KEPT_MANIFESTS = 128
+
+
+def manifests(kiln: Kiln) -> Callable[[BuildId], Manifest]:
+    """The manifest of a build, read from its snapshot once: neither changes."""
+
+    @functools.lru_cache(maxsize=KEPT_MANIFESTS)
+    def read(build: BuildId) -> Manifest:
+        found = kiln.builds.build(build)
+        return plan.manifest_of(found, repositories=kiln.repositories, objects=kiln.objects, catalogue=kiln.catalogue)
+
+    return read
+
+
+class Declared:
+    """What firmware declares. Nothing, where its source is gone."""
+
+    def __init__(self, kiln: Kiln) -> None:
+        self._kiln = kiln
+        self._read = manifests(kiln)
+
+    def by(self, build: BuildId) -> Schema:
+        """Raises: OutsideError: what cannot be read for now is not taken for no declaration."""
+        try:
+            return {each.name: each for each in self._read(build).settings}
+        except OutsideError:
+            raise
+        except (KilnError, ManifestError) as error:
+            logger.warning("settings not declared", extra={"build": build, "error": str(error)})
+            return {}
+
+    def for_device(self, device: Device) -> Schema:
+        """By the newest release of its channel."""
+        release = self._kiln.builds.current(device.repository, device.channel)
+        return {} if release is None else self.by(release.build)
+
+    def in_channels(self, repository: RepositoryId) -> dict[str, Schema]:
+        """By the newest release of each channel, the oldest of them first, by version."""
+        found = [each for each in self._kiln.builds.currents() if each.repository == repository]
+        return {each.version: self.by(each.build) for each in sorted(found, key=_counter)}
+
+
+def _counter(release: Release) -> int:
+    return release.counter
+
+
+def obstacle(kiln: Kiln, declared: Declared) -> announce.Obstacle:
+    return lacks.Needs(configurations=kiln.configurations, declared=declared.by).obstacle

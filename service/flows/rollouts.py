@@ -1,0 +1,240 @@
+"""Roll-outs: a release comes to a channel, and its devices are told stage by stage."""
+
+import datetime
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain.audit import Deed
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId
+from service.domain.errors import NotFoundError
+from service.domain.notice import Order
+from service.domain.release import Bundle, Release
+from service.domain.rollout import (
+    CallBack,
+    Draw,
+    Fill,
+    Finish,
+    GoOn,
+    Halt,
+    Pass,
+    Rollout,
+    RolloutId,
+    RolloutState,
+    RowState,
+    SetAside,
+    Start,
+    Step,
+    Tell,
+    Wait,
+    next_step,
+    spent,
+)
+from service.domain.rollout_plan import AT_ONCE, DEFAULT, assigned, place
+from service.flows.announce import written
+from service.flows.obstacles import Verdict, obstacle, runs, unfit
+from service.ports import Clock, Keys
+from service.records import Audit, Builds, Crowd, Fleet, Rollouts
+from service.records.rollouts import Mark
+
+MAX_TURNS = 1000  # of one roll-out, before others have theirs
+FILL = 5000  # rows of one transaction
+LOOK_AGAIN = datetime.timedelta(minutes=1)  # at a device that is held
+WAITING = (RowState.PENDING, RowState.HELD)
+KILN = "kiln"  # who did what nobody asked for
+
+Ordered = tuple[DeviceId, Order]
+Each = Callable[[Callable[[Device], Ordered], list[Device]], Iterable[Ordered]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What roll-outs need."""
+
+    builds: Builds
+    fleet: Fleet
+    rollouts: Rollouts
+    crowd: Crowd
+    audit: Audit
+    keys: Keys
+    clock: Clock
+    obstacle: Callable[[Device, Release], str]  # why a device must not be told now, for people; empty: it may
+    each: Each  # as `map`, perhaps several at once
+    announced: Callable[[], None]  # wakes whoever drains the outbox
+    alone: AbstractContextManager[object]  # one turn at a time: two would sign the same
+    call_back: Callable[[Rollout, "Parts"], bool]  # a turn of ending one that is over; False: all is done
+
+
+def begin(
+    name: BuildId, parts: Parts, *, channel: str = "", by: str = "", again: bool = False
+) -> tuple[Rollout | None, int]:
+    """Roll a release out to its own channel, or to another that points at it. Safe to repeat.
+
+    None when the channel moved on meanwhile; and how many devices were told now.
+    """
+    release = parts.builds.release(name)
+    where = channel or (release.channel if release else None)
+    if release is None or where is None or release.withdrawn_at is not None:
+        return None, 0
+    newest = parts.builds.current(release.repository, where)
+    if newest is None or newest.build != name:
+        return None, 0
+    undone = parts.rollouts.undone_by(name)
+    plan = AT_ONCE if undone is not None else parts.rollouts.plan(release.repository, where) or DEFAULT
+    rollout = parts.rollouts.begin(release, where, plan, by=by, now=parts.clock.now(), again=again)
+    return rollout, advance(rollout.id, parts)
+
+
+def advance(name: RolloutId, parts: Parts) -> int:
+    """Do all that is to be done now; how many devices were told. Safe to repeat, and to be cut off anywhere."""
+    told = 0
+    for _ in range(MAX_TURNS):
+        with parts.alone:
+            count, goes_on = _turn(name, parts)
+        told += count
+        if count:
+            parts.announced()
+        if not goes_on:
+            break
+    return told
+
+
+def _turn(name: RolloutId, parts: Parts) -> tuple[int, bool]:
+    """One step: how many devices were told, and whether to look again at once."""
+    rollout, now = parts.rollouts.get(name), parts.clock.now()
+    if rollout.is_over:
+        return 0, False
+    if rollout.started_at is not None:
+        before = now - datetime.timedelta(seconds=rollout.plan.stage_timeout_s)
+        parts.crowd.give_up(rollout, before=before)
+    counts, look = parts.crowd.look(rollout, now=now)
+    step = next_step(rollout, counts, now, look)
+    if isinstance(step, Tell):
+        return _tell(rollout, step.count, parts)
+    return 0, _do(step, rollout, parts, now)
+
+
+def _do(step: Step, rollout: Rollout, parts: Parts, now: datetime.datetime) -> bool:
+    """Whether to look again at once."""
+    again = False
+    match step:
+        case Start() | GoOn() | Halt() | Finish():
+            again = _decide(step, rollout, parts, now)
+        case Fill():
+            again = _fill(rollout, parts)
+        case Draw(count):
+            again = parts.crowd.draw(rollout, count) > 0
+        case SetAside(at_once):
+            again = parts.crowd.set_aside(rollout, at_once=at_once, now=now) > 0
+        case Pass():
+            again = parts.rollouts.change(rollout, passed_at=now)
+        case CallBack():
+            again = parts.call_back(rollout, parts)
+        case Wait(why, state) if (why, state) != (rollout.why, rollout.state):
+            parts.rollouts.change(rollout, why=why, state=state)
+        case _:
+            pass
+    return again
+
+
+def _decide(step: Start | GoOn | Halt | Finish, rollout: Rollout, parts: Parts, now: datetime.datetime) -> bool:
+    goes_on: dict[str, Any] = {"state": RolloutState.RUNNING, "why": ""}
+    match step:
+        case Start():
+            return _change(rollout, parts, "started", **goes_on, started_at=now, stage_at=now)
+        case GoOn(stage):
+            moved = {"stage": stage, "stage_at": now, "passed_at": None}
+            return _change(rollout, parts, "stage", detail=f"stage {stage + 1}", **goes_on, **moved)
+        case Halt(why, is_abort):
+            state = RolloutState.ABORTED if is_abort else RolloutState.PAUSED
+            return _change(rollout, parts, state.value, detail=why, state=state, why=why) and is_abort
+        case Finish():
+            _change(rollout, parts, "finished", state=RolloutState.FINISHED, why="", finished_at=now)
+            return False
+
+
+def _change(rollout: Rollout, parts: Parts, what: str, *, detail: str = "", **values: object) -> bool:
+    """A decision, which is noted. False when somebody else was faster."""
+    if not parts.rollouts.change(rollout, **values):
+        return False
+    note(rollout, what, parts, by=KILN, detail=detail)
+    return True
+
+
+def note(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "") -> None:
+    subject = f"{rollout.channel}, roll-out {rollout.id} of build {rollout.build}"
+    deed = Deed(who=by, what=f"rollout.{what}", repository=rollout.repository, subject=subject, detail=detail)
+    parts.audit.note(deed, now=parts.clock.now())
+
+
+def _fill(rollout: Rollout, parts: Parts) -> bool:
+    """Its devices, with the stage of each. Cut off and begun again it goes on where it was."""
+    undone = parts.rollouts.undone_by(rollout.build)
+    devices = parts.crowd.candidates(rollout)
+    if undone is not None:  # for those alone that had been updated: the others run this very code
+        updated = _updated(undone, parts)
+        devices = [each for each in devices if each.id in updated]
+    stages = assigned(rollout.id, rollout.plan, devices)
+    rows = [(name, stage, _delay(rollout, name)) for name, stage in stages.items()]
+    for start in range(0, len(rows), FILL):
+        parts.crowd.add(rollout.id, rows[start : start + FILL], now=parts.clock.now())
+    return parts.rollouts.change(rollout, is_filled=True)
+
+
+def _updated(rollout: Rollout, parts: Parts) -> set[str]:
+    found: set[str] = set()
+    after = ""
+    while page := parts.crowd.page(rollout.id, states=[RowState.DONE], after=after, limit=FILL):
+        found |= {each.device for each in page}
+        after = page[-1].device
+    return found
+
+
+def _delay(rollout: Rollout, device: str) -> float:
+    return place(-rollout.id, device) * rollout.plan.jitter_s if rollout.plan.jitter_s else 0.0
+
+
+def _tell(rollout: Rollout, limit: int, parts: Parts) -> tuple[int, bool]:
+    now = parts.clock.now()
+    release = parts.builds.release(rollout.build)
+    if release is None:
+        raise NotFoundError(f"build {rollout.build} has no release")
+    bundles = {each.board: each for each in parts.builds.bundles(rollout.build)}
+    marks, tellable = [], []
+    for device, tries in parts.crowd.due(rollout, limit, now=now):
+        verdict = _judged(device, rollout, release, bundles.get(device.board), parts)
+        if verdict is None and (tries or device.desired != bundles[device.board].digest):
+            tellable.append(device)
+        else:
+            marks.append(_mark(device, verdict or Verdict(RowState.ORDERED), now))
+            held = verdict.why if verdict is not None and verdict.state is RowState.HELD else ""
+            hold(device, held or unfit(device, release, bundles.get(device.board)), parts)
+    orders = list(parts.each(lambda each: sign(each, bundles[each.board], release, parts), tellable))
+    parts.crowd.mark(rollout.id, marks, now=now)
+    told = parts.crowd.order(rollout, orders, paced_at=spent(rollout, now, len(orders)), now=now) if orders else 0
+    return told, told + len(marks) > 0
+
+
+def hold(device: Device, why: str, parts: Parts) -> None:
+    """Keep why it is not sent what it would get; empty: nothing is kept from it."""
+    if device.hold != why:
+        parts.fleet.hold(device.id, why)
+
+
+def sign(device: Device, bundle: Bundle, release: Release, parts: Parts) -> Ordered:
+    return device.id, written(device, bundle, release, device.config, keys=parts.keys, clock=parts.clock)
+
+
+def _judged(device: Device, rollout: Rollout, release: Release, bundle: Bundle | None, parts: Parts) -> Verdict | None:
+    """What becomes of it without an order; None: it is to be told."""
+    if device.channel != rollout.channel:
+        return Verdict(RowState.LEFT, "it follows another channel now")
+    found = obstacle(device, release, bundle, parts.obstacle)
+    return Verdict(RowState.DONE) if found is None and bundle is not None and runs(device, bundle) else found
+
+
+def _mark(device: Device, verdict: Verdict, now: datetime.datetime) -> Mark:
+    due_at = now + LOOK_AGAIN if verdict.state is RowState.HELD else None
+    return Mark(device=device.id, state=verdict.state, reason=verdict.why, of=WAITING, due_at=due_at)

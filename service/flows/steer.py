@@ -1,0 +1,146 @@
+"""Steer: what people decide about roll-outs, and how one that was given up is ended."""
+
+from collections.abc import Collection
+
+from service.domain.audit import Deed
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId
+from service.domain.errors import ConflictError, NotFoundError
+from service.domain.release import Bundle, Release
+from service.domain.repository import RepositoryId
+from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState
+from service.domain.rollout_plan import Plan
+from service.flows.announce import tell
+from service.flows.obstacles import obstacle
+from service.flows.rollouts import KILN, Parts, note
+from service.records.rollouts import Mark
+
+PAGE = 500  # devices of one turn
+
+
+def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Parts, *, by: str) -> Plan | None:
+    """How releases are rolled out that come to this channel from now on. None: as by default."""
+    parts.rollouts.set_plan(repository, channel, wanted)
+    stages = ", then ".join(each.name for each in wanted.stages) if wanted else "as by default"
+    deed = Deed(who=by, what="rollout.planned", repository=repository, subject=channel, detail=stages)
+    parts.audit.note(deed, now=parts.clock.now())
+    return wanted
+
+
+def pause(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
+    """Nobody is told any more; who was told goes on. Raises: NotFoundError, ConflictError."""
+    rollout = _open(name, parts)
+    if rollout.state is RolloutState.PAUSED:
+        return rollout
+    return _changed(rollout, "paused", parts, by=by, state=RolloutState.PAUSED, why=f"paused by {by}")
+
+
+def resume(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
+    """Go on; what has failed up to now stops it no more. Raises: NotFoundError, ConflictError."""
+    rollout = _open(name, parts)
+    if rollout.state is not RolloutState.PAUSED:
+        return rollout
+    parts.crowd.excuse(name)
+    state = RolloutState.WAITING if rollout.started_at is None else RolloutState.RUNNING
+    return _changed(rollout, "resumed", parts, by=by, state=state, why="")
+
+
+def abort(name: RolloutId, parts: Parts, *, by: str, why: str = "") -> Rollout:
+    """For good. Raises: NotFoundError, ConflictError."""
+    rollout = _open(name, parts)
+    reason = why or f"aborted by {by}"
+    return _changed(rollout, "aborted", parts, by=by, detail=why, state=RolloutState.ABORTED, why=reason)
+
+
+def stop(build: BuildId, why: str, parts: Parts) -> None:
+    """Abort whatever still brings this release to devices."""
+    for each in parts.rollouts.of_build(build):
+        if each.state.is_open:
+            _changed(each, "aborted", parts, by=KILN, detail=why, state=RolloutState.ABORTED, why=why)
+
+
+def approve(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
+    """Let the stage begin that waits for it. Raises: NotFoundError, ConflictError."""
+    rollout = _open(name, parts)
+    stage = 0 if rollout.started_at is None else rollout.stage + 1
+    asked = stage < len(rollout.plan.stages) and rollout.plan.needs_approval(stage)
+    if rollout.state is not RolloutState.WAITING or not asked or rollout.approved > stage:
+        raise ConflictError(f"roll-out {name} does not wait for an approval now")
+    return _changed(rollout, "approved", parts, by=by, detail=f"stage {stage + 1}", approved=stage + 1)
+
+
+def retry(name: RolloutId, devices: Collection[DeviceId] | None, parts: Parts, *, by: str) -> tuple[Rollout, int]:
+    """Those that failed, or some of them, have another try; how many. Raises: NotFoundError, ConflictError."""
+    rollout = parts.rollouts.get(name)
+    newest = parts.rollouts.newest(rollout.repository, rollout.channel)
+    is_finished = rollout.state is RolloutState.FINISHED
+    if newest is None or newest.id != name or not (rollout.state.is_open or is_finished):
+        raise ConflictError(f"roll-out {name} is {rollout.state.value}: its devices get what came later")
+    count = parts.crowd.retry(name, devices, now=parts.clock.now())
+    if count:
+        values = {"state": RolloutState.RUNNING, "finished_at": None} if is_finished else {}
+        rollout = _changed(rollout, "retried", parts, by=by, detail=f"{count} devices", why=rollout.why, **values)
+    return rollout, count
+
+
+def _open(name: RolloutId, parts: Parts) -> Rollout:
+    rollout = parts.rollouts.get(name)
+    if not rollout.state.is_open:
+        raise ConflictError(f"roll-out {name} is {rollout.state.value}")
+    return rollout
+
+
+def _changed(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "", **values: object) -> Rollout:
+    if not parts.rollouts.change(rollout, **values):
+        raise ConflictError(f"roll-out {rollout.id} was changed at this moment: look at it, and say so again")
+    note(rollout, what, parts, by=by, detail=detail)
+    return parts.rollouts.get(rollout.id)
+
+
+def call_back(rollout: Rollout, parts: Parts) -> bool:
+    """A turn of ending a roll-out that was superseded or aborted. False when all is done.
+
+    Who waits for its turn leaves. Of an aborted one, those that may still follow their order are given what ran before.
+    """
+    aborted = rollout.state is RolloutState.ABORTED
+    good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter) if aborted else None
+    states = [RowState.PENDING, RowState.HELD] + ([] if good is not None else [RowState.ORDERED])
+    if parts.crowd.leave(rollout.id, states, f"the roll-out was {rollout.state.value}"):
+        return True
+    if good is not None:
+        release = parts.builds.release(good)
+        if release is None:
+            raise NotFoundError(f"build {good} has no release")
+        if _call_back_some(rollout, release, parts):
+            return True
+    parts.rollouts.change(rollout, finished_at=parts.clock.now())
+    return False
+
+
+def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:
+    """Whether there were any that had been told. Those that failed follow: a later order must not name it again."""
+    bundles = {each.board: each for each in parts.builds.bundles(good.build)}
+    bad = {each.digest for each in parts.builds.bundles(rollout.build)}
+    told = parts.crowd.page(rollout.id, states=[RowState.ORDERED], limit=PAGE)
+    for row in told:
+        _give_back(parts.fleet.device(row.device), good, bundles, parts)
+    left = "the roll-out was aborted: it was called back"
+    marks = [Mark(device=each.device, state=RowState.LEFT, reason=left, of=[RowState.ORDERED]) for each in told]
+    parts.crowd.mark(rollout.id, marks, now=parts.clock.now())
+    if told:
+        parts.announced()
+        return True
+    after = ""
+    while failed := parts.crowd.page(rollout.id, states=[RowState.FAILED], after=after, limit=PAGE):
+        for device in (parts.fleet.device(each.device) for each in failed):
+            if device.desired in bad:
+                _give_back(device, good, bundles, parts)
+        after = failed[-1].device
+        parts.announced()
+    return False
+
+
+def _give_back(device: Device, good: Release, bundles: dict[str, Bundle], parts: Parts) -> None:
+    bundle = bundles.get(device.board)
+    if bundle is not None and obstacle(device, good, bundle, parts.obstacle) is None:
+        tell(device.id, bundle, good, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)

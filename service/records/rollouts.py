@@ -1,0 +1,156 @@
+"""Roll-outs and the devices in them."""
+
+import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from service.domain.build import BuildId
+from service.domain.device import Device, DeviceId
+from service.domain.notice import Order
+from service.domain.release import Release, ReleaseDigest
+from service.domain.repository import RepositoryId
+from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
+from service.domain.rollout_plan import Candidate, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A device in a roll-out."""
+
+    device: DeviceId
+    stage: int
+    state: RowState
+    reason: str = ""
+    tries: int = 0
+    at: datetime.datetime  # when its state began
+    is_heard: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A device's part in a roll-out that is not over. `digest` is of the bundle for its board, if there is one."""
+
+    rollout: Rollout
+    row: Row
+    digest: ReleaseDigest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What becomes of a row; only if it is in one of the states `of`."""
+
+    device: DeviceId
+    state: RowState
+    reason: str = ""
+    of: Collection[RowState]
+    due_at: datetime.datetime | None = None
+
+
+class Rollouts(Protocol):
+    def plan(self, repository: RepositoryId, channel: str) -> Plan | None:
+        """Of a channel; None: as by default."""
+
+    def set_plan(self, repository: RepositoryId, channel: str, plan: Plan | None) -> None: ...
+
+    def begin(
+        self, release: Release, channel: str, plan: Plan, *, by: str, now: datetime.datetime, again: bool = False
+    ) -> Rollout:
+        """A roll-out of this release to this channel, in the place of those that go on there.
+
+        The one that there is, when the release came to this channel before, unless it is to be `again`.
+        """
+
+    def get(self, name: RolloutId) -> Rollout:
+        """Raises: NotFoundError."""
+
+    def newest(self, repository: RepositoryId, channel: str) -> Rollout | None: ...
+
+    def going_on(self) -> list[RolloutId]:
+        """Those in which something may be to do, oldest first."""
+
+    def page(
+        self, repositories: Collection[RepositoryId], *, channel: str = "", before: int = 0, limit: int = 100
+    ) -> list[Rollout]:
+        """Newest first, those with an id below `before` (0: all)."""
+
+    def of_build(self, build: BuildId) -> list[Rollout]: ...
+
+    def undone_by(self, build: BuildId) -> Rollout | None:
+        """The roll-out that this build is to undo."""
+
+    def good(self, repository: RepositoryId, channel: str, *, below: int = 0) -> BuildId | None:
+        """The newest release of the channel, not withdrawn, that a roll-out finished with; of one without any roll-out
+        (it came before there were any) likewise. `below` this counter, unless 0.
+        """
+
+    def ordered(self) -> list[BuildId]:
+        """Whose releases devices are to run, as they were told last."""
+
+    def change(self, seen: Rollout, **values: Any) -> bool:
+        """Write these fields, unless state or stage are others than those that were seen."""
+
+
+class Crowd(Protocol):
+    """The devices of roll-outs."""
+
+    def candidates(self, rollout: Rollout) -> list[Candidate]:
+        """Who follows its channel now, and is not pinned."""
+
+    def add(self, rollout: RolloutId, rows: Sequence[tuple[str, int, float]], *, now: datetime.datetime) -> None:
+        """Device, stage and delay in seconds of each. Those that are in it already stay as they are."""
+
+    def join(self, rollout: Rollout, device: DeviceId, stage: int, *, now: datetime.datetime) -> None:
+        """A late joiner. One that had left takes part again."""
+
+    def look(self, rollout: Rollout, *, now: datetime.datetime) -> tuple[list[Counts], Look]: ...
+
+    def draw(self, rollout: Rollout, count: int) -> int:
+        """Fill that many places of its stage from later ones: who is connected first, then who was seen last."""
+
+    def set_aside(self, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:
+        """A device that is ordered and was not heard counts to the next stage: one that had its time, or is away."""
+
+    def due(self, rollout: Rollout, limit: int, *, now: datetime.datetime) -> list[tuple[Device, int]]:
+        """Whose turn it is, with the tries that they had."""
+
+    def order(
+        self,
+        rollout: Rollout,
+        orders: Sequence[tuple[DeviceId, Order]],
+        *,
+        paced_at: datetime.datetime | None,
+        now: datetime.datetime,
+    ) -> int:
+        """Give these devices their orders, all in one transaction; how many got theirs.
+
+        None does when the roll-out does not go on; one that was changed by others meanwhile, or whose turn is over,
+        gets none.
+        """
+
+    def mark(self, rollout: RolloutId, marks: Sequence[Mark], *, now: datetime.datetime) -> None: ...
+
+    def parts(self, device: DeviceId) -> list[Part]:
+        """In roll-outs that are not over. Most devices have one or none."""
+
+    def heard(self, rollout: RolloutId, device: DeviceId, reason: str, *, now: datetime.datetime) -> None:
+        """It follows its order (`reason` empty), or refused it for now."""
+
+    def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
+        """Those that were ordered before then, and refuse it again and again, have failed."""
+
+    def leave(self, rollout: RolloutId, states: Collection[RowState], reason: str, *, limit: int = 5000) -> int:
+        """So many devices of these states take no part any more."""
+
+    def excuse(self, rollout: RolloutId) -> None:
+        """What failed up to now stops it no more."""
+
+    def retry(self, rollout: RolloutId, devices: Collection[DeviceId] | None, *, now: datetime.datetime) -> int:
+        """Those that failed are pending again; None: all of them."""
+
+    def page(
+        self, rollout: RolloutId, *, states: Collection[RowState] = (), after: str = "", limit: int = 100
+    ) -> list[Row]:
+        """In the order of their ids."""
+
+    def totals(self, rollout: Rollout) -> list[Counts]: ...

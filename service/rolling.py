@@ -1,0 +1,56 @@
+"""Roll-outs, wired with the parts of one Kiln."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from service.declared import Declared, obstacle
+from service.domain.device import Device, DeviceId, Report
+from service.flows import rollouts, settle, steer
+from service.flows.rollouts import Ordered
+from service.kiln import Kiln
+
+SIGNERS = 2  # threads; a signature is most of what an order costs, and lets others work meanwhile
+
+
+def parts(kiln: Kiln) -> rollouts.Parts:
+    """What roll-outs need."""
+    return rollouts.Parts(
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        rollouts=kiln.rollouts,
+        crowd=kiln.crowd,
+        audit=kiln.audit,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        obstacle=obstacle(kiln, Declared(kiln)),
+        each=_each,
+        announced=kiln.told.ring,
+        alone=_ALONE,
+        call_back=steer.call_back,
+    )
+
+
+def settled(kiln: Kiln, name: DeviceId) -> bool:
+    """What a device shall run now (`flows.settle`)."""
+    return settle.settle(name, parts(kiln))
+
+
+def heard(kiln: Kiln, name: DeviceId, report: Report) -> None:
+    """After a report was kept: roll-outs may go on by it."""
+    if settle.heard(name, report, parts(kiln)):
+        kiln.stirred.ring()
+
+
+def advance_all(found: rollouts.Parts) -> None:
+    """All roll-outs in which something may be to do."""
+    for name in found.rollouts.going_on():
+        rollouts.advance(name, found)
+
+
+_ALONE = threading.Lock()
+_SIGNERS = ThreadPoolExecutor(SIGNERS, thread_name_prefix="sign")  # its threads start with the first order
+
+
+def _each(act: Callable[[Device], Ordered], devices: list[Device]) -> Iterable[Ordered]:
+    return map(act, devices) if len(devices) < 2 * SIGNERS else _SIGNERS.map(act, devices)
