@@ -154,20 +154,6 @@ def end(parts: Parts, build: Build, status: str, message: str) -> None:
     parts.builds.end_build(build.id, Status(status), message, now=parts.clock.now())
 
 
-<<<<<<< HEAD
-def tell(parts: Parts, build: BuildId) -> int:
-    """Begin its roll-out; how many devices were told at once."""
-    return rollouts.begin(build, parts.rolling)[1]
-=======
 def tell(parts: Parts, build: Build) -> int:
-    told = announce.announce(
-        build.id,
-        builds=parts.builds,
-        fleet=parts.fleet,
-        keys=parts.keys,
-        clock=parts.clock,
-        obstacle=parts.obstacle,
-    )
-    parts.announced()
-    return told
->>>>>>> af25826 (Take the source and the plan of a build in one checkpoint, and ask less of git, engine and database)
+    """Begin its roll-out; how many devices were told at once."""
+    return rollouts.begin(build.id, parts.rolling)[1]
