@@ -70,6 +70,7 @@ def _service() -> int:
 
 def _broker() -> int:
     from service.adapters import broker_embedded  # noqa: PLC0415
+    from service.adapters.broker_rights import Home  # noqa: PLC0415
 
     _log()
     _die_with_parent()
@@ -80,6 +81,9 @@ def _broker() -> int:
             port=settings.mqtt_port,
             folder=settings.data / "broker",
             service_password=settings.mqtt_password or load_instance(settings.data).mqtt_password,
+            home=Home(prefix=settings.home_assistant, password=settings.home_assistant_password)
+            if settings.home_assistant
+            else None,
             tls_port=settings.mqtt_tls_port,
             certificate=pathlib.Path(settings.mqtt_cert),
             key=pathlib.Path(settings.mqtt_key),

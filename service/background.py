@@ -11,6 +11,7 @@ from service.flows.keep import Keeper
 from service.flows.recover import Recovery
 from service.flows.shared import Remaker
 from service.flows.tell import Teller
+from service.home import HomeAssistant
 from service.kiln import Kiln
 
 logger = logging.getLogger("kiln.background")
@@ -54,7 +55,9 @@ class Background:
         turns = Repeater("rollouts", lambda: rolling.advance_all(parts), every_s=ROLLOUTS_EVERY_S)
         kiln.told.listen(self.outbox.wake)
         kiln.stirred.listen(turns.wake)
-        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper, turns)
+        home = HomeAssistant.of(kiln, self.outbox.wake)
+        shown = () if home is None else (home.repeater,)
+        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper, turns, *shown)
 
     def start(self) -> None:
         for each in self._all:

@@ -1,5 +1,6 @@
 """Devices, wired: what they ask for themselves, what people do to them, and what comes of their messages."""
 
+import dataclasses
 import datetime
 import functools
 import importlib.metadata
@@ -23,6 +24,7 @@ from service.domain.device import DeviceId
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
+from service.flows.configure import Wish
 from service.kiln import Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings
@@ -50,7 +52,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
 
 
 def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
-    parts = configuring.parts(kiln, declared)
+    parts, enrolling = configuring.parts(kiln, declared), enrol_parts(kiln, declared)
     deeds = DeviceDeeds(
         parts=parts,
         accounts=kiln.accounts,
@@ -68,7 +70,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         configuration=kiln.configurations.get,
         schema=parts.schema,
         deeds=deeds,
-        enrol=enroller(kiln, announced, declared),
+        enrol=lambda wanted, by: _enrol(enrolling, announced, wanted, by),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
     )
     return api.routes()
@@ -91,12 +93,12 @@ def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
     )
 
 
-def enroller(
+def creating(
     kiln: Kiln, announced: Callable[[], None], declared: Declared
-) -> Callable[[enrol.Request, str], enrol.Enrolled]:
-    """Enrols a device for somebody."""
+) -> Callable[[enrol.Request, Wish, str], enrol.Enrolled]:
+    """Enrols a device with settings of its own, or does not enrol it."""
     parts = enrol_parts(kiln, declared)
-    return lambda wanted, by: _enrol(parts, announced, wanted, by)
+    return lambda wanted, wish, by: _enrol(parts, announced, dataclasses.replace(wanted, wish=wish), by)
 
 
 def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:

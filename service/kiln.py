@@ -16,6 +16,7 @@ from service.adapters.broker_client import Place
 from service.adapters.broker_control import Control
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_mosquitto import MosquittoAccounts
+from service.adapters.broker_rights import Home
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
@@ -205,8 +206,12 @@ def _place(settings: Settings, instance: Instance) -> Place:
 
 
 def _accounts(settings: Settings, place: Place) -> BrokerAccounts:
+    home = None
+    if settings.home_assistant:
+        home = Home(prefix=settings.home_assistant, password=settings.home_assistant_password)
     if settings.broker == "mosquitto":
-        return MosquittoAccounts(pathlib.Path(settings.mosquitto_folder), service_password=place.password)
+        folder = pathlib.Path(settings.mosquitto_folder)
+        return MosquittoAccounts(folder, service_password=place.password, home=home)
     if settings.broker == "mosquitto-dynsec":
-        return DynsecAccounts(Control(place))
+        return DynsecAccounts(Control(place), home=home)
     return EmbeddedAccounts(settings.data / "broker")

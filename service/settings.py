@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from runners.contract.download import complaint_of_hosts, split_hosts
 from runners.contract.job import Limits
+from service.domain import home_assistant
 from service.domain.errors import BadInputError
 from service.domain.repository import is_host
 
@@ -42,6 +43,8 @@ class Settings:
     mqtt_ca: str = ""  # a PEM file: who vouches for the broker, and then the service itself comes to the TLS port
     mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
     mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
+    home_assistant: str = ""  # its discovery prefix: devices are shown there; empty: they are not
+    home_assistant_password: str = field(default="", repr=False)  # of its user at the broker
     objects: str = "local"  # local | s3
     s3_endpoint: str = ""
     s3_bucket: str = "kiln"
@@ -113,6 +116,10 @@ class Settings:
             raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
         if self.broker == "embedded" and self.mqtt_tls_port and not (self.mqtt_cert and self.mqtt_key):
             raise BadInputError("KILN_MQTT_TLS_PORT needs KILN_MQTT_CERT and KILN_MQTT_KEY, its PEM files")
+        if bool(self.home_assistant) != bool(self.home_assistant_password):
+            raise BadInputError("KILN_HOME_ASSISTANT and KILN_HOME_ASSISTANT_PASSWORD go together: set both or none")
+        if self.home_assistant:
+            home_assistant.prefix(self.home_assistant)
         if (self.mqtt_ca or self.mqtt_cert or self.mqtt_key) and not self.mqtt_tls_port:
             raise BadInputError("KILN_MQTT_CA, KILN_MQTT_CERT and KILN_MQTT_KEY need KILN_MQTT_TLS_PORT")
 

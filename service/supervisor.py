@@ -49,7 +49,7 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
         broker = {
             name: everything[name]
             for name in everything
-            if name.startswith(("KILN_DATA", "KILN_HOST", "KILN_MQTT", "KILN_PARENT"))
+            if name.startswith(("KILN_DATA", "KILN_HOST", "KILN_MQTT", "KILN_PARENT", "KILN_HOME_ASSISTANT"))
         }
         found.insert(0, Child(name="broker", command=(*python, "service", "broker"), environment={**plain, **broker}))
     for number in range(1, settings.runners + 1):

@@ -2,9 +2,8 @@
 
     receive -> source -> plan (with dependencies that are new) -> jobs in parallel -> collect -> publish -> announce
 
-Each arrow is a checkpoint, but for the one behind a source that is here at once, whose plan shares its checkpoint:
-after a crash a build continues behind the last one that was written. A step may run twice (killed after its effect,
-before its checkpoint); `service.steps` holds what each does.
+Each arrow is a checkpoint: after a crash a build continues behind the last one that was written. A step may
+run twice (killed after its effect, before its checkpoint); `service.steps` holds what each does.
 """
 
 import logging
@@ -23,7 +22,7 @@ from service.adapters.acceptance import Start
 from service.domain.arrival import LONGEST_BURST
 from service.domain.build import BuildId, Status, status_of, total
 from service.domain.errors import OutsideError
-from service.flows import dependencies, order, source
+from service.flows import dependencies, source
 from service.ports import Clock
 from service.steps import EndedError, FailedError, Observer, Parts, value_of
 
@@ -38,8 +37,8 @@ RECEIVE = "receive"  # the workflow that starts the builds of deliveries which c
 # must not wait for them. No limit by the clock, which may be set back.
 RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
-BUILD = "build-3"  # the workflow of one build
-OLD_BUILD, OLDEST_BUILD = "build-2", "build"  # in orders that it had before: builds that began in one end in it
+BUILD = "build-2"  # the workflow of one build
+OLD_BUILD = "build"  # in the order that it had before: builds that began in it end in it
 MAX_BUILDS_AT_ONCE = 8
 RESULT_POLL_S = 0.05  # where nobody sees that a job has ended
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
@@ -167,30 +166,32 @@ def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) ->
     def wait_for(workflow: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         return _result_of(_on_runner(workflow, name, value), watch)
 
-    begun = order.begun(observed("source", steps.take_source), observed("plan", steps.lay_out))
-    taken = source.by_runner(step("fetched", steps.keep_source), wait_for, parts.fetching.end)
-    plan = step("plan", steps.lay_out)
-    planned = dependencies.by_runner(plan, step("dependencies", steps.keep_dependencies), wait_for)
     build_steps = BuildSteps(
-        lay_out=order.together(_durable("begin")(begun), taken, plan, planned),
+        source=source.by_runner(
+            step("source", steps.take_source),
+            step("fetched", steps.keep_source),
+            wait_for,
+            parts.fetching.end,
+        ),
+        plan=dependencies.by_runner(
+            step("plan", steps.lay_out), step("dependencies", steps.keep_dependencies), wait_for
+        ),
         # To wait, to ask for the result and to keep it are one checkpoint; in a workflow itself each would be one.
-        collect=_durable("collect_first")(_of_the_first(observed("collect", steps.collect), watch, _only_or_first)),
+        collect=_durable("collect_first")(_of_the_first(observed("collect", steps.collect), watch)),
         publish=step("publish", steps.release),
         end=step("end", steps.end),
         announce=step("announce", steps.tell),
     )
-    lay_out = order.one_after_the_other(step("source", steps.take_source), taken, plan, planned)
-    old_steps = replace(build_steps, lay_out=lay_out)
-    oldest_steps = replace(old_steps, collect=_of_the_first(step("collect", steps.collect), watch, _first))
+    old_steps = replace(build_steps, collect=_of_the_first(step("collect", steps.collect), watch))
     _install_receive(starter)
-    for name, each in ((BUILD, build_steps), (OLD_BUILD, old_steps), (OLDEST_BUILD, oldest_steps)):
-        _install_build(name, each)
 
-
-def _install_build(name: str, do: "BuildSteps") -> None:
-    @DBOS.workflow(name=name, max_recovery_attempts=1000)
+    @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:
-        _build(build, do)
+        _build(build, build_steps)
+
+    @DBOS.workflow(name=OLD_BUILD, max_recovery_attempts=1000)
+    def old_build_workflow(build: int) -> None:
+        _build(build, old_steps)
 
 
 def _install_receive(starter: Starter) -> None:
@@ -207,7 +208,8 @@ def _install_receive(starter: Starter) -> None:
 class BuildSteps:
     """What a build's workflow goes through, each durable by itself."""
 
-    lay_out: Step  # the source and the plan
+    source: Step
+    plan: Step
     collect: Step  # given the handles of jobs: of that which ends first
     publish: Step
     end: Step
@@ -230,7 +232,8 @@ def _build(build: int, do: BuildSteps) -> None:
 def _run(build: int, do: BuildSteps) -> tuple[str, str]:
     """The steps up to the signed release; answers how the build ended."""
     try:
-        jobs = value_of(do.lay_out(build))
+        value_of(do.source(build))
+        jobs = value_of(do.plan(build))
         if jobs is None:
             return Status.SKIPPED.value, steps.NOT_TOUCHED
         kept = list(_kept(build, jobs, do.collect))
@@ -256,19 +259,10 @@ def _result_of(handle: Any, watch: Watch) -> dict[str, Any]:
     return result
 
 
-def _first(waiting: list[Any]) -> Any:  # of handles of jobs
-    return DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
-
-
-def _only_or_first(waiting: list[Any]) -> Any:
-    """Within a step. In a workflow itself the engine writes the question down, and the order would be another."""
-    return waiting[0] if len(waiting) == 1 else _first(waiting)
-
-
-def _of_the_first(collect: Step, watch: Watch, first: Callable[[list[Any]], Any]) -> Step:
+def _of_the_first(collect: Step, watch: Watch) -> Step:
     def collect_first(build: int, waiting: list[Any]) -> dict[str, Any]:  # handles of jobs
         watch.wait_for_one([each.workflow_id for each in waiting])
-        done = first(waiting)
+        done = DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
         try:
             result = done.get_result()
         except Exception as error:  # noqa: BLE001  # the runner's own trouble arrives as any exception

@@ -24,7 +24,7 @@ from service.adapters.broker_control import Control
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_embedded import EmbeddedAccounts
 from service.adapters.broker_mosquitto import MosquittoAccounts, Tls
-from service.adapters.broker_rights import SERVICE
+from service.adapters.broker_rights import SERVICE, Home
 from service.ports import BrokerAccounts
 
 START_S = 20.0
@@ -221,35 +221,37 @@ class BrokerServer:
         return Place(host="127.0.0.1", port=self.port, password=SERVICE_PASSWORD)
 
 
-def embedded_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
+def embedded_broker(folder: pathlib.Path, *, tls: Tls | None = None, home: Home | None = None) -> BrokerServer:
     """Not started yet."""
     port, secure = free_port(), [str(tls.port), str(tls.certificate), str(tls.key)] if tls else ["0", "", ""]
     code = (
         "import pathlib, sys\n"
-        "from service.adapters.broker_embedded import BrokerSettings, serve\n"
-        "serve(BrokerSettings(host='127.0.0.1', port=int(sys.argv[1]), folder=pathlib.Path(sys.argv[2]),"
-        " service_password=sys.argv[3], tls_port=int(sys.argv[4]), certificate=pathlib.Path(sys.argv[5]),"
-        " key=pathlib.Path(sys.argv[6])))\n"
+        "from service.adapters.broker_embedded import BrokerSettings, Home, serve\n"
+        "port, folder, password, tls, chain, key, prefix, of_home = sys.argv[1:]\n"
+        "serve(BrokerSettings(host='127.0.0.1', port=int(port), folder=pathlib.Path(folder), service_password=password,"
+        " tls_port=int(tls), certificate=pathlib.Path(chain), key=pathlib.Path(key),"
+        " home=Home(prefix=prefix, password=of_home) if prefix else None))\n"
     )
-    command = [sys.executable, "-c", code, str(port), str(folder), SERVICE_PASSWORD, *secure]
+    at_home = [home.prefix, home.password] if home else ["", ""]
+    command = [sys.executable, "-c", code, str(port), str(folder), SERVICE_PASSWORD, *secure, *at_home]
     server = Server(command, port, folder.with_suffix(".log"), at=ROOT)
     return BrokerServer(EmbeddedAccounts(folder), server, folder, settle_s=0.0)
 
 
-def mosquitto_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
+def mosquitto_broker(folder: pathlib.Path, *, tls: Tls | None = None, home: Home | None = None) -> BrokerServer:
     """Not started yet. Debian's Mosquitto."""
     port = free_port()
-    accounts = MosquittoAccounts(folder, service_password=SERVICE_PASSWORD)
+    accounts = MosquittoAccounts(folder, service_password=SERVICE_PASSWORD, home=home)
     server = _mosquitto(folder, port, broker_mosquitto.configuration(folder, host="127.0.0.1", port=port, tls=tls))
     return BrokerServer(accounts, server, folder, settle_s=2.5)
 
 
-def dynsec_broker(folder: pathlib.Path, *, tls: Tls | None = None) -> BrokerServer:
+def dynsec_broker(folder: pathlib.Path, *, tls: Tls | None = None, home: Home | None = None) -> BrokerServer:
     """Not started yet. Debian's Mosquitto with its dynamic security plugin."""
     port = free_port()
     begin_dynsec(folder)
     server = _mosquitto(folder, port, broker_dynsec.configuration(folder, host="127.0.0.1", port=port, tls=tls))
-    accounts = DynsecAccounts(Control(Place(host="127.0.0.1", port=port, password=SERVICE_PASSWORD)))
+    accounts = DynsecAccounts(Control(Place(host="127.0.0.1", port=port, password=SERVICE_PASSWORD)), home=home)
     return BrokerServer(accounts, server, folder, settle_s=2.5, prepare=accounts.prepare)
 
 

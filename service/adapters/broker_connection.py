@@ -6,7 +6,7 @@ from typing import Protocol
 
 from service.adapters import broker_packets as packets
 from service.adapters.broker_packets import Connect, Kind, Message, PacketError, Refusal
-from service.adapters.broker_rights import may_connect_as, may_publish, may_subscribe
+from service.adapters.broker_rights import Home, may_publish, may_subscribe
 from service.adapters.broker_session import Session
 from service.domain.errors import BrokerError
 
@@ -22,9 +22,13 @@ class Hub(Protocol):
     """The broker, as one connection sees it."""
 
     max_packet_bytes: int
+    home: Home | None
 
     def proof(self, user: str, password: bytes) -> bytes | None:
         """None when they are not right. Raises: BrokerError."""
+
+    def may_connect(self, user: str, client: str) -> bool:
+        """Whether this client id disturbs nobody else. Raises: BrokerError."""
 
     def join(self, connection: "Connection", *, clean: bool) -> tuple[Session, bool]:
         """The session, and whether it was there before. Closes an older connection of this client."""
@@ -106,10 +110,10 @@ class Connection:
     def _refusal(self, said: Connect) -> Refusal | None:
         # Everything is decided here, before any session is touched: a stranger must not disturb a client by its name.
         proof = self._hub.proof(said.user, said.password)
-        if proof is None or not may_connect_as(said.user, said.client):
+        if proof is None or not self._hub.may_connect(said.user, said.client):
             logger.info("client refused", extra={"user": said.user[:80], "client": said.client[:80]})
             return Refusal.NOT_AUTHORIZED
-        if said.will is not None and not may_publish(said.user, said.will.topic):
+        if said.will is not None and not may_publish(said.user, said.will.topic, self._hub.home):
             logger.warning("last will refused", extra={"user": said.user, "topic": said.will.topic[:200]})
             return Refusal.NOT_AUTHORIZED
         self.proof = proof
@@ -141,7 +145,7 @@ class Connection:
         return True
 
     async def _publish(self, packet_id: int, message: Message) -> None:
-        if may_publish(self.user, message.topic):
+        if may_publish(self.user, message.topic, self._hub.home):
             await self._hub.post(message, self, packet_id)
             return
         # MQTT 3.1.1 knows no refusal here (section 3.3.5): acknowledge and drop, as other brokers do.
@@ -153,7 +157,7 @@ class Connection:
         codes = []
         for name, qos in wanted:
             granted = min(qos, 1)
-            is_granted = may_subscribe(self.user, name) and self._hub.subscribe(session, name, granted)
+            is_granted = may_subscribe(self.user, name, self._hub.home) and self._hub.subscribe(session, name, granted)
             codes.append(granted if is_granted else packets.SUBSCRIPTION_FAILED)
             if not is_granted:
                 logger.warning("subscription refused", extra={"user": self.user, "filter": name[:200]})

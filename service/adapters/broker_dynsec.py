@@ -12,7 +12,18 @@ from collections.abc import Iterable, Sequence
 
 from service.adapters.broker_control import Answer, Command, Control
 from service.adapters.broker_mosquitto import Tls, listeners, promises
-from service.adapters.broker_rights import FOR_A_DEVICE, OF_A_DEVICE, OF_THE_SERVICE, ROOT, SERVICE, check_device
+from service.adapters.broker_rights import (
+    FOR_A_DEVICE,
+    FOR_HOME,
+    HOME,
+    OF_A_DEVICE,
+    OF_HOME,
+    OF_THE_SERVICE,
+    ROOT,
+    SERVICE,
+    Home,
+    check_device,
+)
 from service.domain.errors import BrokerError
 
 PLUGIN = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so"  # where Debian has it
@@ -34,8 +45,9 @@ def configuration(folder: pathlib.Path, *, host: str, port: int, tls: Tls | None
 class DynsecAccounts:
     """`service.ports.BrokerAccounts`. `control` is a connection with the rights of `mosquitto_ctrl dynsec init`."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, *, home: Home | None = None) -> None:
         self._control = control
+        self._home = home
         self._changing = threading.Lock()  # look and change, without another thread in between
         self._names: set[str] | None = None  # None: not asked yet
 
@@ -44,6 +56,7 @@ class DynsecAccounts:
 
         Raises: BrokerError.
         """
+        self._set_home()
         for _ in range(_TRIES):
             missing = self._missing()
             if not missing:
@@ -56,17 +69,10 @@ class DynsecAccounts:
         raise BrokerError(f"the MQTT broker gives {SERVICE} no rights")
 
     def allow(self, device: str, token: str) -> None:
-        role, digest = _ROLE_OF + check_device(device), hashlib.sha256(token.encode()).hexdigest()
-        client = {"username": device, "password": token, "clientid": device, "textdescription": digest}
+        role = _ROLE_OF + check_device(device)
+        client = {"username": device, "password": token, "clientid": device, "textdescription": _digest(token)}
         with self._changing:
-            known = self._client(device)
-            if known is None:
-                self._give_rights(role, _of_a_device(device))
-                self._do([{"command": "createClient", **client, "roles": [{"rolename": role}]}])
-            elif known.get("textdescription") != digest:
-                self._do([{"command": "modifyClient", **client}])
-            if known is not None and known.get("disabled"):
-                self._do([{"command": "enableClient", "username": device}])
+            self._let_in(client, role, _of_a_device(device))
             self._remember(device)
 
     def allow_also(self, device: str, token: str) -> bool:
@@ -93,13 +99,37 @@ class DynsecAccounts:
 
     # -- inside
 
+    def _let_in(self, client: Command, role: str, rights: list[Command]) -> None:
+        """As it is known already: nothing is done, and nobody's connection closes."""
+        known = self._client(client["username"])
+        if known is None:
+            self._give_rights(role, rights)
+            self._do([{"command": "createClient", **client, "roles": [{"rolename": role}]}])
+        elif known.get("textdescription") != client["textdescription"]:
+            self._do([{"command": "modifyClient", **client}])
+        if known is not None and known.get("disabled"):
+            self._do([{"command": "enableClient", "username": client["username"]}])
+
+    def _set_home(self) -> None:
+        """Home Assistant comes with any client id."""
+        with self._changing:
+            if self._home is None:
+                self._do([{"command": "deleteClient", "username": HOME}], fine=("Client not found",))
+                return
+            [role] = self._control.ask([{"command": "getRole", "rolename": HOME}])
+            if "error" not in role and _plain(_data(role, "role").get("acls", [])) != _plain(_of_home(self._home)):
+                self._give_rights(HOME, _of_home(self._home))
+            password = self._home.password
+            client = {"username": HOME, "password": password, "textdescription": _digest(password)}
+            self._let_in(client, HOME, _of_home(self._home))
+
     def _missing(self) -> list[Command]:
         """What the service's user still needs, in this order."""
         role, client = self._control.ask(
             [{"command": "getRole", "rolename": ROLE_OF_THE_SERVICE}, {"command": "getClient", "username": SERVICE}]
         )
         _check([client])
-        wanted = _of_the_service()
+        wanted = _of_the_service(self._home)
         found: list[Command] = []
         if _plain(_data(role, "role").get("acls", [])) != _plain(wanted):
             verb = "createRole" if "error" in role else "modifyRole"
@@ -145,16 +175,32 @@ def _of_a_device(device: str) -> list[Command]:
     ]
 
 
-def _of_the_service() -> list[Command]:
-    return [
+def _of_the_service(home: Home | None) -> list[Command]:
+    found = [
         *(_allowed("publishClientSend", f"{ROOT}/+/{kind}") for kind in OF_THE_SERVICE),
         _allowed("subscribePattern", f"{ROOT}/#"),
+    ]
+    if home is not None:
+        found += [_allowed("publishClientSend", home.discovery), _allowed("subscribePattern", home.status)]
+    return found
+
+
+def _of_home(home: Home) -> list[Command]:
+    return [
+        *(_allowed("publishClientSend", f"{ROOT}/+/{kind}") for kind in OF_HOME),
+        _allowed("publishClientSend", home.status),
+        *(_allowed("subscribePattern", f"{ROOT}/+/{kind}") for kind in FOR_HOME),
+        _allowed("subscribePattern", f"{home.prefix}/#"),
     ]
 
 
 def _allowed(kind: str, topic: str) -> Command:
     """`subscribeLiteral` is for exactly this filter, `subscribePattern` for all that it covers."""
     return {"acltype": kind, "topic": topic, "allow": True}
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _plain(acls: Iterable[Command]) -> list[tuple[str, str, bool]]:

@@ -16,13 +16,13 @@ from typing import Any
 
 from service.adapters.broker_connection import CONNECT_TIMEOUT_S, Connection
 from service.adapters.broker_packets import Message, matches
-from service.adapters.broker_rights import SERVICE
+from service.adapters.broker_rights import HOME, SERVICE, Home, may_connect_as
 from service.adapters.broker_session import Router, Session
 from service.adapters.broker_store import AccountsReader, EmbeddedAccounts, RetainedFile
 from service.adapters.broker_tls import Certificate
 from service.domain.errors import BadInputError, BrokerError
 
-__all__ = ["BrokerSettings", "EmbeddedAccounts", "serve"]
+__all__ = ["BrokerSettings", "EmbeddedAccounts", "Home", "serve"]
 
 ACCOUNTS_EVERY_S = 1.0  # how often connected clients are held against the accounts
 CERTIFICATE_EVERY_S = 2.0
@@ -40,6 +40,7 @@ class BrokerSettings:
     service_password: str = field(repr=False)
     max_packet_bytes: int = 16 << 10  # the largest message of docs/ota.md has 1,024
     max_connections: int = 20_000
+    home: Home | None = None
     tls_port: int = 0  # 0: no TLS
     certificate: pathlib.Path = pathlib.Path()  # PEM, with the chain
     key: pathlib.Path = pathlib.Path()  # PEM
@@ -117,6 +118,7 @@ class _Broker:
         if not settings.service_password:
             raise BadInputError("the broker needs a password for the service's user")
         self.max_packet_bytes = settings.max_packet_bytes
+        self.home = settings.home
         self._max_connections = settings.max_connections
         self._password = settings.service_password.encode()
         self._accounts = AccountsReader(settings.folder)
@@ -154,9 +156,14 @@ class _Broker:
     # -- broker_connection.Hub
 
     def proof(self, user: str, password: bytes) -> bytes | None:
-        if user == SERVICE:
-            return self._password if hmac.compare_digest(self._password, password) else None
+        if user in (SERVICE, HOME):
+            known = self._password if user == SERVICE else self.home.password.encode() if self.home else b""
+            return known if known and hmac.compare_digest(known, password) else None
         return self._accounts.proof(user, password)
+
+    def may_connect(self, user: str, client: str) -> bool:
+        # Home Assistant makes its client id up; a device's would close the device's connection.
+        return may_connect_as(user, client) and not (user == HOME and self._accounts.knows(client))
 
     def join(self, connection: Connection, *, clean: bool) -> tuple[Session, bool]:
         older = self._connected.get(connection.client)
@@ -242,7 +249,7 @@ class _Broker:
     def _check_accounts(self) -> None:
         for client, session in list(self._sessions.items()):
             connection = self._connected.get(client)
-            if session.user == SERVICE or connection is None:
+            if session.user in (SERVICE, HOME) or connection is None:
                 continue
             if not self._accounts.is_valid(session.user, connection.proof):
                 logger.info("client closed for its account", extra={"client": client})

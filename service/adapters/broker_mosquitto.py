@@ -11,25 +11,24 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.adapters.broker_rights import FOR_A_DEVICE, OF_A_DEVICE, OF_THE_SERVICE, ROOT, SERVICE, check_device
+from service.adapters.broker_rights import (
+    FOR_A_DEVICE,
+    FOR_HOME,
+    HOME,
+    OF_A_DEVICE,
+    OF_HOME,
+    OF_THE_SERVICE,
+    ROOT,
+    SERVICE,
+    Home,
+    check_device,
+)
 from service.domain.errors import BrokerError
 
 MAX_PACKET_BYTES = 16 << 10
 ITERATIONS = 101  # mosquitto_passwd's own; tokens are random, so more would only cost time
 SALT_BYTES = 12
 MAX_QUEUED = 200_000  # messages for one client; a report has at most 1 KiB
-
-ACL = "\n".join(
-    [
-        f"user {SERVICE}",
-        *(f"topic write {ROOT}/+/{kind}" for kind in OF_THE_SERVICE),
-        f"topic read {ROOT}/#",
-        "",
-        *(f"pattern read {ROOT}/%u/{kind}" for kind in FOR_A_DEVICE),
-        *(f"pattern write {ROOT}/%u/{kind}" for kind in OF_A_DEVICE),
-        "",
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,20 +76,40 @@ max_queued_messages {MAX_QUEUED}
 """
 
 
+def acl(home: Home | None) -> str:
+    """The rights of everybody, as an ACL file says them."""
+    lines = [f"user {SERVICE}", *(f"topic write {ROOT}/+/{kind}" for kind in OF_THE_SERVICE), f"topic read {ROOT}/#"]
+    if home is not None:
+        lines += [f"topic write {home.discovery}", f"topic read {home.status}", "", f"user {HOME}"]
+        lines += [f"topic write {each}" for each in (*(f"{ROOT}/+/{kind}" for kind in OF_HOME), home.status)]
+        lines += [f"topic read {each}" for each in (*(f"{ROOT}/+/{kind}" for kind in FOR_HOME), f"{home.prefix}/#")]
+    lines += ["", *(f"pattern read {ROOT}/%u/{kind}" for kind in FOR_A_DEVICE)]
+    lines += [f"pattern write {ROOT}/%u/{kind}" for kind in OF_A_DEVICE]
+    return "\n".join([*lines, ""])
+
+
 class MosquittoAccounts:
     """`service.ports.BrokerAccounts` in a folder that Mosquitto reads; several processes may write it.
 
     Mosquitto must have been started with files of these names, see `configuration`, and with `pid_file`.
     """
 
-    def __init__(self, folder: pathlib.Path, *, service_password: str, pid_file: pathlib.Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        service_password: str,
+        pid_file: pathlib.Path | None = None,
+        home: Home | None = None,
+    ) -> None:
         """`pid_file` is `mosquitto.pid` in the folder when not given. Raises: BrokerError."""
         self._folder = folder
         self._pid_file = pid_file or folder / "mosquitto.pid"
         with _translated():
             folder.mkdir(parents=True, exist_ok=True)
-            self._replace("acl", ACL)
+            self._replace("acl", acl(home))
         self._change(SERVICE, service_password)
+        self._change(HOME, home.password if home else None)
 
     def allow(self, device: str, token: str) -> None:
         self._change(check_device(device), token)
@@ -104,7 +123,7 @@ class MosquittoAccounts:
 
     def names(self) -> set[str]:
         with _translated():
-            return {line.partition(":")[0] for line in self._lines()} - {SERVICE}
+            return {line.partition(":")[0] for line in self._lines()} - {SERVICE, HOME}
 
     def knows(self, device: str) -> bool:
         with _translated():

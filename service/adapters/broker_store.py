@@ -121,6 +121,10 @@ class AccountsReader:
                 return salt + expected
         return None
 
+    def knows(self, device: str) -> bool:
+        """Raises: BrokerError."""
+        return bool(self._rows(device))
+
     def is_valid(self, device: str, proof: bytes) -> bool:
         """False once the device is forbidden or has another token. Raises: BrokerError."""
         return any(salt + expected == proof for salt, expected in self._rows(device))

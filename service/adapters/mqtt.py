@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 ReportCallback = Callable[[str, bytes], None]
 LogCallback = Callable[[str, bytes], None]
 AliveCallback = Callable[[str, bool], None]
+OtherCallback = Callable[[str, bytes], None]
 ReturnCallback = Callable[[bool], None]
 
 
@@ -57,7 +58,10 @@ class MqttBroker:
         self._report: ReportCallback | None = None
         self._alive: AliveCallback | None = None
         self._log: LogCallback | None = None
-        self._return: ReturnCallback | None = None
+        self._returns: list[ReturnCallback] = []
+        self._others: list[tuple[str, OtherCallback]] = []
+        self._word: tuple[str, bytes] | None = None
+        self._last: tuple[str, bytes] | None = None
         self._dispatcher: threading.Thread | None = None
         self._client = client = place.client(client_id, clean=False)
         client.max_inflight_messages_set(MAX_INFLIGHT)
@@ -77,12 +81,21 @@ class MqttBroker:
         """Before `start`: called with a device id and the last lines that it printed."""
         self._log = callback
 
+    def on_topic(self, name: str, callback: OtherCallback) -> None:
+        """Before `start`: called with topic and payload of what comes under this filter, but for what was retained."""
+        self._others.append((name, callback))
+
+    def leave_word(self, topic: str, here: bytes, gone: bytes) -> None:
+        """Before `start`: what is retained there while we are connected, and what afterwards."""
+        self._client.will_set(topic, gone, qos=1, retain=True)
+        self._word, self._last = (topic, here), (topic, gone)
+
     def on_return(self, callback: ReturnCallback) -> None:
         """Before `start`: called at each connection, with whether the broker remembers us.
 
         If it does not, it may have lost all that it kept.
         """
-        self._return = callback
+        self._returns.append(callback)
 
     def start(self) -> None:
         """Returns at once; `is_connected` tells when the broker answered."""
@@ -95,6 +108,9 @@ class MqttBroker:
 
     def stop(self) -> None:
         """Safe from any state. What was not acknowledged comes again at the next start."""
+        if self._last is not None and self._connected.is_set():
+            with contextlib.suppress(BrokerError):
+                self.publish(*self._last, retain=True)
         self._client.disconnect()
         self._client.loop_stop()
         self._connected.clear()
@@ -141,11 +157,14 @@ class MqttBroker:
             logger.warning("the MQTT broker is not ready for us", extra={"reason": str(error)})
             self._leave()
             return
-        client.subscribe([(f"{ROOT}/+/{kind}", 1) for kind in ("report", "alive", "log")])
+        wanted = [f"{ROOT}/+/{kind}" for kind in ("report", "alive", "log")]
+        client.subscribe([(name, 1) for name in [*wanted, *(name for name, _ in self._others)]])
+        if self._word is not None:
+            client.publish(*self._word, qos=1, retain=True)
         self._connected.set()
         logger.info("connected to the MQTT broker", extra={"host": self._place.host, "port": self._place.port})
-        if self._return is not None:
-            self._incoming.put(functools.partial(self._return, flags.session_present))
+        for callback in self._returns:
+            self._incoming.put(functools.partial(callback, flags.session_present))
 
     def _leave(self) -> None:
         """So that paho connects anew, after a pause."""
@@ -172,6 +191,9 @@ class MqttBroker:
                 self._attempt(found)
                 continue
             self._attempt(functools.partial(self._tell, found.topic.split("/"), bytes(found.payload)))
+            for name, callback in self._others:
+                if paho.topic_matches_sub(name, found.topic) and not found.retain:
+                    self._attempt(functools.partial(callback, found.topic, bytes(found.payload)))
             code = self._client.ack(found.mid, found.qos)
             if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
                 logger.warning("a report was not acknowledged", extra={"topic": found.topic})

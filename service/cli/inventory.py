@@ -1,4 +1,4 @@
-"""`kiln devices list|summary|history|rename|move-channel|pin|unpin|tag|untag|group|ungroup`, and `kiln groups`."""
+"""`kiln devices` for sorting and finding them: `list`, `rename`, `pin`, `tag`, `group` and so on; and `kiln groups`."""
 
 import argparse
 import urllib.parse
@@ -52,6 +52,8 @@ def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no publi
     pin = _one(devices, "pin", "it runs this release, whatever its channel does", _pin)
     pin.add_argument("release", type=int, help="number of the build")
     _one(devices, "unpin", "it follows its channel again", _unpin)
+    allow = _one(devices, "allow-install", "Home Assistant may install releases on it", _change("may_install"))
+    allow.add_argument("--no", dest="value", action="store_false", help="not any more")
     for name, text in (("tag", "words to find it by"), ("untag", "take words away")):
         _one(devices, name, text, _tag(name)).add_argument("words", nargs="+", metavar="TAG")
     group = devices.add_parser("group", help="put devices into a group of their repository")

@@ -136,11 +136,17 @@ class Stage:
         client.close()
         return client.is_welcome
 
-    def _link(self) -> MqttBroker:
+    def listen(self, wanted: dict[str, list[tuple[str, bytes]]]) -> None:
+        """A new process of the service, that keeps what comes under these filters, too."""
+        self.service = self._link(wanted)
+
+    def _link(self, wanted: dict[str, list[tuple[str, bytes]]] | None = None) -> MqttBroker:
         link = MqttBroker(self.broker.place, prepare=self.broker.prepare)
         link.on_report(lambda device, payload: self.reports.append((device, payload)))
         link.on_log(lambda device, payload: self.logs.append((device, payload)))
         link.on_alive(lambda device, is_alive: self.alive.append((device, is_alive)))
+        for name, found in (wanted or {}).items():
+            link.on_topic(name, lambda topic, payload, found=found: found.append((topic, payload)))  # type: ignore[misc]  # mypy knows no lambda defaults
         link.start()
         expect_soon(lambda: link.is_connected)
         return link

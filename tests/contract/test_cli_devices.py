@@ -201,6 +201,13 @@ def test_enrolment_writes_what_puts_the_device_onto_a_board(terminal: Terminal) 
     assert token not in script + (folder / "main.py").read_text()
 
 
+def test_an_owner_allows_home_assistant_to_install_and_takes_it_back(terminal: Terminal) -> None:
+    assert terminal.run("devices show roof")[1]["may_install"] is False
+
+    assert terminal.run("devices allow-install roof")[1]["may_install"] is True
+    assert terminal.run("devices allow-install roof --no")[1]["may_install"] is False
+
+
 def test_devices_are_sorted_and_found(terminal: Terminal) -> None:
     terminal.run("devices add cellar --repository github/acme/blink --board unix --output HERE/cellar")
     terminal.run("groups add attic --repository github/acme/blink")

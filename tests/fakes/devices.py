@@ -65,8 +65,10 @@ class DeviceSite:
         assert reply.status == 201, reply.body
         return Device(self.site, reply.fields["device"], reply.fields["trust"])
 
-    def release(self, build: Build, content: bytes = b"print(1)\n", *, board: str = "unix") -> Bundle:
-        """A signed release in channel beta, announced."""
+    def release(
+        self, build: Build, content: bytes = b"print(1)\n", *, board: str = "unix", told: bool = True
+    ) -> Bundle:
+        """A signed release in channel beta, announced unless said otherwise."""
         kiln = self.site.kiln
         files = [bundle.file("main.py", content)]
         index = bundle.index(files)
@@ -101,6 +103,8 @@ class DeviceSite:
             created_at=kiln.clock.now(),
         )
         kiln.builds.add_release(release, [made])
+        if not told:
+            return made
         kiln.rollouts.set_plan(build.repository, "beta", AT_ONCE)
         rollouts.begin(build.id, rolling.parts(kiln))
         return made

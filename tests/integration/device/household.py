@@ -11,9 +11,11 @@ from device.virtual import flash as flashing
 from service import configuring, device_routes
 from service.adapters.background import Repeater
 from service.adapters.broker_mosquitto import Tls
+from service.adapters.broker_rights import Home
 from service.declared import Declared
 from service.domain.device import Device, DeviceId, Report
 from service.flows import configure, deliver
+from service.home import HomeAssistant
 from tests.fakes.devices import Device as Enrolled, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
 from tests.integration.device.authorities import Authority
@@ -58,11 +60,11 @@ class Household:
     def device(self, name: str = "d1") -> Device:
         return self.site.kiln.fleet.device(DeviceId(name))
 
-    def release(self, content: str) -> str:
-        """A release of the application in `content`, announced; its digest."""
+    def release(self, content: str, *, told: bool = True) -> str:
+        """A release of the application in `content`, announced unless said otherwise; its digest."""
         number = len(self.site.kiln.builds.builds())
         build = self.site.build(self.repository, f"push-{number}")
-        return str(self.devices.release(build, content.encode()).digest)
+        return str(self.devices.release(build, content.encode(), told=told).digest)
 
     def said(self, **fields: Any) -> Report:
         """Wait until some report had these fields."""
@@ -100,7 +102,9 @@ BROKERS = {"embedded": embedded_broker, "mosquitto": mosquitto_broker, "mosquitt
 
 
 @contextlib.contextmanager
-def household(folder: Path, kind: str, *, authority: Authority | None = None) -> Iterator[Household]:
+def household(
+    folder: Path, kind: str, *, authority: Authority | None = None, home: Home | None = None
+) -> Iterator[Household]:
     """`kind` of broker, as KILN_BROKER names it. With an authority devices and service come to it over TLS."""
     port, data = free_port(), folder / "data"
     data.mkdir()
@@ -110,7 +114,7 @@ def household(folder: Path, kind: str, *, authority: Authority | None = None) ->
         chain, key = authority.certify("localhost")
         tls = Tls(port=free_port(), certificate=chain, key=key)
         secure = {"mqtt_host": "localhost", "mqtt_tls_port": tls.port, "mqtt_ca": str(authority.pem)}
-    broker = BROKERS[kind](data / "broker", tls=tls)
+    broker = BROKERS[kind](data / "broker", tls=tls, home=home)
     with broker.server:
         site = Site.make(
             data,
@@ -120,14 +124,18 @@ def household(folder: Path, kind: str, *, authority: Authority | None = None) ->
             broker=kind,
             mosquitto_folder=str(data / "broker"),
             **secure,
+            **({"home_assistant": home.prefix, "home_assistant_password": home.password} if home else {}),
         )
         kiln = site.kiln
         drain = lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock)  # noqa: E731
         outbox = Repeater("outbox", drain, every_s=0.1)
         device_routes.Heard.at(kiln, outbox.wake)
         site.app = application(kiln)
+        shown = HomeAssistant.of(kiln, outbox.wake)
+        repeaters = [outbox, *([shown.repeater] if shown else [])]
         kiln.broker.start()
-        outbox.start()
+        for each in repeaters:
+            each.start()
         made = Household(folder, broker, port, site)
         try:
             with http_server(site.app, port):
@@ -136,6 +144,7 @@ def household(folder: Path, kind: str, *, authority: Authority | None = None) ->
                 finally:
                     made.board.close()  # first: it may be in the middle of a request
         finally:
-            outbox.stop(timeout_s=5)
+            for each in repeaters:
+                each.stop(timeout_s=5)
             kiln.broker.stop()
             site.close()

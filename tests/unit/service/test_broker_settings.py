@@ -34,8 +34,10 @@ def of(**variables: str) -> Settings:
         ({"KILN_MQTT_TLS_PORT": "8883"}, "needs KILN_MQTT_CERT and KILN_MQTT_KEY"),
         ({**TLS, "KILN_MQTT_KEY": ""}, "needs KILN_MQTT_CERT and KILN_MQTT_KEY"),
         ({"KILN_MQTT_CA": "/ca.pem"}, "need KILN_MQTT_TLS_PORT"),
+        ({"KILN_HOME_ASSISTANT": "homeassistant"}, "set both or none"),
+        ({"KILN_HOME_ASSISTANT": "a/#", "KILN_HOME_ASSISTANT_PASSWORD": "x"}, "discovery prefix"),
     ],
-    ids=["unknown", "no folder", "no files", "no key", "no port"],
+    ids=["unknown", "no folder", "no files", "no key", "no port", "no password", "no prefix"],
 )
 def test_a_broker_that_cannot_be_is_told_at_the_start(variables: dict[str, str], said: str) -> None:
     with pytest.raises(BadInputError, match=said):
