@@ -5,7 +5,7 @@ waits for every job, half a round each time. On SQLite the kernel tells when som
 whether it was a whole transaction is cheap to see (`PRAGMA data_version`, 10 microseconds). So one thread waits for
 that, and lets the engine look when there is something; where the kernel does not tell, it looks two hundred times a
 second. On other databases the engine's own rounds have to do. Service and runner both use this, and only they and this
-module know the engine, DBOS; three of its parts are not public, and a contract test holds them to what is needed here.
+module know the engine, DBOS; four of its parts are not public, and a contract test holds them to what is needed here.
 """
 
 import contextlib
@@ -80,6 +80,7 @@ def work_promptly(watch: "Watch", *, concurrency: int, url: str) -> None:
     registered = DBOS.retrieve_queue(queue)
     assert registered is not None
     engine = _get_dbos_instance()
+    _claim_named_versions(engine)
     working = engine._active_workflows_set  # noqa: SLF001
     watch.is_full = lambda: working.count_for_queue(queue) >= concurrency
     engine.background_thread_stop_events.append(nudge)
@@ -88,6 +89,14 @@ def work_promptly(watch: "Watch", *, concurrency: int, url: str) -> None:
         path = url.removeprefix(SQLITE)
         watch.is_on = True
         _start(engine, lambda: watch.work(path), f"kiln-watch-{queue}")
+
+
+def _claim_named_versions(engine: DBOS) -> None:
+    """Which version is the newest matters for work that names none, and all of ours names its own.
+
+    The engine asks at each look all the same, and building that question is a third of what a look takes.
+    """
+    engine._sys_db._is_latest_version = lambda *_: False  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def _start(engine: DBOS, work: Callable[[], None], name: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
@@ -30,6 +31,7 @@ CATALOGUE = Catalogue.load()
 # How a build ends by its source alone: equal jobs that wait for it need not try. Others of our own do.
 LASTING = frozenset({Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.TIMED_OUT, Outcome.DISK_FULL, Outcome.REFUSED})
 Landed = Made | Result  # what equal jobs that wait take over: what was made, or how it failed
+HANDS = 4  # questions to the engine at once
 REMEMBERED, MAX_SHARED_BYTES = 16, 4 << 20  # results that equal jobs take from memory: how many, and of what size
 
 RECIPES: dict[str, Recipe] = {
@@ -38,6 +40,10 @@ RECIPES: dict[str, Recipe] = {
     PLATFORMIO: PlatformIO(),
     OWN: Own(),
 }
+
+
+def _hands() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(HANDS, thread_name_prefix="kiln-ask")
 
 
 class Log(Protocol):
@@ -86,6 +92,7 @@ class Runner:
         default_factory=lambda: Flights(remembered=REMEMBERED, is_passing=_is_failure), init=False
     )  # by cache key
     lookout: Lookout = field(default_factory=Lookout, init=False)
+    hands: ThreadPoolExecutor = field(default_factory=_hands, init=False)  # for what takes no long: asking the engine
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", Sources(self.service.fetch))
@@ -112,9 +119,10 @@ class Runner:
         recipe = self.recipes.get(job.family)
         if recipe is None:
             raise ImageMissingError(f"of family {job.family}")
-        image = self.engine.image(self.image or image_of(recipe, job))
+        asked = self.hands.submit(self.engine.image, self.image or image_of(recipe, job))
+        snapshot, image = self._snapshot(job), asked.result()
         expect(image, ENTRY)
-        staged = recipe.stage(job, self._snapshot(job), image)
+        staged = recipe.stage(job, snapshot, image)
         looked = self.lookout.begin(staged.look)
         key = cache.key(job, tree=staged.tree, origins=staged.origins, image=image.digest, board=_board(job))
         spec = self._spec(job.id, recipe, image, job.limits)

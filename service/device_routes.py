@@ -1,6 +1,5 @@
 """Devices, wired: what they ask for themselves, what people do to them, and what comes of their messages."""
 
-import dataclasses
 import datetime
 import functools
 import importlib.metadata
@@ -24,7 +23,6 @@ from service.domain.device import DeviceId
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
-from service.flows.configure import Wish
 from service.kiln import Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings
@@ -52,7 +50,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
 
 
 def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:
-    parts, enrolling = configuring.parts(kiln, declared), enrol_parts(kiln, declared)
+    parts = configuring.parts(kiln, declared)
     deeds = DeviceDeeds(
         parts=parts,
         accounts=kiln.accounts,
@@ -70,7 +68,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         configuration=kiln.configurations.get,
         schema=parts.schema,
         deeds=deeds,
-        enrol=lambda wanted, by: _enrol(enrolling, announced, wanted, by),
+        enrol=enroller(kiln, announced, declared),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
     )
     return api.routes()
@@ -93,12 +91,12 @@ def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
     )
 
 
-def creating(
+def enroller(
     kiln: Kiln, announced: Callable[[], None], declared: Declared
-) -> Callable[[enrol.Request, Wish, str], enrol.Enrolled]:
-    """Enrols a device with settings of its own, or does not enrol it."""
+) -> Callable[[enrol.Request, str], enrol.Enrolled]:
+    """Enrols a device for somebody."""
     parts = enrol_parts(kiln, declared)
-    return lambda wanted, wish, by: _enrol(parts, announced, dataclasses.replace(wanted, wish=wish), by)
+    return lambda wanted, by: _enrol(parts, announced, wanted, by)
 
 
 def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def pages(
     sight: Sight,
     page: Callable[..., Response],
     manifest: ManifestOf,
-    create: Callable[[enrol.Request, Wish, str], enrol.Enrolled],
+    create: Callable[[enrol.Request, str], enrol.Enrolled],
 ) -> list[Route]:
     """The pages of one device. `create` enrols it."""
     parts = _archive_parts(kiln, manifest)

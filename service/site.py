@@ -87,7 +87,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),
-        *fleet_routes.pages(kiln, sight, pages.page, manifest, device_routes.creating(kiln, announced, declared)),
+        *fleet_routes.pages(kiln, sight, pages.page, manifest, device_routes.enroller(kiln, announced, declared)),
     ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += openapi.routes(importlib.metadata.version("kiln"))

@@ -14,7 +14,7 @@ from runners.contract.download import Download
 from runners.contract.job import Limits, Result
 from runners.contract.manifest import ManifestError
 from runners.contract.source import Fetched
-from service.domain.build import BuildId, JobId, Status
+from service.domain.build import Build, BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
@@ -68,9 +68,10 @@ def outcome_of(parts: Parts, act: Callable[..., Any], build: int, *arguments: An
     """Do one step: `{"value": ...}`, `{"failed": sentence}`, or that the build was over. Raises what passes."""
     try:
         # Cancelled while it waited or worked: how it ended is written down already.
-        if parts.builds.build(BuildId(build)).status is Status.CANCELLED:
+        found = parts.builds.build(BuildId(build))
+        if found.status is Status.CANCELLED:
             return _ENDED
-        return {"value": act(parts, BuildId(build), *arguments)}
+        return {"value": act(parts, found, *arguments)}
     except (BadInputError, NotFoundError, ManifestError) as error:
         return {"failed": str(error)}
 
@@ -84,7 +85,7 @@ def value_of(outcome: dict[str, Any]) -> Any:  # what the step answered
     return outcome["value"]
 
 
-def take_source(parts: Parts, build: BuildId) -> dict[str, Any] | None:
+def take_source(parts: Parts, build: Build) -> dict[str, Any] | None:
     fetch = source.begin(
         build,
         repositories=parts.repositories,
@@ -97,11 +98,11 @@ def take_source(parts: Parts, build: BuildId) -> dict[str, Any] | None:
     return None if fetch is None else fetch.to_json()
 
 
-def keep_source(parts: Parts, build: BuildId, fetched: dict[str, Any]) -> None:
-    source.keep(build, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
+def keep_source(parts: Parts, build: Build, fetched: dict[str, Any]) -> None:
+    source.keep(build.id, Fetched.from_json(fetched), builds=parts.builds, objects=parts.objects)
 
 
-def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | dict[str, Any] | None:
+def lay_out(parts: Parts, build: Build) -> list[dict[str, Any]] | dict[str, Any] | None:
     """The jobs; or the download, that has to be done before there can be any; None when nothing is to be built."""
     found = plan.plan(
         build,
@@ -128,13 +129,13 @@ def lay_out(parts: Parts, build: BuildId) -> list[dict[str, Any]] | dict[str, An
     return None if found is None else [each.to_json() for each in found]
 
 
-def keep_dependencies(parts: Parts, _build: BuildId, download: dict[str, Any], fetched: dict[str, Any]) -> None:
+def keep_dependencies(parts: Parts, _build: Build, download: dict[str, Any], fetched: dict[str, Any]) -> None:
     dependencies.keep(
         Download.from_json(download), Fetched.from_json(fetched), known=parts.locks, objects=parts.objects
     )
 
 
-def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> dict[str, Any]:
+def collect(parts: Parts, _build: Build, job: str, result: dict[str, Any]) -> dict[str, Any]:
     kept = publish.collect(JobId(job), Result.from_json(result), builds=parts.builds, objects=parts.objects)
     if kept.cached_from:  # no container, so nobody else has written a log
         said = f"[kiln: the same source was built by {kept.cached_from}: taken from there]\n"
@@ -142,17 +143,17 @@ def collect(parts: Parts, _build: BuildId, job: str, result: dict[str, Any]) -> 
     return kept.to_json() | {"job": job}
 
 
-def release(parts: Parts, build: BuildId) -> None:
-    if not parts.builds.build(build).may_release:
+def release(parts: Parts, build: Build) -> None:
+    if not build.may_release:
         return
     names = (each.name for each in dataclasses.fields(publish.Parts))
-    publish.publish(build, publish.Parts(**{name: getattr(parts, name) for name in names}))
+    publish.publish(build.id, publish.Parts(**{name: getattr(parts, name) for name in names}))
 
 
-def end(parts: Parts, build: BuildId, status: str, message: str) -> None:
-    parts.builds.end_build(build, Status(status), message, now=parts.clock.now())
+def end(parts: Parts, build: Build, status: str, message: str) -> None:
+    parts.builds.end_build(build.id, Status(status), message, now=parts.clock.now())
 
 
-def tell(parts: Parts, build: BuildId) -> int:
+def tell(parts: Parts, build: Build) -> int:
     """Begin its roll-out; how many devices were told at once."""
-    return rollouts.begin(build, parts.rolling)[1]
+    return rollouts.begin(build.id, parts.rolling)[1]

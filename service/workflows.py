@@ -2,8 +2,9 @@
 
     receive -> source -> plan (with dependencies that are new) -> jobs in parallel -> collect -> publish -> announce
 
-Each arrow is a checkpoint: after a crash a build continues behind the last one that was written. A step may
-run twice (killed after its effect, before its checkpoint); `service.steps` holds what each does.
+Each arrow is a checkpoint, but for the one behind a source that is here at once, whose plan shares its checkpoint:
+after a crash a build continues behind the last one that was written. A step may run twice (killed after its effect,
+before its checkpoint); `service.steps` holds what each does.
 """
 
 import logging
@@ -22,7 +23,7 @@ from service.adapters.acceptance import Start
 from service.domain.arrival import LONGEST_BURST
 from service.domain.build import BuildId, Status, status_of, total
 from service.domain.errors import OutsideError
-from service.flows import dependencies, source
+from service.flows import dependencies, order, source
 from service.ports import Clock
 from service.steps import EndedError, FailedError, Observer, Parts, value_of
 
@@ -37,8 +38,8 @@ RECEIVE = "receive"  # the workflow that starts the builds of deliveries which c
 # must not wait for them. No limit by the clock, which may be set back.
 RECEIVE_POLL_S = 0.2
 STARTS_TOGETHER = 8
-BUILD = "build-2"  # the workflow of one build
-OLD_BUILD = "build"  # in the order that it had before: builds that began in it end in it
+BUILD = "build-3"  # the workflow of one build
+OLD_BUILD, OLDEST_BUILD = "build-2", "build"  # in orders that it had before: builds that began in one end in it
 MAX_BUILDS_AT_ONCE = 8
 RESULT_POLL_S = 0.05  # where nobody sees that a job has ended
 STEP_TRIES = 8  # with waits from 1 s, doubling: two minutes for another system to come back
@@ -166,32 +167,30 @@ def _install(parts: Parts, starter: Starter, watch: Watch, observe: Observer) ->
     def wait_for(workflow: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         return _result_of(_on_runner(workflow, name, value), watch)
 
+    begun = order.begun(observed("source", steps.take_source), observed("plan", steps.lay_out))
+    taken = source.by_runner(step("fetched", steps.keep_source), wait_for, parts.fetching.end)
+    plan = step("plan", steps.lay_out)
+    planned = dependencies.by_runner(plan, step("dependencies", steps.keep_dependencies), wait_for)
     build_steps = BuildSteps(
-        source=source.by_runner(
-            step("source", steps.take_source),
-            step("fetched", steps.keep_source),
-            wait_for,
-            parts.fetching.end,
-        ),
-        plan=dependencies.by_runner(
-            step("plan", steps.lay_out), step("dependencies", steps.keep_dependencies), wait_for
-        ),
+        lay_out=order.together(_durable("begin")(begun), taken, plan, planned),
         # To wait, to ask for the result and to keep it are one checkpoint; in a workflow itself each would be one.
-        collect=_durable("collect_first")(_of_the_first(observed("collect", steps.collect), watch)),
+        collect=_durable("collect_first")(_of_the_first(observed("collect", steps.collect), watch, _only_or_first)),
         publish=step("publish", steps.release),
         end=step("end", steps.end),
         announce=step("announce", steps.tell),
     )
-    old_steps = replace(build_steps, collect=_of_the_first(step("collect", steps.collect), watch))
+    lay_out = order.one_after_the_other(step("source", steps.take_source), taken, plan, planned)
+    old_steps = replace(build_steps, lay_out=lay_out)
+    oldest_steps = replace(old_steps, collect=_of_the_first(step("collect", steps.collect), watch, _first))
     _install_receive(starter)
+    for name, each in ((BUILD, build_steps), (OLD_BUILD, old_steps), (OLDEST_BUILD, oldest_steps)):
+        _install_build(name, each)
 
-    @DBOS.workflow(name=BUILD, max_recovery_attempts=1000)
+
+def _install_build(name: str, do: "BuildSteps") -> None:
+    @DBOS.workflow(name=name, max_recovery_attempts=1000)
     def build_workflow(build: int) -> None:
-        _build(build, build_steps)
-
-    @DBOS.workflow(name=OLD_BUILD, max_recovery_attempts=1000)
-    def old_build_workflow(build: int) -> None:
-        _build(build, old_steps)
+        _build(build, do)
 
 
 def _install_receive(starter: Starter) -> None:
@@ -208,8 +207,7 @@ def _install_receive(starter: Starter) -> None:
 class BuildSteps:
     """What a build's workflow goes through, each durable by itself."""
 
-    source: Step
-    plan: Step
+    lay_out: Step  # the source and the plan
     collect: Step  # given the handles of jobs: of that which ends first
     publish: Step
     end: Step
@@ -232,8 +230,7 @@ def _build(build: int, do: BuildSteps) -> None:
 def _run(build: int, do: BuildSteps) -> tuple[str, str]:
     """The steps up to the signed release; answers how the build ended."""
     try:
-        value_of(do.source(build))
-        jobs = value_of(do.plan(build))
+        jobs = value_of(do.lay_out(build))
         if jobs is None:
             return Status.SKIPPED.value, steps.NOT_TOUCHED
         kept = list(_kept(build, jobs, do.collect))
@@ -259,10 +256,19 @@ def _result_of(handle: Any, watch: Watch) -> dict[str, Any]:
     return result
 
 
-def _of_the_first(collect: Step, watch: Watch) -> Step:
+def _first(waiting: list[Any]) -> Any:  # of handles of jobs
+    return DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
+
+
+def _only_or_first(waiting: list[Any]) -> Any:
+    """Within a step. In a workflow itself the engine writes the question down, and the order would be another."""
+    return waiting[0] if len(waiting) == 1 else _first(waiting)
+
+
+def _of_the_first(collect: Step, watch: Watch, first: Callable[[list[Any]], Any]) -> Step:
     def collect_first(build: int, waiting: list[Any]) -> dict[str, Any]:  # handles of jobs
         watch.wait_for_one([each.workflow_id for each in waiting])
-        done = DBOS.wait_first(waiting, polling_interval_sec=RESULT_POLL_S)
+        done = first(waiting)
         try:
             result = done.get_result()
         except Exception as error:  # noqa: BLE001  # the runner's own trouble arrives as any exception

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 30.0  # for Kiln to answer
@@ -178,22 +178,29 @@ class Repository:
 class Device:
     """A virtual device: MicroPython with Kiln's agent on a littlefs in a file. It keeps what it prints."""
 
-    def __init__(self, flash: pathlib.Path, *, device: dict[str, Any], trust: dict[str, Any]) -> None:
+    def __init__(self, flash: pathlib.Path, *files: str) -> None:
+        """`files` are what `device.virtual make` takes."""
         self.flash = flash
         self.lines: list[tuple[float, str]] = []  # (monotonic seconds, line)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        for name, value in (("device", device), ("trust", trust)):
-            path = flash.with_name(f"{flash.stem}-{name}.json")
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(value))
-        files = [f"--{name}={flash.with_name(f'{flash.stem}-{name}.json')}" for name in ("device", "trust")]
         subprocess.run(
             [sys.executable, "-m", "device.virtual", "make", str(flash), *files],
             cwd=ROOT,
             env=clean_environment(),
             check=True,
         )
+
+    @classmethod
+    def enrolled(cls, flash: pathlib.Path, *, device: dict[str, Any], trust: dict[str, Any]) -> Self:
+        """With what enrolment answers."""
+        files = []
+        for name, value in (("device", device), ("trust", trust)):
+            path = flash.with_name(f"{flash.stem}-{name}.json")
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(value))
+            files.append(f"--{name}={path}")
+        return cls(flash, *files)
 
     def power_on(self) -> None:
         self._process = subprocess.Popen(

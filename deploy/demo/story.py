@@ -82,7 +82,7 @@ class Story:
             body = {"id": DEVICE, "repository": REPOSITORY, "board": "unix", "channel": "beta"}
             enrolled = self.kiln.call("/api/v1/devices", body)
             settings = {**enrolled["device"], "confirm_after_s": 0.2}
-            self.device = Device(self.folder / "flash.bin", device=settings, trust=enrolled["trust"])
+            self.device = Device.enrolled(self.folder / "flash.bin", device=settings, trust=enrolled["trust"])
             self._stack.callback(self.device.power_off)
             self.device.power_on()
             step.detail = DEVICE

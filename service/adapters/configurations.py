@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from service.adapters.fleet import ordered
-from service.adapters.schema_devices import configurations, device_events, devices
+from service.adapters.schema_devices import configurations, device_events, devices, outbox
 from service.adapters.sealing import Sealer
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId
@@ -42,14 +42,21 @@ class DatabaseConfigurations:
             return _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
 
     def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:
-        sealed = [self._sealer.seal(purpose(each.device.id), _plain(each.configuration)) for each in made]
+        sealed = {
+            each.device.id: self._sealer.seal(purpose(each.device.id), _plain(each.configuration)) for each in made
+        }
         event = {"at": now.timestamp(), "what": "settings", "detail": why}
         with self._engine.begin() as connection:
-            pairs = zip(made, sealed, strict=True)
-            kept = {each.device.id for each, of_it in pairs if _keep(connection, each, of_it, "")}
+            kept = _unchanged(connection, made)
             if kept:
-                connection.execute(device_events.insert(), [{"device": name, **event} for name in sorted(kept)])
-        return kept
+                _order_many(connection, kept)
+                names = [each.device.id for each in kept]
+                connection.execute(configurations.delete().where(configurations.c.device.in_(names)))
+                connection.execute(
+                    configurations.insert(), [{"device": name, "sealed": sealed[name]} for name in names]
+                )
+                connection.execute(device_events.insert(), [{"device": name, **event} for name in names])
+        return {each.device.id for each in kept}
 
 
 def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) -> bool:
@@ -69,6 +76,35 @@ def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) ->
         connection.execute(configurations.delete().where(configurations.c.device == device.id))
         connection.execute(configurations.insert().values(device=device.id, sealed=sealed))
     return is_ours
+
+
+def _unchanged(connection: sa.Connection, made: Sequence[Made]) -> list[Made]:
+    """Those whose device's record is still what the configuration was made of. Nobody changes it before we end."""
+    mine = devices.c.id.in_([each.device.id for each in made]) & devices.c.retired_at.is_(None)
+    connection.execute(
+        devices.update().where(mine).values(seq=devices.c.seq)
+    )  # a write first, or others had their turn
+    found = connection.execute(sa.select(devices.c.id, devices.c.seq, devices.c.config).where(mine)).all()
+    now = {name: (seq, config) for name, seq, config in found}
+    return [each for each in made if now.get(each.device.id) == (each.device.seq, each.device.config)]
+
+
+def _order_many(connection: sa.Connection, kept: Sequence[Made]) -> None:
+    """One statement for all, as `ordered` does for one: ten times as fast, and the door waits for as long."""
+    named = devices.c.id == sa.bindparam("name")
+    configs = [{"name": each.device.id, "config": each.configuration.digest} for each in kept]
+    connection.execute(devices.update().where(named).values(config=sa.bindparam("config")), configs)
+    orders = [(each.device.id, each.order) for each in kept if each.order is not None]
+    if not orders:
+        return
+    told = [
+        {"name": name, "seq": order.seq, "desired": order.release, "desired_until": order.until.timestamp()}
+        for name, order in orders
+    ]
+    connection.execute(devices.update().where(named), told)
+    connection.execute(outbox.delete().where(outbox.c.device.in_([name for name, _ in orders])))
+    notices = [{"device": name, "seq": order.seq, "payload": order.notice} for name, order in orders]
+    connection.execute(outbox.insert(), notices)
 
 
 def purpose(name: DeviceId) -> str:

@@ -73,11 +73,31 @@ class GitSources:
             raise NotFoundError(f"not a commit: {commit[:80]!r}")
         if not source.is_of_this_machine(repository):
             raise BadInputError(f"{repository.id} is fetched by a runner: it is not of this machine")
+        if objects := _objects(repository):
+            bare = self._borrowed(commit)
+            yield from self._archive(bare, repository, commit, GIT_DIR=str(bare), GIT_OBJECT_DIRECTORY=objects)
+            return
         with self._place(repository, None) as folder:
-            bare = str(folder / "bare")
-            if not _borrow(repository, folder / "bare", commit):
-                self._copy(folder, repository, bare, commit)
-            yield from self._archive(folder, repository, bare, commit)
+            self._copy(folder, repository, str(folder / "bare"), commit)
+            yield from self._archive(folder, repository, commit, GIT_DIR=str(folder / "bare"))
+
+    def _borrowed(self, commit: str) -> pathlib.Path:
+        """A repository of our own without objects, for commits with names of this length; settings are beside its own.
+
+        With another's objects it takes no process and copies nothing, and nothing of the other but its objects takes
+        part: gitrepository-layout(5).
+        """
+        bare = self._folder / ("empty-sha256" if len(commit) == 64 else "empty-sha1")
+        if not bare.is_dir():
+            with tempfile.TemporaryDirectory(dir=self._folder) as name:
+                made = pathlib.Path(name) / "bare"
+                (made / "refs").mkdir(parents=True)
+                (made / "HEAD").write_text("ref: refs/heads/none\n", "utf-8")
+                (made / "config").write_text(_OF_SHA256 if len(commit) == 64 else _OF_SHA1, "utf-8")
+                (made / "gitconfig").write_text(_SETTINGS, "utf-8")
+                with contextlib.suppress(OSError):  # another made it meanwhile
+                    made.rename(bare)
+        return bare
 
     def _copy(self, folder: pathlib.Path, repository: Repository, bare: str, commit: str) -> None:
         self._git(folder, repository, "init", "--quiet", "--bare", bare)
@@ -114,10 +134,12 @@ class GitSources:
             (folder / "gitconfig").write_text(settings, "utf-8")
             yield folder
 
-    def _archive(self, folder: pathlib.Path, repository: Repository, bare: str, commit: str) -> Iterator[bytes]:
-        command = ["git", "-C", bare, "archive", "--format=tar", commit]
+    def _archive(self, folder: pathlib.Path, repository: Repository, commit: str, **where: str) -> Iterator[bytes]:
+        """`where` are the variables that name the repository which is read."""
+        environment = _environment(folder, repository) | where
+        command = ["git", "archive", "--format=tar", commit]
         with subprocess.Popen(
-            command, env=_environment(folder, repository), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             assert process.stdout is not None
             size, chunk = 0, process.stdout.read(CHUNK_BYTES)
@@ -129,15 +151,15 @@ class GitSources:
                     raise TooLargeError(f"the repository has more than {MAX_SNAPSHOT_BYTES >> 20} MiB of files")
                 yield chunk
                 chunk = process.stdout.read(CHUNK_BYTES)
-        if not is_of_commit and self._git(folder, repository, "-C", bare, "cat-file", "-t", commit).strip() != "commit":
+        if not is_of_commit and self._git(folder, repository, "cat-file", "-t", commit, **where).strip() != "commit":
             raise BadInputError(f"{commit} of {repository.id} is no commit")  # a tag may lead to anything
         if not is_of_commit or process.returncode != 0:
             raise SourceError(f"git archive ended with {process.returncode}")
 
-    def _git(self, folder: pathlib.Path, repository: Repository, *arguments: str) -> str:
+    def _git(self, folder: pathlib.Path, repository: Repository, *arguments: str, **variables: str) -> str:
         with subprocess.Popen(
             ["git", *arguments],
-            env=_environment(folder, repository),
+            env=_environment(folder, repository) | variables,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -169,22 +191,11 @@ def _is_of(archive: bytes, commit: str) -> bool:
     return archive[:20] == b"pax_global_header\0\0\0" and archive[512:].startswith(f"{len(said) + 2}{said}".encode())
 
 
-def _borrow(repository: Repository, bare: pathlib.Path, commit: str) -> bool:
-    """A repository of our own that reads the other's objects where they are, gitrepository-layout(5), alternates.
-
-    It takes no process and copies nothing, and nothing of the other but its objects takes part. False where they are
-    not where they usually are.
-    """
+def _objects(repository: Repository) -> str:
+    """The folder of a repository's objects, "" where they are not where they usually are."""
     there = pathlib.Path(unquote(urlsplit(repository.url).path))
-    objects = next((each for each in (there / "objects", there / ".git" / "objects") if each.is_dir()), None)
-    if objects is None or not str(objects).isprintable() or str(objects).startswith(('"', "#")):
-        return False
-    (bare / "refs").mkdir(parents=True)
-    (bare / "objects" / "info").mkdir(parents=True)
-    (bare / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", "utf-8")
-    (bare / "HEAD").write_text("ref: refs/heads/none\n", "utf-8")
-    (bare / "config").write_text(_OF_SHA256 if len(commit) == 64 else _OF_SHA1, "utf-8")
-    return True
+    found = next((each for each in (there / "objects", there / ".git" / "objects") if each.is_dir()), None)
+    return "" if found is None else str(found.resolve())
 
 
 def _environment(folder: pathlib.Path, repository: Repository) -> dict[str, str]:

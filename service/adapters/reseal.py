@@ -30,11 +30,17 @@ class Kept:
     purpose: Callable[..., str]  # of the values of its primary key
 
 
+def of_claim(name: str) -> str:
+    """What the code of a claim and its settings are sealed for."""
+    return f"claim {name}"
+
+
 # Every table with such a column: a test looks whether one is missing.
 EVERYTHING = (
     Kept(tables.configurations, configurations.purpose),
     Kept(connections_table, connections.purpose),
     Kept(tables.shared_settings, shared.purpose),
+    Kept(tables.claims, of_claim),
 )
 
 

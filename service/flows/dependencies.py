@@ -88,14 +88,13 @@ def keep(download: Download, fetched: Fetched, *, known: Dependencies, objects: 
 
 
 def by_runner(plan: Step, keep_step: Step, run: Callable[[str, str, dict[str, Any]], dict[str, Any]]) -> Step:
-    """Planning, with a runner's workflow before it where dependencies have to be fetched first.
+    """What the step `plan` answered becomes the jobs: by a runner's workflow and planning again where it has to.
 
-    `run(workflow, id, value)` waits for its result. Raises: SourceError when the runner has tried in vain for as long
-    as it does.
+    That is where dependencies have to be fetched first. `run(workflow, id, value)` waits for its result. Raises:
+    SourceError when the runner has tried in vain for as long as it does.
     """
 
-    def lay_out(build: int) -> dict[str, Any]:
-        begun = plan(build)
+    def lay_out(build: int, begun: dict[str, Any]) -> dict[str, Any]:
         download = begun.get("value")
         if not isinstance(download, dict):  # the jobs, or that there are none
             return begun

@@ -81,7 +81,7 @@ def read_manifest(build: Build, *, objects: Objects, catalogue: Catalogue, name:
 
 
 def plan(
-    name: BuildId,
+    build: Build,
     *,
     repositories: Repositories,
     builds: Builds,
@@ -100,7 +100,6 @@ def plan(
     when dependencies are not there yet: then nothing is written, and this is to be called again. Raises: BadInputError,
     ManifestError naming what to fix.
     """
-    build = builds.build(name)
     manifest = manifest_of(build, repositories=repositories, objects=objects, catalogue=catalogue)
     if manifest.paths and not manifest.wants(_changed(build, builds.earlier(build), compare)):
         return None
@@ -110,7 +109,7 @@ def plan(
     if isinstance(dependencies, Download):
         return dependencies
     jobs = lay_out(build, manifest, instance=instance)
-    builds.add_jobs(name, jobs)
+    builds.add_jobs(build.id, jobs)
     return _jobs(build, jobs, manifest, dependencies, objects=objects, limits=limits, addresses=addresses)
 
 

@@ -31,7 +31,7 @@ class Fetching:
 
 
 def begin(
-    name: BuildId,
+    build: Build,
     *,
     repositories: Repositories,
     builds: Builds,
@@ -46,14 +46,13 @@ def begin(
 
     Raises: NotFoundError, TooLargeError, BadInputError (the pusher's doing), SourceError, ObjectsError.
     """
-    build = builds.build(name)
     if _has_source(build) or _take_known(build, builds=builds, objects=objects):
         return None
     repository = repositories.get(build.repository)
     if not is_of_this_machine(repository):
         return _lay_out(build, repository, objects=objects, instance=instance, fetching=fetching)
     stored = objects.put(sources.fetch(repository, build.commit))
-    builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
+    builds.keep_source(build.id, digest=stored.digest, size_bytes=stored.size_bytes)
     return None
 
 
@@ -91,15 +90,15 @@ Step = Callable[..., dict[str, Any]]  # answers {"value": ...}, or {"failed": se
 
 
 def by_runner(
-    begin: Step, keep_step: Step, run: Callable[[str, str, dict[str, Any]], dict[str, Any]], end: Callable[[str], None]
+    keep_step: Step, run: Callable[[str, str, dict[str, Any]], dict[str, Any]], end: Callable[[str], None]
 ) -> Step:
-    """One step out of two with a runner's workflow between them; `run(workflow, id, value)` waits for its result.
+    """What `begin` answered as a step becomes the source, by a runner's workflow and a second step where it has to.
 
-    Raises: SourceError when the runner has tried in vain for as long as it does.
+    `run(workflow, id, value)` waits for its result. Raises: SourceError when the runner has tried in vain for as long
+    as it does.
     """
 
-    def take(build: int) -> dict[str, Any]:
-        begun = begin(build)
+    def take(build: int, begun: dict[str, Any]) -> dict[str, Any]:
         fetch = begun.get("value")
         if fetch is None:
             return begun

@@ -29,7 +29,7 @@ SHOWN_EVENTS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePages:
-    """`create` enrols a device with settings of its own, for somebody. `flash` answers the name of a device's flash
+    """`create` enrols a device for somebody. `flash` answers the name of a device's flash
     image, or none and why; `settings` the names of what is set.
     """
 
@@ -37,7 +37,7 @@ class DevicePages:
     fleet: Fleet
     page: Callable[..., Response]
     offer: Callable[[RepositoryId], Offer]
-    create: Callable[[Wanted, Wish, str], Enrolled]
+    create: Callable[[Wanted, str], Enrolled]
     flash: Callable[[Device], tuple[str, str]]
     settings: Callable[[Device], list[str]]
 
@@ -69,10 +69,10 @@ class DevicePages:
             repository=repository.id,
             board=typed.get("board", ""),
             channel=typed.get("channel", ""),
+            wish=Wish(texts=texts),
         )
-        wish = Wish(values={}, texts=texts)
         try:
-            made = await run_in_threadpool(self.create, wanted, wish, self.sight.auth.name(request))
+            made = await run_in_threadpool(self.create, wanted, self.sight.auth.name(request))
         except (BadInputError, ConflictError, NotFoundError) as error:
             return await self._form(request, repository, typed=typed, error=error)
         return RedirectResponse(f"/devices/{made.device.id}", status_code=303)

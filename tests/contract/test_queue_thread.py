@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
+from dbos._dbos import _get_dbos_instance
 from dbos._serialization import DBOSPortableJSON
 
 from runners import queue_thread
@@ -79,6 +81,28 @@ def test_what_another_connection_writes_is_taken_at_once(
     client.destroy()
 
     assert done == list(range(5))
+
+
+def test_a_look_does_not_ask_which_version_is_the_newest(
+    done: list[int], watch: queue_thread.Watch, tmp_path: pathlib.Path
+) -> None:
+    asked: list[str] = []
+    database = _get_dbos_instance()._sys_db.engine
+    sa.event.listen(database, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    client = DBOSClient(
+        system_database_url=f"sqlite:///{tmp_path / 'kiln.db'}",
+        application_name=workflows.APPLICATION,
+        serializer=DBOSPortableJSON,
+    )
+    for version, name in (("another", "left"), (workflows.VERSION, "taken")):
+        options = {"queue_name": QUEUE, "workflow_name": "note", "app_version": version, "workflow_id": name}
+        client.enqueue(options, 7 if name == "left" else 8)  # type: ignore[arg-type]  # a plain dictionary is one
+    watch.wait_for_one(["taken"])
+    client.destroy()
+
+    assert done == [8]
+    assert any("workflow_status" in each for each in asked)
+    assert not [each for each in asked if "application_versions" in each]
 
 
 def test_its_threads_end_with_the_engine(done: list[int]) -> None:

@@ -137,17 +137,20 @@ class Browser:
         self._opener = urllib.request.build_opener(jar)
 
     def get(self, url: str) -> str:
+        return self._open(url, None, {}).decode()
+
+    def download(self, url: str) -> bytes:
         return self._open(url, None, {})
 
     def post(self, url: str, fields: dict[str, str], *, origin: str = "") -> str:
         headers = {"Origin": origin} if origin else {}
-        return self._open(url, urllib.parse.urlencode(fields).encode(), headers)
+        return self._open(url, urllib.parse.urlencode(fields).encode(), headers).decode()
 
-    def _open(self, url: str, body: bytes | None, headers: dict[str, str]) -> str:
+    def _open(self, url: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         request = urllib.request.Request(url, data=body, headers={"Accept": "text/html", **headers})
         try:
             with self._opener.open(request, timeout=30) as answer:
-                return str(answer.read().decode())
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{url}: {error.code} {error.read().decode(errors='replace')}") from error
 

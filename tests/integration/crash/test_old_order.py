@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.workflows import OLD_BUILD
+from service.workflows import OLD_BUILD, OLDEST_BUILD
 from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
+
+COLLECTED = {OLD_BUILD: "collect_first", OLDEST_BUILD: "collect"}
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -20,29 +22,34 @@ def chain(tmp_path: pathlib.Path) -> Iterator[Chain]:
         yield chain
 
 
-def test_a_build_that_an_older_kiln_began_ends_by_its_own_order(chain: Chain, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("name", [OLD_BUILD, OLDEST_BUILD])
+def test_a_build_that_an_older_kiln_began_ends_by_its_own_order(
+    chain: Chain, tmp_path: pathlib.Path, name: str
+) -> None:
     log = chain.kiln.data / "service.log"
     chain.kiln.kill("service")
     chain.kiln.service(until=("plan", "end", tmp_path / "planned"))
     build = chain.push()
     wait(lambda: chain.kiln.died("service"), "the service to die", log=log)
-    make_old(chain, build)
+    make_old(chain, build, name)
 
     chain.kiln.service(until=("collect", "end", tmp_path / "collected"))
     wait(lambda: chain.kiln.died("service"), "the service to die again", log=log)
-    assert "DBOS.getResult" in checkpoints(chain, build)
+    assert checkpoints(chain, build)[:2] == ["source", "plan"]
+    assert ("DBOS.getResult" in checkpoints(chain, build)) == (name == OLDEST_BUILD)
     chain.kiln.service()
 
     chain.expect_one_release(build)
-    assert checkpoints(chain, build).count("collect") == 4
-    assert "collect_first" not in checkpoints(chain, build)
+    by_name = {each: checkpoints(chain, build).count(each) for each in ("begin", "collect", "collect_first")}
+    assert by_name == {"begin": 0, **dict.fromkeys(("collect", "collect_first"), 0), COLLECTED[name]: 4}
 
 
-def make_old(chain: Chain, build: int) -> None:
-    """Up to here both orders are the same, and what an older Kiln wrote differs by the name alone."""
+def make_old(chain: Chain, build: int, name: str) -> None:
+    """No checkpoint is written yet, so what an older Kiln wrote differs by the name alone."""
+    assert checkpoints(chain, build) == []
     with contextlib.closing(sqlite3.connect(chain.kiln.data / "kiln.db", timeout=30)) as database, database:
         change = "update workflow_status set name = ? where workflow_uuid = ?"
-        assert database.execute(change, (OLD_BUILD, f"build-{build}")).rowcount == 1
+        assert database.execute(change, (name, f"build-{build}")).rowcount == 1
 
 
 def checkpoints(chain: Chain, build: int) -> list[object]:

@@ -16,9 +16,11 @@ import pytest
 from device.virtual import flash as flashing
 from service.adapters.agents import compiled, compiled_loader
 from service.cli import install
+from service.domain import bundle, readme
+from service.domain.first_install import Identity, NewBoard
 from tests.fakes.signing import trust
 from tests.fakes.site import Site, application
-from tests.integration.device.apps import app
+from tests.integration.device.apps import app, files_of
 from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 from tests.servers import free_port, http_server
@@ -125,3 +127,47 @@ def test_mpremote_makes_a_stock_board_a_device(bench: Bench, service: str, tmp_p
     assert flashing.cat(bench.board.flash, "kiln/ca.pem") == b"a certificate\n"
     bench.board.switch_on()
     confirms_a_release(bench)
+
+
+@pytest.mark.timeout(240)
+def test_the_script_of_an_archive_makes_a_board_that_had_another_release_this_device(
+    bench: Bench, tmp_path: Path
+) -> None:
+    release, files = app("3.0.0"), [bundle.file(*each) for each in files_of("3.0.0").items()]
+    board = NewBoard(
+        agent=(compiled_loader(), *compiled()),
+        trust=trust(),
+        statement=release.statement.decode(),
+        version="3.0.0",
+        counter=3,
+        identity=Identity(device=bench.board.device, settings={"PERIOD_S": 5}),
+    )
+    laid_out = board.lay_out(files)
+    folder = tmp_path / "d1"
+    _write(folder / "board", laid_out)
+    (folder / "install.sh").write_bytes(readme.script(has_release=True))
+    (folder / "install.sh").chmod(0o700)
+    stock(bench)
+    older = {"main.py": b"old", "a/left.py": b"old", "kiln/order.3": b"{}", "data/diary.txt": b"of the application"}
+    agent = {path: content for path, content in laid_out.items() if path.startswith("lib/ota/")}  # is not sent again
+    _write(tmp_path / "older", {**older, **agent})
+    flashing.put(bench.board.flash, tmp_path / "older")
+
+    run_script(bench.board.flash, folder / "install.sh")
+
+    found = {line.split()[-1].strip("/") for line in flashing.ls(bench.board.flash).splitlines()}
+    assert found == {path for path in laid_out if path[-1] != "/"} | {"data/diary.txt"}
+    bench.board.switch_on()
+    bench.broker.reported("idle", running=release.digest, version="3.0.0", slot="a")
+    second = bench.desire(app("4.0.0"), seq=1)
+    bench.broker.reported("confirmed", release=second.digest)
+
+
+def _write(tree: Path, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        place = tree / path
+        if path.endswith("/"):
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)

@@ -76,7 +76,7 @@ def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(
     for name in ("service", "runner"):
         assert TOKEN not in (chain.kiln.data / f"{name}.log").read_text()
     names = {str(name) for (name,) in chain.ask("select name from workflow_status")}
-    assert {"build-2", "fetch_source", "run_job-2"} <= names
+    assert {"build-3", "fetch_source", "run_job-2"} <= names
 
 
 def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Fetched) -> None:

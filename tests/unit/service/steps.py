@@ -46,7 +46,7 @@ def planned(world: World, build: BuildId) -> list[Job]:
 def looked_over(world: World, build: BuildId) -> list[Job] | Download | None:
     """None when the build is to be skipped."""
     return plan.plan(
-        build,
+        world.builds.build(build),
         repositories=world.repositories,
         builds=world.builds,
         objects=world.objects,

@@ -218,7 +218,7 @@ def test_a_token_that_is_none_is_refused(scene: Scene) -> None:
 
 def laid_out(scene: Scene, **more: str) -> Fetch | None:
     return source.begin(
-        scene.build,
+        scene.world.builds.build(scene.build),
         repositories=scene.world.repositories,
         builds=scene.world.builds,
         sources=scene.world.sources,
@@ -280,11 +280,11 @@ def test_a_fetch_in_vain_is_the_repositorys_doing_or_trouble(scene: Scene, outco
 
     fetch = laid_out(scene)
     assert fetch is not None
-    take = source.by_runner(lambda _: {"value": fetch.to_json()}, keep, lambda *_: result.to_json(), ended.append)
+    take = source.by_runner(keep, lambda *_: result.to_json(), ended.append)
 
     if is_trouble:
         with pytest.raises(SourceError, match="why"):
-            take(scene.build)
+            take(scene.build, {"value": fetch.to_json()})
     else:
-        assert take(scene.build) == {"failed": "why"}
+        assert take(scene.build, {"value": fetch.to_json()}) == {"failed": "why"}
     assert ended == [scene.fetch]

@@ -155,7 +155,8 @@ def ordered(plans: list[dict[str, Any]], result: dict[str, Any], kept: dict[str,
         seen.append("keep")
         return kept
 
-    return dependencies.by_runner(lambda _: plans.pop(0), keep, run)(1), seen
+    first, *later = plans
+    return dependencies.by_runner(lambda _: later.pop(0), keep, run)(1, first), seen
 
 
 DONE = Fetched(fetch="d", outcome=Outcome.SUCCEEDED).to_json()

@@ -55,7 +55,7 @@ def test_a_devices_own_value_stands_above_its_groups_and_that_above_the_fleets(w
     assert told(world, "d2")["settings"] == {"A": "group", "B": "group", "C": "fleet"}
     assert told(world, "d3")["settings"] == {"A": "fleet", "B": "fleet", "C": "fleet"}
     for name in ("d1", "d2", "d3"):
-        assert newest_order(world, name)["config"] == world.configurations.get(DeviceId(name)).digest
+        assert world.fleet.device(DeviceId(name)).config == world.configurations.get(DeviceId(name)).digest
     assert world.fleet.events(D2)[0].detail == configure.OF_OTHERS
 
 
