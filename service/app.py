@@ -11,13 +11,15 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from service import rolling, steps, workflows
+from service import key_routes, rolling, steps, workflows
 from service.adapters.boms import CycloneDx
 from service.background import Background
 from service.device_routes import Heard
+from service.domain.audit import Deed
 from service.domain.build import Build, JobId
 from service.domain.errors import KilnError
 from service.domain.provenance import Builder
+from service.domain.root import ONLINE
 from service.flows import dependencies, plan, source
 from service.kiln import Kiln, build
 from service.settings import Settings
@@ -79,6 +81,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         boms=CycloneDx(version=version),
         builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
         rolling=rolling.parts(kiln),
+        audit=kiln.audit,
     )
     workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)
     kiln.fleet.send_again()
@@ -89,13 +92,23 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
     # and the door stood still for it.
     gc.collect()
     gc.freeze()
+    _note_start(kiln, version)
     logger.info("service started", extra={"url": kiln.settings.url, "instance": kiln.instance.id})
+
+
+def _note_start(kiln: Kiln, version: str) -> None:
+    """From now on these keys can be used."""
+    root, sealing = kiln.keys.root(), kiln.resealer.progress().key
+    held = ", ".join(f"{role} key {kiln.keys.public(role).kid}" for role in ONLINE)
+    detail = f"Kiln {version}, root document {root.version}, {held}, sealing key {sealing}"
+    kiln.audit.note(Deed(who="kiln", what="service.started", detail=detail), now=kiln.clock.now())
 
 
 def _stop(kiln: Kiln, background: Background) -> None:
     background.stop()
     kiln.broker.stop()
     workflows.stop()
+    key_routes.note_use(kiln)
     kiln.desk.close()
     kiln.builds.close()
     kiln.engine.dispose()

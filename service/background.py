@@ -18,6 +18,7 @@ logger = logging.getLogger("kiln.background")
 
 OUTBOX_EVERY_S = 2.0
 RENEWAL_EVERY_S = 3600.0
+KEY_USE_EVERY_S = 300.0  # one entry of the audit log for all that a key signed meanwhile
 WINDING_EVERY_S = 0.25  # how long a superseded build may still be at work
 TELLER_EVERY_S = 1.0
 KEEPER_EVERY_S = 2.0
@@ -47,6 +48,7 @@ class Background:
             every_s=WINDING_EVERY_S,
         )
         teller = Repeater("teller", _teller(kiln).tell, every_s=TELLER_EVERY_S)
+        key_use = Repeater("key use", lambda: key_routes.note_use(kiln), every_s=KEY_USE_EVERY_S)
         settings = Repeater("settings", lambda: _remake(remaker, settings), every_s=SETTINGS_EVERY_S)
         sealing = Repeater("sealing", lambda: _seal_again(kiln, sealing), every_s=SEALING_EVERY_S)
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
@@ -57,7 +59,7 @@ class Background:
         kiln.stirred.listen(turns.wake)
         home = HomeAssistant.of(kiln, self.outbox.wake)
         shown = () if home is None else (home.repeater,)
-        self._all = (self.outbox, renewal, winding, teller, settings, sealing, keeper, turns, *shown)
+        self._all = (self.outbox, renewal, winding, teller, key_use, settings, sealing, keeper, turns, *shown)
 
     def start(self) -> None:
         for each in self._all:

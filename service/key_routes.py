@@ -43,7 +43,7 @@ def _rotate_sealing(kiln: Kiln, by: str) -> Progress:
 
 def resign(kiln: Kiln) -> rekey.Resigned:
     parts = releasing(kiln)
-    return rekey.resign(
+    done = rekey.resign(
         rekey.Parts(
             builds=kiln.builds,
             fleet=kiln.fleet,
@@ -54,6 +54,17 @@ def resign(kiln: Kiln) -> rekey.Resigned:
             settle=lambda device: settled(kiln, device),
         )
     )
+    if done.releases or done.orders:
+        detail = f"signed anew: {done.releases} releases, {done.orders} orders"
+        kiln.audit.note(Deed(who="kiln", what="key.used", detail=detail), now=kiln.clock.now())
+    return done
+
+
+def note_use(kiln: Kiln) -> None:
+    """What the signing keys did since the last time: one entry for each, however many devices were ordered what."""
+    for (role, kid), count in sorted(kiln.keys.uses().items()):
+        deed = Deed(who="kiln", what="key.used", subject=f"{role} {kid}", detail=f"{count} signatures")
+        kiln.audit.note(deed, now=kiln.clock.now())
 
 
 def publish_anew(kiln: Kiln, build: BuildId) -> None:

@@ -16,6 +16,7 @@ from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
 from service.declared import Declared, manifests
+from service.domain.audit import Deed
 from service.domain.build import Build
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
@@ -26,11 +27,13 @@ from service.web.actions import Actions
 from service.web.api import Api
 from service.web.attempts import Attempts
 from service.web.attestations import Attestations
+from service.web.audit import AuditApi
 from service.web.auth import Auth
 from service.web.badges import Badges, Wanted
 from service.web.cache import Cache
 from service.web.connect_github import ConnectGitHub, Manifests
 from service.web.connections import ConnectionApi
+from service.web.deeds import noting
 from service.web.fetches import Fetches
 from service.web.flash import Flash
 from service.web.inbox import Inbox
@@ -92,8 +95,13 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += openapi.routes(importlib.metadata.version("kiln"))
     routes += _for_machines(kiln, inbox, known)
-    routes += [auth.recognising(route) for route in for_people]
+    note = functools.partial(_note, kiln)
+    routes += [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]
     return routes
+
+
+def _note(kiln: Kiln, deed: Deed) -> None:
+    kiln.audit.note(deed, now=kiln.clock.now())
 
 
 def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
@@ -229,7 +237,7 @@ def _people(kiln: Kiln, sight: Sight, pages: Pages) -> list[Route]:
         attempts=Attempts(kiln.clock, limit=MAX_SIGN_INS_A_MINUTE),
         answered=Once(),
     )
-    return [*people.routes(), *sign_in.routes(), *pages.routes()]
+    return [*people.routes(), *AuditApi(sight=sight, audit=kiln.audit).routes(), *sign_in.routes(), *pages.routes()]
 
 
 async def _healthy(_request: Request) -> Response:

@@ -18,9 +18,9 @@ from service.domain.build import Build, BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
-from service.flows import dependencies, plan, publish, rollouts, source
+from service.flows import dependencies, note, plan, publish, rollouts, source
 from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
-from service.records import Builds, Channels, Dependencies, Fleet, Repositories
+from service.records import Audit, Builds, Channels, Dependencies, Fleet, Repositories
 
 NOT_TOUCHED = "no path that [build] paths of kiln.toml names was touched"
 _ENDED = {"ended": True}
@@ -54,6 +54,7 @@ class Parts:
     boms: Boms
     builder: Builder
     rolling: rollouts.Parts
+    audit: Audit
 
 
 class FailedError(Exception):
@@ -148,6 +149,7 @@ def release(parts: Parts, build: Build) -> None:
         return
     names = (each.name for each in dataclasses.fields(publish.Parts))
     publish.publish(build.id, publish.Parts(**{name: getattr(parts, name) for name in names}))
+    note.released(build.id, builds=parts.builds, audit=parts.audit, keys=parts.keys, clock=parts.clock)
 
 
 def end(parts: Parts, build: Build, status: str, message: str) -> None:

@@ -1,15 +1,17 @@
 """The audit log in the database."""
 
 import datetime
-import hashlib
-import json
+from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
 from service.adapters.schema_rollouts import audit
-from service.domain.audit import MAX_DETAIL_CHARS, MAX_SUBJECT_CHARS, Deed, Entry
+from service.domain.audit import Deed, Entry, chained, words_of
 from service.domain.repository import RepositoryId
+
+PAGE = 500  # rows that an export holds at a time
 
 
 class DatabaseAudit:
@@ -19,15 +21,9 @@ class DatabaseAudit:
         self._engine = engine
 
     def note(self, deed: Deed, *, now: datetime.datetime) -> Entry:
-        words = {
-            "who": deed.who,
-            "what": deed.what,
-            "repository": deed.repository or "",
-            "subject": deed.subject[:MAX_SUBJECT_CHARS],
-            "detail": deed.detail[:MAX_DETAIL_CHARS],
-        }
-        at = now.timestamp()
+        words, at = words_of(deed), now.timestamp()
         with self._engine.begin() as connection:
+            _alone(connection)
             newest = sa.select(audit.c.chain).order_by(audit.c.id.desc()).limit(1)
             chain = chained(str(connection.execute(newest).scalar() or ""), at, words)
             done = connection.execute(audit.insert().values(at=at, chain=chain, **words))
@@ -36,17 +32,31 @@ class DatabaseAudit:
 
     def entries(self, repository: RepositoryId | None = None, *, before: int = 0, limit: int = 100) -> list[Entry]:
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
-        if repository is not None:
-            query = query.where(audit.c.repository == repository)
         if before:
             query = query.where(audit.c.id < before)
+        return self._all(_of(query, repository))
+
+    def whole(self, repository: RepositoryId | None = None) -> Iterator[Entry]:
+        query, last = _of(sa.select(audit).order_by(audit.c.id).limit(PAGE), repository), 0
+        while found := self._all(query.where(audit.c.id > last)):
+            yield from found
+            last = found[-1].id
+
+    def _all(self, query: sa.Select[Any]) -> list[Entry]:
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(query).mappings()]
 
 
-def chained(before: str, at: float, words: dict[str, str]) -> str:
-    """Of an entry, after the chain of the one before it."""
-    return hashlib.sha256(json.dumps([before, at, words], sort_keys=True).encode()).hexdigest()
+def _alone(connection: sa.Connection) -> None:
+    """Two that note at once would both follow the same entry: one waits for the other."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("begin immediate")  # a look alone would begin no transaction
+    else:
+        connection.exec_driver_sql("lock table audit in exclusive mode")
+
+
+def _of(query: sa.Select[Any], repository: RepositoryId | None) -> sa.Select[Any]:
+    return query if repository is None else query.where(audit.c.repository == repository)
 
 
 def _entry(row: sa.RowMapping) -> Entry:

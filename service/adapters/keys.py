@@ -1,8 +1,10 @@
 """The signing keys and the root documents, in a folder that only the service may read."""
 
+import collections
 import json
 import pathlib
 import threading
+from collections import Counter
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -25,13 +27,14 @@ class FileKeys:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._roots = folder, folder / "roots"
         self._roots.mkdir(mode=0o700, exist_ok=True)
-        self._lock = threading.Lock()
+        self._lock, self._count_lock = threading.Lock(), threading.Lock()
+        self._uses: Counter[tuple[Role, str]] = collections.Counter()
         self._root = self._newest() or self._first()
         self._private = self._signers(self._root)
 
     def sign(self, role: Role, payload: bytes) -> str:
-        key = self._private[role]
-        headers = {"kid": key_files.key_of(key).kid, "typ": None}  # None: PyJWT leaves `typ` out
+        key, kid = self._taken(role)
+        headers = {"kid": kid, "typ": None}  # None: PyJWT leaves `typ` out
         return jwt.PyJWS().encode(payload, key, algorithm="RS256", headers=headers)
 
     def attest(self, role: Role, payload_type: str, payload: bytes) -> bytes:
@@ -39,11 +42,25 @@ class FileKeys:
         from securesystemslib.dsse import Envelope  # noqa: PLC0415
         from securesystemslib.signer import CryptoSigner, SSlibKey  # noqa: PLC0415
 
-        key = self._private[role]
-        public = SSlibKey.from_crypto(key.public_key(), keyid=key_files.key_of(key).kid, scheme=SCHEME)
+        key, kid = self._taken(role)
+        public = SSlibKey.from_crypto(key.public_key(), keyid=kid, scheme=SCHEME)
         envelope = Envelope(payload, payload_type, {})
         envelope.sign(CryptoSigner(key, public))
         return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+
+    def uses(self) -> dict[tuple[Role, str], int]:
+        """How often each key signed since this was asked last, by role and key id. For the audit log."""
+        with self._count_lock:
+            found, self._uses = self._uses, collections.Counter()
+        return dict(found)
+
+    def _taken(self, role: Role) -> tuple[rsa.RSAPrivateKey, str]:
+        """The key that signs, and its id; counted."""
+        key = self._private[role]
+        kid = key_files.key_of(key).kid
+        with self._count_lock:
+            self._uses[role, kid] += 1
+        return key, kid
 
     def public(self, role: Role) -> Key:
         return self._root.keys[role][-1]

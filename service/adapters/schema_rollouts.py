@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from service.adapters.schema_devices import metadata
 
-__all__ = ["audit", "channel_plans", "channel_releases", "metadata", "rollout_devices", "rollouts"]
+__all__ = ["AUDIT_TRIGGERS", "audit", "channel_plans", "channel_releases", "metadata", "rollout_devices", "rollouts"]
 
 _text, _int, _real = sa.Text, sa.BigInteger, sa.Float
 _key = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # as in `schema`
@@ -91,3 +91,15 @@ audit = sa.Table(
     sa.Index("audit_of_repository", "repository", "id"),
     sqlite_autoincrement=True,
 )
+# A row that is put in another's place (`insert or replace`) is deleted without a trigger of its own, hence the third.
+AUDIT_TRIGGERS = tuple(
+    f"create trigger audit_no_{name} before {event} begin select raise(abort, 'the audit log only grows'); end"
+    for name, event in (
+        ("update", "update on audit"),
+        ("delete", "delete on audit"),
+        ("replace", "insert on audit when exists (select 1 from audit where id = new.id)"),
+    )
+)
+for _each in AUDIT_TRIGGERS:
+    _ddl = sa.DDL(_each).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    sa.event.listen(audit, "after_create", _ddl)

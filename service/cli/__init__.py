@@ -8,6 +8,7 @@ from typing import Any
 
 from service.cli import (
     agent,
+    audit,
     boards,
     builds,
     connections,
@@ -27,7 +28,8 @@ __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    for noun in (boards, connections, repos, builds, releases, devices, inventory, settings, agent, people, keys):
+    nouns = (boards, connections, repos, builds, releases, devices, inventory, settings, agent, people, keys, audit)
+    for noun in nouns:
         noun.add_commands(commands)
     for each in commands.choices.values():
         show.add_json(each)
@@ -37,11 +39,11 @@ def run(client: Client, given: argparse.Namespace) -> int:
     """Do one command; its exit code."""
     try:
         answer = given.act(client, given)
+        if answer is not None:  # else it has printed what there is
+            print(_shown(answer, given), flush=True)
     except CommandError as error:
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1
-    try:
-        print(_shown(answer, given), flush=True)
     except BrokenPipeError:  # the reader has seen enough, as `head` does; what is left must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

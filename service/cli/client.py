@@ -64,6 +64,11 @@ class Client:
                 raise CommandError(f"{target} cannot be written: {error.strerror or error}") from error
         return target, size
 
+    def lines(self, path: str) -> Iterator[bytes]:
+        """What is served there, line by line as it comes. Raises: CommandError, also when it breaks off."""
+        with self._ask("GET", path, None) as answer:
+            yield from answer
+
     @contextlib.contextmanager
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[IO[bytes]]:
         leave = {"Authorization": f"Bearer {self.token}"} if self.token else {}

@@ -18,7 +18,7 @@ class Right(enum.Enum):
 
     VIEW = "view"  # see it: its builds, logs, artifacts, releases
     BUILD = "build"  # start, cancel, approve and re-run builds; fetch their source
-    DEVICES = "devices"  # see, enrol, sort, pin and retire its devices; their settings, tokens, logs and agent
+    DEVICES = "devices"  # see, enrol, sort, pin and retire its devices; what they are told; its releases and channels
     MANAGE = "manage"  # its settings, webhook and secrets, who else may do what, its removal
     ADMIN = "admin"  # follow more repositories, connections to forges, users, releases of the agent
 

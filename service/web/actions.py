@@ -19,6 +19,7 @@ from service.records import Builds
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields, read_form
+from service.web.deeds import about
 from service.web.inbox import Inbox
 from service.web.sight import Sight
 
@@ -48,7 +49,9 @@ class Actions:
         """Build the head of a branch or tag now, without a push."""
         fields = await read_fields(request, ("repository",), ("ref",))
         repository = await self.sight.repository(request, fields["repository"], Right.BUILD)
-        accepted = await self.start_head(repository, fields.get("ref") or f"refs/heads/{repository.default_branch}")
+        ref = fields.get("ref") or f"refs/heads/{repository.default_branch}"
+        accepted = await self.start_head(repository, ref)
+        about(request, subject=accepted.build_id, detail=ref)
         return JSONResponse({"id": int(accepted.build_id), "build": accepted.build_url}, status_code=202)
 
     async def start_head(self, repository: Repository, ref: str) -> Accepted:
@@ -91,6 +94,7 @@ class Actions:
         build, _ = await self._which(request)
         fields = await read_fields(request, (), ("reason",))
         reason = fields.get("reason", "cancelled by hand")
+        about(request, detail=reason)
         if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
             raise BadInputError(f"reason has at most {MAX_REASON_CHARS} characters on one line")
         return JSONResponse(views.build(await self._cancel(build, reason), base_url=self.base_url))
@@ -102,6 +106,7 @@ class Actions:
         """Let a fork's request be built. The caller names the commit that was looked at; no newer one is approved."""
         build, _ = await self._which(request)
         fields = await read_fields(request, ("commit",))
+        about(request, detail=build.commit)
         approved = await self._approve(build, fields["commit"], self.auth.name(request))
         return JSONResponse(views.build(approved, base_url=self.base_url), status_code=202)
 
@@ -116,10 +121,13 @@ class Actions:
         form = await read_form(request)
         match request.path_params["act"]:
             case "rerun":
+                about(request, what="build.rerun")
                 build_id = (await self._rerun(build, repository)).build_id
             case "cancel":
+                about(request, what="build.cancelled", detail="cancelled by hand")
                 build_id = str((await self._cancel(build, "cancelled by hand")).id)
             case "approve":
+                about(request, what="build.approved", detail=build.commit)
                 approved = await self._approve(build, form.get("commit", [""])[0], self.auth.name(request))
                 build_id = str(approved.id)
             case _:

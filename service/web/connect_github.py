@@ -22,6 +22,7 @@ from service.domain.repository import HOSTS, Forge
 from service.flows import connect
 from service.ports import Tokens
 from service.web.auth import Auth
+from service.web.deeds import about
 from service.web.pages import HEADERS
 
 PURPOSE = "connect-github"
@@ -98,6 +99,7 @@ class ConnectGitHub:
         manifests = await run_in_threadpool(self.manifests)
         made = await run_in_threadpool(manifests.convert, wanted, request.query_params.get("code", ""))
         await run_in_threadpool(self.parts.connections.add, made)
+        about(request, subject=made.id, detail=f"an App at {made.host}")
         response = self.page("connected_github.html", request, connection=made)
         self.auth.set_cookie(response, self._cookie, "", 0)
         return response

@@ -12,6 +12,7 @@ from service.flows import connect, follow, rotate
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
+from service.web.deeds import about
 from service.web.repositories import hours_of
 
 
@@ -45,6 +46,7 @@ class ConnectionApi:
             name=fields.get("name", ""),
         )
         made = await run_in_threadpool(connect.add_token, wanted, self.parts)
+        about(request, subject=made.id, detail=f"a token for {made.host}")
         return JSONResponse(views.connection(made), status_code=201)
 
     async def rotate_secret(self, request: Request) -> Response:

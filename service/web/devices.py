@@ -19,6 +19,7 @@ from service.flows.enrol import Enrolled, Request as Wanted
 from service.records import Fleet
 from service.web import device_views as views
 from service.web.bodies import read_fields
+from service.web.deeds import about
 from service.web.device_deeds import DeviceDeeds
 from service.web.settings import wish_of
 from service.web.sight import Sight
@@ -65,6 +66,7 @@ class DeviceApi:
         of = await self.sight.repository(request, fields.pop("repository"), Right.DEVICES)
         wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, **fields})
+        about(request, subject=wanted.id, detail=f"{wanted.board}, {wanted.channel}")
         enrolled = await run_in_threadpool(self.enrol, wanted, self.sight.auth.name(request))
         answer = {"device": self.device_file(enrolled), "trust": enrolled.trust, "settings": dict(enrolled.settings)}
         return JSONResponse(answer, status_code=201)
@@ -104,6 +106,7 @@ class DeviceApi:
         device = await self._which(request)
         fields = await read_fields(request, (), ("values", "texts", "unset"))
         wish = wish_of(fields, whole=request.method == "PUT")
+        about(request, detail=wish.named())
         changed = await run_in_threadpool(self.deeds.settings, device.id, wish, self._by(request))
         return JSONResponse(await run_in_threadpool(self._settings, changed), status_code=202)
 

@@ -15,6 +15,7 @@ from service.flows.rekey import Resigned
 from service.ports import Draft, Keys
 from service.web.auth import Auth
 from service.web.bodies import read_fields
+from service.web.deeds import about
 
 logger = logging.getLogger("kiln.keys")
 
@@ -65,6 +66,9 @@ class KeyApi:
         by = self.auth.name(request)
         root = draft.root
         told: dict[str, Any] = {"version": root.version, "taken": not draft.missing, **extra}
+        about(
+            request, subject=str(extra.get("role") or extra.get("key") or f"version {root.version}"), detail=_said(told)
+        )
         logger.warning(what, extra={"by": by, "taken": not draft.missing, "root": root.version, **extra})
         if draft.missing:
             return JSONResponse({**told, "missing": draft.missing, "document": draft.document.decode()})
@@ -72,6 +76,10 @@ class KeyApi:
         logger.info("signed anew", extra={"releases": done.releases, "orders": done.orders, "failed": done.failed})
         signed = {"releases": done.releases, "orders": done.orders, "failed": list(done.failed)}
         return JSONResponse({**told, "signed_anew": signed})
+
+
+def _said(told: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 def key_views(keys: Keys) -> dict[str, Any]:

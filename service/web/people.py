@@ -28,6 +28,7 @@ from service.ports import ApiTokens, Clock
 from service.records import People
 from service.web.auth import Auth, subject_of
 from service.web.bodies import read_fields
+from service.web.deeds import about
 from service.web.sight import Sight
 
 
@@ -65,12 +66,14 @@ class PeopleApi:
         self.auth.require_admin(request)
         name = UserId(query(request, "user"))
         await run_in_threadpool(self.people.forget, name)
+        about(request, subject=name)
         return JSONResponse({"removed": name})
 
     async def sign_out(self, request: Request) -> Response:
         """End all sessions of a user, or of the administrator."""
         self.auth.require_admin(request)
         subject = str((await read_fields(request, ("user",)))["user"])[: MAX_SUBJECT_CHARS + 1]
+        about(request, subject=subject)
         if subject != ADMINISTRATOR:
             await run_in_threadpool(self.people.account, UserId(subject))
         return JSONResponse({"user": subject, "ended": await run_in_threadpool(self.people.end_sessions, subject)})
@@ -93,6 +96,7 @@ class PeopleApi:
         repository = await self.sight.repository(request, fields["repository"], Right.MANAGE)
         given = Grant(user=UserId(fields["user"]), repository=repository.id, role=parse_role(fields["role"]))
         await run_in_threadpool(self.people.grant, given.user, given.repository, given.role)
+        about(request, subject=given.user, detail=given.role.value)
         return JSONResponse(grant_view(given), status_code=201)
 
     async def withdraw(self, request: Request) -> Response:
@@ -100,6 +104,7 @@ class PeopleApi:
         user = UserId(query(request, "user"))
         repository = await self.sight.repository(request, query(request, "repository"), Right.MANAGE)
         await run_in_threadpool(self.people.withdraw, user, repository.id)
+        about(request, subject=user)
         return JSONResponse({"user": user, "repository": repository.id, "role": None})
 
     # -- API tokens
@@ -137,6 +142,7 @@ class PeopleApi:
             expires_at=now + datetime.timedelta(days=days),
         )
         await run_in_threadpool(self.people.add_token, token)
+        about(request, subject=token.id, detail=f"{scope_text(scopes)}, until {token.expires_at.date().isoformat()}")
         return token, self.api_tokens.write(token)
 
     async def revoke_token(self, request: Request) -> Response:

@@ -18,10 +18,9 @@ from service.records import Builds, Channels
 from service.web import views
 from service.web.auth import NOTHING
 from service.web.bodies import read_fields
+from service.web.deeds import about
+from service.web.paging import page_of
 from service.web.sight import Sight
-
-DEFAULT_LIMIT, MAX_LIMIT = 100, 500  # of a list's page
-MAX_COUNTER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,7 @@ class ReleaseApi:
     async def change(self, request: Request) -> Response:
         """The notes."""
         release = await self._which(request)
+        about(request, detail=release.version)
         notes = checked_notes((await read_fields(request, ("notes",)))["notes"])
         kept = await run_in_threadpool(self.channels.keep_notes, release.build, notes)
         return JSONResponse(await run_in_threadpool(lambda: self._whole(kept, counts=True)))
@@ -95,12 +95,14 @@ class ReleaseApi:
     async def do_promote(self, request: Request) -> Response:
         release = await self._which(request)
         channel = (await read_fields(request, ("channel",)))["channel"]
+        about(request, detail=f"{release.version} to {channel}")
         done = await run_in_threadpool(self.promote, release.build, channel, self.sight.auth.name(request))
         return JSONResponse(await run_in_threadpool(lambda: self._whole(done, counts=True)), status_code=202)
 
     async def do_withdraw(self, request: Request) -> Response:
         release = await self._which(request)
         why = (await read_fields(request, ("why",)))["why"]
+        about(request, detail=f"{release.version}: {why}")
         done = await run_in_threadpool(self.withdraw, release.build, why)
         answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
         return JSONResponse({**answer, "taken_from": list(done.channels), "orders": done.orders})
@@ -140,20 +142,3 @@ def place(value: Place) -> dict[str, Any]:
         "by": value.by or None,
         "current": value.is_current,
     }
-
-
-def page_of(request: Request) -> tuple[int, int | None]:
-    """`limit` and `after` of a list that is counted downwards. Raises: BadInputError."""
-    limit = number_of(request, "limit", DEFAULT_LIMIT)
-    if not 0 < limit <= MAX_LIMIT:
-        raise BadInputError(f"limit is a number from 1 to {MAX_LIMIT}")
-    after = request.query_params.get("after")
-    return limit, None if after is None else number_of(request, "after", 0)
-
-
-def number_of(request: Request, name: str, default: int) -> int:
-    """A number of the query. Raises: BadInputError."""
-    text = request.query_params.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_COUNTER)) or int(text) > MAX_COUNTER:
-        raise BadInputError(f"{name} is a whole number")
-    return int(text)

@@ -17,6 +17,7 @@ from service.ports import Accepted
 from service.web import views
 from service.web.auth import Auth
 from service.web.bodies import read_fields
+from service.web.deeds import about
 from service.web.sight import Sight
 
 ROTATION_HOURS = 24  # how long the old secret is taken, unless something else is asked for
@@ -58,6 +59,7 @@ class RepositoryApi:
         optional = ("forge", "path", "token", "secret", "default_branch", "requests", "public", "signing", "build")
         fields = await read_fields(request, ("url",), optional)
         followed = await run_in_threadpool(follow.follow, wanted_of(fields), self.parts)
+        about(request, repository=followed.repository.id)
         answer = await run_in_threadpool(self._followed, followed)
         if fields.get("build", False):
             answer["build"] = await self._first_build(followed.repository)
@@ -74,6 +76,7 @@ class RepositoryApi:
     async def change(self, request: Request) -> Response:
         repository = await self._which(request)
         fields = await read_fields(request, (), ("default_branch", "requests", "public"))
+        about(request, detail=", ".join(f"{name}={value}" for name, value in sorted(fields.items())))
         if "requests" in fields:
             fields["requests"] = _requests(fields["requests"])
         if not 0 < len(fields.get("default_branch", "main")) <= follow.MAX_BRANCH_CHARS:

@@ -12,6 +12,7 @@ from service.domain.repository import Repository, RepositoryId
 from service.domain.rights import Right
 from service.records import Builds, Fleet, Repositories
 from service.web.auth import NOTHING, Auth
+from service.web.deeds import about
 
 MAX_BUILD_ID = 2**63 - 1  # what the database counts to
 
@@ -30,6 +31,7 @@ class Sight:
             # An administrator may see everything, so to them we say which one is missing.
             raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
         self.auth.require(request, right, found)
+        about(request, repository=found.id)
         return found
 
     async def build(self, request: Request, name: int, right: Right = Right.VIEW) -> tuple[Build, Repository]:

@@ -18,7 +18,7 @@ from service.web.openapi.words import (
     ref,
     text,
 )
-from service.web.releases import MAX_COUNTER, MAX_LIMIT
+from service.web.paging import MAX_LIMIT, MAX_NUMBER
 
 SCHEMAS: dict[str, Schema] = {
     "Release": record(
@@ -59,7 +59,7 @@ PATHS: Paths = {
             query={
                 "repository": text(MAX_REPOSITORY_CHARS, minLength=1),
                 "channel": text(32, "those alone that it ever pointed at"),
-                "after": number(0, MAX_COUNTER),
+                "after": number(0, MAX_NUMBER),
                 "limit": number(1, MAX_LIMIT),
             },
             needs=("repository",),

@@ -10,7 +10,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest, Use, version_of
 from service.domain.rollout_plan import AT_ONCE
-from service.flows import announce, promote, publish, rollouts, settle, steer
+from service.flows import announce, note, promote, publish, rollouts, settle, steer
 from service.flows.notes import notes_of
 from service.flows.withdraw import Withdrawn, recall, withdraw
 from tests.unit.service.conftest import BLINK, World
@@ -290,6 +290,33 @@ def test_devices_that_have_to_do_with_a_release_are_counted(world: World) -> Non
 
     assert world.channels.use(new) == Use(running=1, ordered=3, failed=1)
     assert world.channels.use(old) == Use(running=1)
+
+
+# -- who did what
+
+
+def test_a_release_is_noted_once_with_its_key(world: World) -> None:
+    build = released(world, "one")
+    for _ in range(2):
+        note.released(build, builds=world.builds, audit=world.audit, keys=world.keys, clock=world.clock)
+
+    (entry,) = world.audit.entries(BLINK.id)
+
+    assert (entry.deed.who, entry.deed.what, entry.deed.subject) == ("kiln", "release.made", str(build))
+    assert entry.deed.detail.startswith("0.0.1+")
+    assert entry.deed.detail.endswith(f"signed by release key {world.keys.public('release').kid}")
+
+
+def test_the_use_of_a_key_is_counted(world: World) -> None:
+    world.keys.uses()
+    for number in range(3):
+        world.keys.sign("director", str(number).encode())
+    world.keys.attest("release", "text/plain", b"x")
+
+    director, release = world.keys.public("director").kid, world.keys.public("release").kid
+
+    assert world.keys.uses() == {("director", director): 3, ("release", release): 1}
+    assert world.keys.uses() == {}
 
 
 # -- notes

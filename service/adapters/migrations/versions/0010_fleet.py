@@ -8,6 +8,8 @@ from alembic import op
 revision = "0010"
 down_revision = "0009"
 
+_GROWS = "the audit log only grows"
+_IS_THERE = "exists (select 1 from audit where id = new.id)"
 _key = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows by itself only so
 
 
@@ -30,6 +32,10 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("audit_of_repository", "audit", ["repository", "id"])
+    if op.get_bind().dialect.name == "sqlite":
+        for each in ("update on audit", "delete on audit", f"insert on audit when {_IS_THERE}"):
+            name = f"audit_no_{'replace' if 'when' in each else each.partition(' ')[0]}"
+            op.execute(f"create trigger {name} before {each} begin select raise(abort, '{_GROWS}'); end")
 
 
 def _devices() -> None:
