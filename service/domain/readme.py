@@ -82,7 +82,18 @@ def _warnings(board: Board, settings: Mapping[str, Any], where: Mapping[str, Any
             f"THE BOARD WOULD LOOK FOR KILN IN ITSELF ({', '.join(lost)}). Set KILN_BASE_URL and KILN_MQTT_HOST to\n"
             "what the board can reach, start Kiln again, and fetch the archive again."
         )
+    if is_unverified(where):
+        found.append(
+            "KILN IS SPOKEN TO OVER TLS, AND NOBODY IS VERIFIED. Put the certificate that vouches for it, as PEM,\n"
+            'into board/kiln/ca.pem, and "tls": {"ca": "/kiln/ca.pem"} into board/kiln/device.json; then copy the\n'
+            "folder as below."
+        )
     return found
+
+
+def is_unverified(where: Mapping[str, Any]) -> bool:
+    """Whether a line is encrypted to whoever answers. What is believed is signed; the token is what they would get."""
+    return "ca" not in where.get("tls", {}) and (where["base"].startswith("https:") or bool(where["mqtt"].get("tls")))
 
 
 def only_here(where: Mapping[str, Any]) -> list[str]:

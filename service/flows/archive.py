@@ -49,6 +49,7 @@ class Content:
     device: Device
     board: NewBoard
     settings: Mapping[str, Any] = field(repr=False)
+    where: Mapping[str, Any]  # the line to this Kiln, as device.json has it
     release: Release | None  # None: nothing was ordered for it yet, or what was is withdrawn
     bundle: Bundle | None
 
@@ -61,7 +62,8 @@ def content_of(name: DeviceId, parts: Parts) -> Content:
     if secrets.key:
         said["key"] = secrets.key.hex()
     settings = secrets.effective
-    identity = Identity(device={**secrets.device, **parts.where, **said}, settings=settings)
+    where = {**secrets.device, **parts.where}
+    identity = Identity(device={**where, **said}, settings=settings)
     release, signed = _running(device.desired, parts)
     board = NewBoard(
         agent=parts.agent(),
@@ -71,7 +73,7 @@ def content_of(name: DeviceId, parts: Parts) -> Content:
         counter=release.counter if release else 0,
         identity=identity,
     )
-    return Content(device=device, board=board, settings=settings, release=release, bundle=signed)
+    return Content(device=device, board=board, settings=settings, where=where, release=release, bundle=signed)
 
 
 def _running(wanted: ReleaseDigest | None, parts: Parts) -> tuple[Release, Bundle] | tuple[None, None]:
@@ -150,7 +152,7 @@ def entries(content: Content, image: FlashFile | None, why: str, parts: Parts) -
         image=image.name if image else "",
         why=why,
         settings=content.settings,
-        where=parts.where,
+        where=content.where,
     )
     yield Entry(path=f"{folder}/{readme.NAME}", chunks=(text.encode(),))
     if content.device.board != readme.VIRTUAL:

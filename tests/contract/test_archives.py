@@ -5,10 +5,12 @@ import json
 import pathlib
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from service.adapters.agents import compiled, compiled_loader
+from service.domain import readme
 from service.domain.device import DeviceId
 from tests.contract.archive_stage import FILES, PASSWORD, Stage
 from tests.fakes.site import ADMIN_TOKEN
@@ -171,6 +173,24 @@ def test_the_readme_warns_of_what_would_not_work(stage: Stage) -> None:
     assert "NO WI-FI IS SET" not in whole + here
     assert "THE BOARD WOULD LOOK FOR KILN IN ITSELF (mqtt)" in whole  # KILN_MQTT_HOST is 127.0.0.1 in tests
     assert "IN ITSELF" not in here
+    assert "NOBODY IS VERIFIED" not in bare + whole + here
+
+
+@pytest.mark.parametrize(
+    ("base", "mqtt", "tls", "is_said"),
+    [
+        ("https://kiln.example", {}, {}, True),
+        ("http://kiln.example", {"tls": True}, {}, True),
+        ("https://kiln.example", {"tls": True}, {"ca": "/kiln/ca.pem"}, False),
+        ("http://kiln.example", {}, {}, False),
+    ],
+)
+def test_the_readme_says_when_tls_verifies_nobody(
+    base: str, mqtt: dict[str, Any], tls: dict[str, Any], is_said: bool
+) -> None:
+    where = {"base": base, "mqtt": {"host": "kiln.example", "port": 1883, **mqtt}, "tls": tls}
+
+    assert readme.is_unverified(where) is is_said
 
 
 def test_only_who_manages_devices_gets_one(stage: Stage) -> None:

@@ -12,7 +12,7 @@ from runners.contract.board import Catalogue
 from runners.flash import image
 from service.adapters.agents import compiled, compiled_loader
 from service.domain import bundle
-from service.domain.first_install import NewBoard
+from service.domain.first_install import Identity, NewBoard
 from tests.fakes import firmware
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import root_document, root_key, root_payload, trust
@@ -26,13 +26,14 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 TALK = "print('settings', ota.settings)\nwhile True:\n    ota.sleep_ms(20)\n"
 
 
-def new_board(release: FakeRelease, *, epochs: tuple[int, int] = (1, 1)) -> NewBoard:
+def new_board(release: FakeRelease, *, epochs: tuple[int, int] = (1, 1), identity: Identity | None = None) -> NewBoard:
     return NewBoard(
         agent=(compiled_loader(), *compiled()),
         trust=root_payload(epochs=epochs),
         statement=release.statement.decode(),
         version=f"{release.counter}.0.0",
         counter=release.counter,
+        identity=identity,
     )
 
 
@@ -93,6 +94,20 @@ def test_a_flashed_board_starts_its_release_and_updates_once_it_is_enrolled(
     bench.broker.reported("confirmed", release=second.digest, seq=2)
     bench.board.printed("app 4.0.0")
     assert bench.board.state()["counter"] == 4
+
+
+def test_an_image_of_one_device_needs_nothing_more(bench: Bench) -> None:
+    """As `kiln devices flash` makes it: identity and settings are inside."""
+    first, board = app("3.0.0", TALK, board="esp32-generic"), "esp32-generic"
+    device = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5})
+    flash(bench, first, files_of("3.0.0", TALK), board, identity=device)
+
+    bench.board.switch_on()
+
+    bench.board.printed("settings {'PERIOD_S': 5}")
+    bench.broker.reported("idle", running=first.digest, version="3.0.0", counter=3, slot="a")
+    second = bench.desire(app("4.0.0", board=board), seq=1)
+    bench.broker.reported("confirmed", release=second.digest, seq=1)
 
 
 def test_a_board_without_an_identity_has_its_settings(bench: Bench, tmp_path: Path) -> None:
