@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from runners.contract.manifest import Manifest
-from service import device_routes, fleet_routes, key_routes, release_routes
+from service import device_routes, fleet_routes, key_routes, release_routes, rollout_routes
 from service.adapters.deltas import diff
 from service.adapters.forges import github, gitlab
 from service.adapters.objects_local import LocalObjects
@@ -87,6 +87,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),
         *release_routes.for_people(kiln, sight, announced, functools.partial(key_routes.publish_anew, kiln)),
+        *rollout_routes.for_people(kiln, sight),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),
         *_people(kiln, sight, pages),

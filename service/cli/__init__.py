@@ -18,6 +18,7 @@ from service.cli import (
     people,
     releases,
     repos,
+    rollouts,
     settings,
     show,
 )
@@ -28,8 +29,8 @@ __all__ = ["Client", "add_commands", "run"]
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
-    nouns = (boards, connections, repos, builds, releases, devices, inventory, settings, agent, people, keys, audit)
-    for noun in nouns:
+    fleet = (releases, rollouts, devices, inventory, settings, agent)
+    for noun in (boards, connections, repos, builds, *fleet, people, keys, audit):
         noun.add_commands(commands)
     for each in commands.choices.values():
         show.add_json(each)

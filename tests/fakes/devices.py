@@ -11,7 +11,7 @@ from service.domain.build import Build
 from service.domain.device import DeviceId
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.repository import Repository
-from service.domain.rollout_plan import AT_ONCE
+from service.domain.rollout_plan import AT_ONCE, Plan
 from service.flows import rollouts
 from tests.fakes.asgi import Reply
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
@@ -66,9 +66,15 @@ class DeviceSite:
         return Device(self.site, reply.fields["device"], reply.fields["trust"])
 
     def release(
-        self, build: Build, content: bytes = b"print(1)\n", *, board: str = "unix", told: bool = True
+        self,
+        build: Build,
+        content: bytes = b"print(1)\n",
+        *,
+        board: str = "unix",
+        told: bool = True,
+        plan: Plan | None = AT_ONCE,
     ) -> Bundle:
-        """A signed release in channel beta, announced unless said otherwise."""
+        """A signed release in channel beta, and its roll-out unless said otherwise."""
         kiln = self.site.kiln
         files = [bundle.file("main.py", content)]
         index = bundle.index(files)
@@ -103,8 +109,7 @@ class DeviceSite:
             created_at=kiln.clock.now(),
         )
         kiln.builds.add_release(release, [made])
-        if not told:
-            return made
-        kiln.rollouts.set_plan(build.repository, "beta", AT_ONCE)
-        rollouts.begin(build.id, rolling.parts(kiln))
+        if told:
+            kiln.rollouts.set_plan(build.repository, "beta", plan)
+            rollouts.begin(build.id, rolling.parts(kiln))
         return made

@@ -7,11 +7,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.web.openapi import archive, audit, builds, devices, fleet, ota, people, releases, repositories, settings
+from service.web.openapi import (
+    archive,
+    audit,
+    builds,
+    devices,
+    fleet,
+    ota,
+    people,
+    releases,
+    repositories,
+    rollouts,
+    settings,
+)
 from service.web.openapi.words import Paths, Schema, operation, record, text, with_parameters
 
 PATH = "/api/v1/openapi.json"
-NOUNS = (builds, releases, repositories, devices, archive, fleet, settings, people, audit, ota)
+NOUNS = (builds, releases, rollouts, repositories, devices, archive, fleet, settings, people, audit, ota)
 
 _SCHEMAS: dict[str, Schema] = {"Error": record(error=text(about="one sentence: what to fix"))}
 _PATHS: Paths = {
