@@ -54,8 +54,22 @@ def application(kiln: Kiln, *, observe: steps.Observer) -> Starlette:
 
 
 def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
+    workflows.launch(_parts(kiln), kiln.starter, database_url=kiln.settings.database, observe=observe)
+    kiln.fleet.send_again()
+    Heard.at(kiln, background.outbox.wake)
+    kiln.broker.start()
+    background.start()
+    # What lives as long as the process need not be looked through again: a full collection took 100 ms,
+    # and the door stood still for it.
+    gc.collect()
+    gc.freeze()
+    _note_start(kiln)
+    logger.info("service started", extra={"url": kiln.settings.url, "instance": kiln.instance.id})
+
+
+def _parts(kiln: Kiln) -> steps.Parts:
     version = importlib.metadata.version("kiln")
-    parts = steps.Parts(
+    return steps.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
         channels=kiln.channels,
@@ -83,21 +97,11 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
         rolling=rolling.parts(kiln),
         audit=kiln.audit,
     )
-    workflows.launch(parts, kiln.starter, database_url=kiln.settings.database, observe=observe)
-    kiln.fleet.send_again()
-    Heard.at(kiln, background.outbox.wake)
-    kiln.broker.start()
-    background.start()
-    # What lives as long as the process need not be looked through again: a full collection took 100 ms,
-    # and the door stood still for it.
-    gc.collect()
-    gc.freeze()
-    _note_start(kiln, version)
-    logger.info("service started", extra={"url": kiln.settings.url, "instance": kiln.instance.id})
 
 
-def _note_start(kiln: Kiln, version: str) -> None:
+def _note_start(kiln: Kiln) -> None:
     """From now on these keys can be used."""
+    version = importlib.metadata.version("kiln")
     root, sealing = kiln.keys.root(), kiln.resealer.progress().key
     held = ", ".join(f"{role} key {kiln.keys.public(role).kid}" for role in ONLINE)
     detail = f"Kiln {version}, root document {root.version}, {held}, sealing key {sealing}"

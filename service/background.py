@@ -1,10 +1,11 @@
 """What goes on beside the requests: notices, orders that expire, words to forges, and pushes that were lost."""
 
+import functools
 import logging
 import random
 import secrets
 
-from service import configuring, key_routes, rolling
+from service import configuring, key_routes, release_routes, rolling
 from service.adapters.background import Repeater
 from service.flows import announce, deliver, wind_down
 from service.flows.keep import Keeper
@@ -75,6 +76,7 @@ def _renew(kiln: Kiln) -> None:
     done = key_routes.resign(kiln)
     if done.releases or done.orders or done.failed:
         logger.warning("signed anew", extra={"releases": done.releases, "orders": done.orders, "failed": done.failed})
+    release_routes.recall(kiln, functools.partial(key_routes.publish_anew, kiln))
     announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
 
 

@@ -33,6 +33,15 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], publish_
     return api.routes()
 
 
+def recall(kiln: Kiln, publish_anew: PublishAnew) -> int:
+    """What a withdrawal left undone, if the service ended in the middle of it; how many devices had another order."""
+    parts = _parts(kiln, publish_anew)
+    done = sum(withdraw.recall(name, parts) for name in kiln.channels.recalled())
+    if done:
+        kiln.told.ring()
+    return done
+
+
 def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
     rolls = rolling.parts(kiln)
 

@@ -55,14 +55,7 @@ from service.web.webhooks import WebhookDoor
 def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     shorten_path_numbers()
     settings = kiln.settings
-    auth = Auth(
-        settings.admin_token or kiln.instance.admin_token,
-        tokens=kiln.tokens,
-        api_tokens=kiln.api_tokens,
-        people=kiln.people,
-        clock=kiln.clock,
-        base_url=settings.url,
-    )
+    auth = _auth(kiln)
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
     known = Recent(kiln.repositories, kiln.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
@@ -99,6 +92,17 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     note = functools.partial(_note, kiln)
     routes += [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]
     return routes
+
+
+def _auth(kiln: Kiln) -> Auth:
+    return Auth(
+        kiln.settings.admin_token or kiln.instance.admin_token,
+        tokens=kiln.tokens,
+        api_tokens=kiln.api_tokens,
+        people=kiln.people,
+        clock=kiln.clock,
+        base_url=kiln.settings.url,
+    )
 
 
 def _note(kiln: Kiln, deed: Deed) -> None:

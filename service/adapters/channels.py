@@ -117,6 +117,16 @@ class DatabaseChannels:
                 _point_back(connection, release.repository, channel)
         return left
 
+    def recalled(self) -> list[BuildId]:
+        query = (
+            sa.select(releases.c.build)
+            .join(bundles, bundles.c.build == releases.c.build)
+            .join(devices, devices.c.desired == bundles.c.digest)
+            .where(releases.c.withdrawn_at.is_not(None))
+            .distinct()
+        )
+        return [BuildId(row["build"]) for row in self._all(query)]
+
     def keep_notes(self, build: BuildId, notes: str) -> Release:
         with self._engine.begin() as connection:
             connection.execute(releases.update().where(releases.c.build == build).values(notes=notes))

@@ -20,18 +20,20 @@ def withdraw(name: BuildId, why: str, parts: Parts) -> Withdrawn:
     """Safe to repeat; the first reason stays. Raises: BadInputError, NotFoundError."""
     reason = checked_reason(why)
     left = parts.channels.withdraw(name, why=reason, now=parts.clock.now())
-    parts.stop(name, f"release {known(name, parts.builds).version} was withdrawn: {reason}")
     return Withdrawn(release=known(name, parts.builds), channels=tuple(left), orders=recall(name, parts))
 
 
 def recall(name: BuildId, parts: Parts) -> int:
-    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now, or none.
+    """End what brings a withdrawn release to devices, and give every device that was told of it and does not run it
+    the order that holds now, or none.
 
-    How many; safe to repeat.
+    How many; safe to repeat, and to be cut off anywhere.
     """
+    release = known(name, parts.builds)
+    parts.stop(name, f"release {release.version} was withdrawn: {release.withdrawn_why}")
     digests = {each.digest for each in parts.builds.bundles(name)}
     done = 0
-    for device in parts.fleet.devices(known(name, parts.builds).repository):
+    for device in parts.fleet.devices(release.repository):
         runs = device.report is not None and device.report.running == device.desired
         if device.desired in digests and not runs:
             done += parts.settle(device.id) or _take_back(device.id, digests, parts)

@@ -40,6 +40,9 @@ class Channels(Protocol):
         not withdrawn, or nowhere. The names of these channels; safe to repeat. Raises: NotFoundError.
         """
 
+    def recalled(self) -> list[BuildId]:
+        """Withdrawn releases that devices are still ordered to run; some of these run them, and stay."""
+
     def keep_notes(self, build: BuildId, notes: str) -> Release:
         """Raises: NotFoundError."""
 

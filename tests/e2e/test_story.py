@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.demo.story import DEVICE, Chapter, Story, is_bundle
+from service.domain.audit import check
 from tests.servers import SERVICE_PASSWORD, mosquitto_broker, s3_server
 
 pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.timeout(180)]
@@ -137,6 +138,23 @@ def test_a_tampered_bundle_is_refused_with_its_reason(second: Chapter, fourth: C
     assert report["release"] == fourth.device["desired"]
     assert report["running"] == second.device["desired"]
     assert fourth.line == "blink 2 on linux"
+
+
+def test_the_notes_of_a_release_are_the_titles_of_its_push(second: Chapter) -> None:
+    assert second.build["release"]["notes"] == "- blink faster"
+
+
+def test_who_did_what_is_all_there(story: Story, fourth: Chapter) -> None:
+    _, media_type, export = get(story, "/api/v1/audit/export")
+    rows = [json.loads(line) for line in export.splitlines()]
+
+    looked = check(rows)
+    what = [each["what"] for each in rows]
+    assert media_type == "application/x-ndjson"
+    assert (looked.entries, looked.broken) == (len(rows), "")
+    assert {"service.started", "repository.followed", "device.enrolled"} <= set(what)
+    assert [each["subject"] for each in rows if each["what"] == "release.made"] == ["1", "2", "3", "4"]
+    assert story.kiln.token not in export.decode()
 
 
 def test_artifacts_and_logs_can_be_downloaded(story: Story, second: Chapter) -> None:

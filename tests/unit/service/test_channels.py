@@ -229,6 +229,22 @@ def test_withdrawing_is_safe_to_repeat(world: World) -> None:
     assert recall(bad, parts(world)) == 0
 
 
+def test_what_a_withdrawal_left_undone_is_found_again(world: World) -> None:
+    for name in ("d1", "d2"):
+        enrolled(world, name)
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
+    good, bad = released(world, "one"), released(world, "two")
+    announced(world, bad)
+    runs(world, bad, "d1")
+    world.channels.withdraw(bad, why="bricks boards", now=world.clock.now())  # and the service was killed
+
+    assert world.channels.recalled() == [bad]
+    assert recall(bad, parts(world)) == 1
+
+    assert (device(world, "d1").desired, device(world, "d2").desired) == (digest(world, bad), digest(world, good))
+    assert recall(bad, parts(world)) == 0
+
+
 def test_a_withdrawn_release_comes_to_no_channel_again(world: World) -> None:
     good, bad = released(world, "one"), released(world, "two")
     withdrawn(world, bad)
