@@ -18,6 +18,9 @@ def _ranged(summary: str, media_type: str, query: dict[str, Schema] | None = Non
 PATHS: Paths = {
     "/ota/v1/releases/{digest}/bundle": {"get": _ranged("A release's bundle", bundle.MEDIA_TYPE)},
     "/ota/v1/releases/{digest}/pack": {
+        "get": _ranged("What differs from the release `from`, for older agents", pack.MEDIA_TYPE, {"from": text(64)})
+    },
+    "/ota/v1/releases/{digest}/pack/2": {
         "get": _ranged("What differs from the release `from`", pack.MEDIA_TYPE, {"from": text(64)})
     },
     f"{_DEVICE}/desired": {
