@@ -1,5 +1,6 @@
 """Settings, wired: what changing them needs."""
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,4 +35,5 @@ def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
 
 def remaker(kiln: Kiln, told: Callable[[], None]) -> shared.Remaker:
     pool = ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="settings")
-    return shared.Remaker(parts=parts(kiln, Declared(kiln)), told=told, spread=pool.map)
+    again = functools.partial(rolling.settled_many, kiln)
+    return shared.Remaker(parts=parts(kiln, Declared(kiln)), again=again, told=told, spread=pool.map)

@@ -1,6 +1,5 @@
 """What firmware declares, and what keeps a release from a device for it."""
 
-import functools
 import logging
 from collections.abc import Callable
 
@@ -20,12 +19,21 @@ KEPT_MANIFESTS = 128
 
 
 def manifests(kiln: Kiln) -> Callable[[BuildId], Manifest]:
-    """The manifest of a build, read from its snapshot once: neither changes."""
+    """The manifest of a build, read from its snapshot once in a process: neither changes."""
 
-    @functools.lru_cache(maxsize=KEPT_MANIFESTS)
     def read(build: BuildId) -> Manifest:
-        found = kiln.builds.build(build)
-        return plan.manifest_of(found, repositories=kiln.repositories, objects=kiln.objects, catalogue=kiln.catalogue)
+        kept = kiln.manifests.get(build)
+        if kept is None:
+            kept = plan.manifest_of(
+                kiln.builds.build(build),
+                repositories=kiln.repositories,
+                objects=kiln.objects,
+                catalogue=kiln.catalogue,
+            )
+            if len(kiln.manifests) >= KEPT_MANIFESTS:
+                kiln.manifests.clear()
+            kiln.manifests[build] = kept
+        return kept
 
     return read
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from runners.contract.board import Catalogue
+from runners.contract.manifest import Manifest
 from service import workflows
 from service.adapters.access import AccessDesk, leave_of
 from service.adapters.agents import DatabaseAgents
@@ -48,6 +49,7 @@ from service.adapters.sealing import Sealer
 from service.adapters.sealing_keys import SealingKeys
 from service.adapters.shared import DatabaseSharedSettings
 from service.adapters.tokens import JwtApiTokens, JwtTokens
+from service.domain.build import BuildId
 from service.domain.own_images import OwnImages
 from service.domain.person import Door
 from service.domain.repository import Forge
@@ -100,6 +102,7 @@ class Kiln:
     flash: FlashMaker
     own_images: OwnImages
     shown: Shown = field(default_factory=Shown)
+    manifests: dict[BuildId, Manifest] = field(default_factory=dict)  # that were read (`service.declared`)
     told: Bell = field(default_factory=Bell)  # notices are in the outbox
     stirred: Bell = field(default_factory=Bell)  # roll-outs may have something to do
 

@@ -1,7 +1,7 @@
 """Roll-outs, wired with the parts of one Kiln."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from service.declared import Declared, obstacle
@@ -34,6 +34,11 @@ def parts(kiln: Kiln) -> rollouts.Parts:
 def settled(kiln: Kiln, name: DeviceId) -> bool:
     """What a device shall run now (`flows.settle`)."""
     return settle.settle(name, parts(kiln))
+
+
+def settled_many(kiln: Kiln, names: Sequence[DeviceId]) -> None:
+    """The same for many, of which most were held."""
+    settle.settle_many(names, parts(kiln))
 
 
 def heard(kiln: Kiln, name: DeviceId, report: Report) -> None:

@@ -1,12 +1,14 @@
 """Settle: what one device shall run now, and what its reports mean to roll-outs."""
 
 import datetime
+from collections import defaultdict
+from collections.abc import Sequence
 
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import NotFoundError
 from service.domain.release import ReleaseDigest
-from service.domain.rollout import Rollout, RowState
+from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
 from service.flows.obstacles import ON_TRIAL, obstacle
 from service.flows.rollouts import Parts, advance, hold, sign
@@ -44,10 +46,24 @@ def settle(name: DeviceId, parts: Parts) -> bool:
     return _joined(device, rollout, parts, is_first=good is None) or given
 
 
+def settle_many(names: Sequence[DeviceId], parts: Parts) -> None:
+    """`settle` for many of which roll-outs hold most: each of these goes on once for all of them, not once for each."""
+    held: dict[RolloutId, list[Mark]] = defaultdict(list)
+    for name in names:
+        found = [each.rollout for each in parts.crowd.parts(name) if each.row.state is RowState.HELD]
+        for rollout in found:
+            held[rollout.id].append(_due(parts.fleet.device(name), rollout, parts))
+        if not found:
+            settle(name, parts)
+    for held_by, marks in held.items():
+        parts.crowd.mark(held_by, marks, now=parts.clock.now())
+        advance(held_by, parts)
+
+
 def _joined(device: Device, rollout: Rollout, parts: Parts, *, is_first: bool) -> bool:
     """A new device of a channel without any release before has nothing that it could lose: it does not wait."""
     before = device.seq
-    parts.crowd.mark(rollout.id, [_due(device)], now=parts.clock.now())  # held: looked at now
+    parts.crowd.mark(rollout.id, [_due(device, rollout, parts)], now=parts.clock.now())  # held: looked at now
     if is_first and _is_new(device) and rollout.started_at is not None:
         release = parts.builds.release(rollout.build)
         bundles = [each for each in parts.builds.bundles(rollout.build) if each.board == device.board]
@@ -152,5 +168,11 @@ def _row(part: Part, state: RowState, why: str = "", due_at: datetime.datetime |
     return Mark(device=part.row.device, state=state, reason=why, of=ALL_BUT_LEFT, due_at=due_at)
 
 
-def _due(device: Device) -> Mark:
+def _due(device: Device, rollout: Rollout, parts: Parts) -> Mark:
+    """It is looked at now, where it is held; its turn may be later, but what is said of it is what holds it now."""
+    release = parts.builds.release(rollout.build)
+    if device.hold and release is not None:
+        bundle = next((each for each in parts.builds.bundles(rollout.build) if each.board == device.board), None)
+        found = obstacle(device, release, bundle, parts.obstacle)
+        hold(device, found.why if found else "", parts)
     return Mark(device=device.id, state=RowState.PENDING, of=(RowState.HELD,))

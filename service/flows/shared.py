@@ -40,9 +40,10 @@ def change(scope: Scope, wish: Wish, schemas: Mapping[str, Schema], shared: Shar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaker:
-    """`told` is called when devices have new orders."""
+    """`again` looks at devices that were held once more, and `told` is called when devices have new orders."""
 
     parts: Parts
+    again: Callable[[Sequence[DeviceId]], object]
     told: Callable[[], None]
     spread: Spread = map
 
@@ -67,8 +68,7 @@ class Remaker:
         for each in made:
             if each.device.id not in kept:  # somebody else changed it at this moment
                 self._alone(each.device.id)
-            elif each.device.hold:
-                self.parts.again(each.device.id)
+        self.again([each.device.id for each in made if each.device.hold])
         self.told()
 
     def _made(self, name: DeviceId) -> Made | None:

@@ -1,5 +1,6 @@
 """Fleets and groups, in the surroundings of conftest."""
 
+import functools
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,10 +8,11 @@ import sqlalchemy as sa
 from service.adapters.schema_devices import devices, groups
 from service.domain.configuration import Schema
 from service.domain.shared import Scope
-from service.flows import shared
+from service.flows import settle, shared
 from service.flows.configure import Wish
-from tests.unit.service.configuring import parts
+from tests.unit.service.configuring import obstacle, parts
 from tests.unit.service.conftest import BLINK, World
+from tests.unit.service.steps import rolling
 
 FLEET = Scope(BLINK.id)
 ROOF = Scope(BLINK.id, "roof")
@@ -34,7 +36,9 @@ def unshare(world: World, scope: Scope, *names: str) -> bool:
 
 
 def remaker(world: World, schema: Schema | None = None) -> shared.Remaker:
-    return shared.Remaker(parts=parts(world, schema), told=lambda: None)
+    rolled = rolling(world, obstacle=obstacle(world, schema or {}))
+    again = functools.partial(settle.settle_many, parts=rolled)
+    return shared.Remaker(parts=parts(world, schema), again=again, told=lambda: None)
 
 
 def remade(world: World, schema: Schema | None = None) -> int:

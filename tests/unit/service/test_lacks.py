@@ -95,6 +95,23 @@ def test_it_is_sent_when_the_value_is_set(world: World, level: str) -> None:
     assert newest_order(world)["config"] == world.configurations.get(D1).digest
 
 
+def test_all_that_a_roll_out_holds_are_sent_it_together(world: World) -> None:
+    names = [DeviceId(f"d{number}") for number in range(6)]
+    for name in names:
+        enrolled(world, name)
+    build = published(world, "one")
+    announced(world, build, obstacle(world, NEEDS))
+    assert all(world.fleet.device(name).hold for name in names)
+
+    share(world, FLEET, NEEDS, PLACE="x", API_KEY="y")
+    remade(world, NEEDS)
+
+    held = [name for name in names if world.fleet.device(name).hold]
+    told = [name for name in names if world.fleet.device(name).desired]
+    assert held == []
+    assert told  # the others get their turn after it
+
+
 def test_half_of_what_is_lacking_changes_the_sentence_alone(world: World) -> None:
     enrolled(world)
     announced(world, published(world, "one"), obstacle(world, NEEDS))
