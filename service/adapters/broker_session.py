@@ -2,8 +2,8 @@
 
 import collections
 import itertools
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from service.adapters.broker_packets import Message, matches, publish
 
@@ -11,6 +11,16 @@ MAX_INFLIGHT = 100  # messages sent and not acknowledged, for each client
 MAX_WAITING = 10_000  # messages behind those; then the oldest is given up
 MAX_FILTERS = 20
 MAX_PACKET_ID = 65_535
+PAGE = 500  # messages read from the disk at once
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A message that is on the disk until the client has acknowledged it."""
+
+    id: int
+    client: str
+    message: Message
 
 
 class Session:
@@ -57,9 +67,67 @@ class Session:
 
     def _pump(self) -> None:
         while self._send is not None and self._waiting and len(self._inflight) < MAX_INFLIGHT:
-            packet_id = next(each for each in self._ids if each not in self._inflight)
-            message = self._inflight[packet_id] = self._waiting.popleft()
-            self._send(publish(message, packet_id))
+            self._send(publish(message := self._waiting.popleft(), self._numbered(message)))
+
+    def _numbered(self, message: Message) -> int:
+        packet_id = next(each for each in self._ids if each not in self._inflight)
+        self._inflight[packet_id] = message
+        return packet_id
+
+
+class KeptSession(Session):
+    """The service's own: what waits for it outlives the broker.
+
+    Its filters and the messages that it has not acknowledged are on the disk. Retained ones are not: whoever
+    subscribes again is sent the newest of each.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        user: str,
+        *,
+        read: Callable[[str, int, int], Iterable[Spooled]],
+        done: Callable[[int], None],
+    ) -> None:
+        """`read` gives messages of this client after an id, in order; `done` is told whose are acknowledged."""
+        super().__init__(client, user)
+        self._read = read
+        self._done = done
+        self._last = 0  # of those that were read
+        self._spooled: dict[int, int] = {}  # packet id: id on the disk
+
+    @staticmethod
+    def keeps(message: Message) -> bool:
+        """Whether it has to be on the disk before its sender is told that we have it."""
+        return bool(message.qos) and not message.retain
+
+    def deliver(self, message: Message, qos: int, *, retain: bool) -> None:
+        if self.keeps(message):
+            self._pump()  # it is on the disk by now
+        elif self._send is not None:
+            super().deliver(message, qos, retain=retain)
+
+    def detach(self) -> None:
+        super().detach()
+        self._waiting.clear()  # retained ones, all of them
+
+    def acknowledged(self, packet_id: int) -> None:
+        spooled = self._spooled.pop(packet_id, None)
+        if spooled is not None:
+            self._done(spooled)
+        super().acknowledged(packet_id)
+
+    def _pump(self) -> None:
+        super()._pump()
+        while self._send is not None and (room := MAX_INFLIGHT - len(self._inflight)) > 0:
+            found = list(self._read(self.client, self._last, min(room, PAGE)))
+            for each in found:
+                packet_id = self._numbered(each.message)
+                self._last, self._spooled[packet_id] = each.id, each.id
+                self._send(publish(each.message, packet_id))
+            if len(found) < room:
+                return
 
 
 class Router:

@@ -1,5 +1,5 @@
-"""What the embedded broker keeps: accounts in `broker.db`, written by the service only, and retained messages in
-`retained.db`, written by the broker only. Each file has one writer, so neither waits for the other.
+"""What the embedded broker keeps: accounts in `broker.db`, which the service alone writes; in `retained.db`, which the
+broker alone writes, retained messages and what waits for the service. So neither waits for the other.
 """
 
 import contextlib
@@ -8,10 +8,12 @@ import hmac
 import pathlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 
 from service.adapters.broker_packets import Message
 from service.adapters.broker_rights import check_device
+from service.adapters.broker_session import Spooled
 from service.domain.errors import BrokerError
 
 BUSY_S = 5.0
@@ -19,7 +21,20 @@ SALT_BYTES = 16
 _ACCOUNT = "(device TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL)"
 # `also` holds the second token of a device whose token is being changed.
 _ACCOUNTS = f"CREATE TABLE IF NOT EXISTS accounts {_ACCOUNT}; CREATE TABLE IF NOT EXISTS also {_ACCOUNT};"
-_RETAINED = "CREATE TABLE IF NOT EXISTS retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL)"
+_RETAINED = """
+CREATE TABLE IF NOT EXISTS retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS filters (client TEXT NOT NULL, name TEXT NOT NULL, qos INTEGER NOT NULL,
+    PRIMARY KEY (client, name));
+CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY, client TEXT NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, qos INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS waiting_by_topic ON waiting (client, topic, id);
+CREATE INDEX IF NOT EXISTS waiting_by_client ON waiting (client, id);
+"""
+MAX_WAITING_OF_A_TOPIC = 50  # the newest; so one device that talks a lot puts out nobody else's reports
+_TOO_MANY = """
+DELETE FROM waiting WHERE client = ? AND topic = ? AND id <=
+    (SELECT id FROM waiting WHERE client = ? AND topic = ? ORDER BY id DESC LIMIT 1 OFFSET ?)
+"""
 
 
 @contextlib.contextmanager
@@ -146,29 +161,72 @@ class AccountsReader:
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
 
-class RetainedFile:
-    """Retained messages on the disk. For one thread at a time."""
+class MessageFile:
+    """Retained messages, and those that wait for the service, on the disk."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._connection = _opened(folder / "retained.db", _RETAINED)
+        self._reader = _opened(folder / "retained.db", _RETAINED)  # it waits for no write
+        self._turn = threading.Lock()
 
     def load(self) -> Iterator[Message]:
+        """Before anything else."""
         with _translated("reading retained messages"):
             for topic, payload, qos in self._connection.execute("SELECT topic, payload, qos FROM retained"):
                 yield Message(topic, payload, qos, retain=True)
 
-    def write(self, messages: Iterable[Message]) -> None:
-        """All of them are on the disk when this returns. Raises: BrokerError, and then none is."""
-        with _translated("writing retained messages"), self._transaction():
-            for message in messages:
+    def write(self, retained: Iterable[Message], waiting: Iterable[Spooled] = (), done: Iterable[int] = ()) -> None:
+        """All of them are on the disk when this returns, and those that are done are not.
+
+        Raises: BrokerError, and then nothing was changed.
+        """
+        with _translated("writing messages"), self._turn, self._transaction():
+            self._connection.executemany("DELETE FROM waiting WHERE id = ?", [(each,) for each in done])
+            self._spool(list(waiting))
+            for message in retained:
                 if message.is_clear:
                     self._connection.execute("DELETE FROM retained WHERE topic = ?", (message.topic,))
                 else:
                     row = (message.topic, message.payload, message.qos)
                     self._connection.execute("INSERT OR REPLACE INTO retained VALUES (?, ?, ?)", row)
 
+    def waiting(self, client: str, after: int, limit: int) -> list[Spooled]:
+        """What waits for this client after that id, in order. Raises: BrokerError."""
+        query = "SELECT id, topic, payload, qos FROM waiting WHERE client = ? AND id > ? ORDER BY id LIMIT ?"
+        with _translated("reading messages"):
+            rows = self._reader.execute(query, (client, after, limit)).fetchall()
+        return [Spooled(row[0], client, Message(row[1], row[2], row[3], retain=False)) for row in rows]
+
+    def last_id(self) -> int:
+        with _translated("reading messages"):
+            return int(self._reader.execute("SELECT coalesce(max(id), 0) FROM waiting").fetchone()[0])
+
+    def filters(self) -> dict[str, dict[str, int]]:
+        """Of the clients whose session is kept: filter to QoS."""
+        found: dict[str, dict[str, int]] = {}
+        with _translated("reading filters"):
+            for client, name, qos in self._reader.execute("SELECT client, name, qos FROM filters"):
+                found.setdefault(client, {})[name] = qos
+        return found
+
+    def keep_filters(self, client: str, filters: Mapping[str, int] | None) -> None:
+        """None: its session is gone, with all that waits for it. Raises: BrokerError."""
+        with _translated("writing filters"), self._turn, self._transaction():
+            self._connection.execute("DELETE FROM filters WHERE client = ?", (client,))
+            if filters is None:
+                self._connection.execute("DELETE FROM waiting WHERE client = ?", (client,))
+            rows = [(client, name, qos) for name, qos in (filters or {}).items()]
+            self._connection.executemany("INSERT INTO filters VALUES (?, ?, ?)", rows)
+
     def close(self) -> None:
         self._connection.close()
+        self._reader.close()
+
+    def _spool(self, waiting: list[Spooled]) -> None:
+        rows = [(each.id, each.client, each.message.topic, each.message.payload, each.message.qos) for each in waiting]
+        self._connection.executemany("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", rows)
+        for client, topic in {(row[1], row[2]) for row in rows}:
+            self._connection.execute(_TOO_MANY, (client, topic, client, topic, MAX_WAITING_OF_A_TOPIC))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
