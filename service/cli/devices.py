@@ -3,20 +3,19 @@
 import argparse
 import json
 import pathlib
-import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
 from service.cli import archive, install, inventory, typed
 from service.cli.client import Client, CommandError
+from service.domain.readme import VIRTUAL, only_here
 
 PATH = "/api/v1/devices"
-VIRTUAL = "unix"  # the board that is this machine
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     devices = commands.add_parser("devices", help="devices").add_subparsers(required=True)
-    enrol = devices.add_parser("add", help="enrol a device; writes its files, and install.sh")
+    enrol = devices.add_parser("add", help="enrol a device; `kiln devices archive` makes its files")
     enrol.add_argument("id")
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
     enrol.add_argument("--board", required=True)
@@ -24,7 +23,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--group", default="", help="of the repository")
     enrol.add_argument("--label", default="", help="a name for people")
     typed.add_set(enrol)
-    enrol.add_argument("--output", type=pathlib.Path, help="folder for the files; one of the device's name")
+    enrol.add_argument("--output", type=pathlib.Path, help="a folder for its files, and install.sh")
     enrol.set_defaults(act=_add_device)
     inventory.add_to_devices(devices)
     for name, act, text in (
@@ -109,31 +108,34 @@ def _settings(client: Client, given: argparse.Namespace) -> Any:
 def _add_device(client: Client, given: argparse.Namespace) -> Any:
     names = ("id", "repository", "board", "channel", "group", "label")
     body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
-    folder = given.output or pathlib.Path(given.id)
-    # First: an identity that cannot be written is lost, and its name is used up.
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
+    folder: pathlib.Path | None = given.output
+    if folder is not None:
+        # First: a device whose files cannot be written is enrolled for nothing.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     enrolled = client.call("POST", PATH, body)
+    answer: dict[str, Any] = {"device": given.id}
+    if folder is None:
+        answer["next"] = f"kiln devices archive {given.id}"
+    else:
+        answer["written"] = _written(folder, enrolled)
+    lost = only_here(enrolled["device"])
+    if lost and given.board != VIRTUAL:
+        answer["warning"] = (
+            f"the board would look for Kiln in itself ({', '.join(lost)}): set KILN_BASE_URL and KILN_MQTT_HOST to "
+            "what it can reach, and start Kiln again, before its files are made"
+        )
+    return answer
+
+
+def _written(folder: pathlib.Path, enrolled: dict[str, Any]) -> list[str]:
+    """The files of a device that was enrolled just now; their paths."""
     files = []
     for name in ("device", "trust", *("settings",) * bool(enrolled["settings"])):
         path = folder / f"{name}.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(enrolled[name], indent=2) + "\n")
         files.append(str(path))
-    files += map(str, install.write(folder, enrolled["device"]["base"]))
-    answer: dict[str, Any] = {"device": given.id, "written": files}
-    lost = only_here(enrolled["device"])
-    if lost and given.board != VIRTUAL:
-        answer["warning"] = (
-            f"the board would look for Kiln in itself: write addresses that it can reach into device.json "
-            f"({', '.join(lost)}), and set KILN_BASE_URL and KILN_MQTT_HOST before the next device"
-        )
-    return answer
-
-
-def only_here(device: dict[str, Any]) -> list[str]:
-    """Which addresses of a device.json name the machine itself, whoever asks."""
-    hosts = {"base": urllib.parse.urlsplit(device["base"]).hostname, "mqtt": device["mqtt"]["host"]}
-    return [name for name, host in hosts.items() if host == "localhost" or str(host).startswith("127.")]
+    return [*files, *map(str, install.write(folder, enrolled["device"]["base"]))]

@@ -10,8 +10,8 @@ import pytest
 
 from service import cli
 from service.cli import inventory
-from service.cli.devices import only_here
 from service.domain.device import DeviceId
+from service.domain.readme import only_here
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
 from tests.servers import free_port, http_server
@@ -62,14 +62,18 @@ def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.Capture
         yield made
 
 
-def test_the_files_of_a_device_are_in_a_folder_of_its_name(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_of_a_device_are_where_somebody_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(terminal.folder)
+    line = "devices add attic --repository github/acme/blink --board unix"
 
-    code, said = terminal.run("devices add attic --repository github/acme/blink --board unix")
+    code, said = terminal.run(f"{line} --output attic")
+    bare = terminal.run(line.replace("attic", "shed"))
 
     assert code == 0
     assert said["written"] == [f"attic/{name}" for name in ("device.json", "trust.json", "main.py", "install.sh")]
     assert json.loads((terminal.folder / "attic/device.json").read_text())["id"] == "attic"
+    assert bare == (0, {"device": "shed", "next": "kiln devices archive shed"})
+    assert not (terminal.folder / "shed").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_a_board_that_would_look_for_kiln_in_itself_is_enrolled_with_a_warning(t
     virtual = terminal.run("devices add desk --repository github/acme/blink --board unix --output HERE/desk")
 
     assert (real[0], virtual[0]) == (0, 0)
-    assert "into device.json (mqtt), and set KILN_BASE_URL" in real[1]["warning"]
+    assert "in itself (mqtt): set KILN_BASE_URL" in real[1]["warning"]
     assert "warning" not in virtual[1]
 
 

@@ -90,10 +90,7 @@ def by_command(bench: Bench, folder: pathlib.Path) -> pathlib.Path:
     """Unpacked, of a device that the other two commands made."""
     here = folder / "commands"
     here.mkdir()
-    output = ["--output", str(here / "identity")]
-    bench.user.command(
-        "devices", "add", "desk-1", "--repository", REPOSITORY, "--board", "unix", "--set", "PERIOD_S=1", *output
-    )
+    bench.user.command("devices", "add", "desk-1", "--repository", REPOSITORY, "--board", "unix", "--set", "PERIOD_S=1")
     archive = here / "desk-1.zip"
     said = bench.user.command("devices", "archive", "desk-1", "-o", str(archive))
     assert said["bytes"] == archive.stat().st_size
