@@ -1,6 +1,7 @@
 """The fleet, wired: what people do to many devices at once."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 from starlette.responses import Response
@@ -13,11 +14,13 @@ from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError
 from service.domain.shared import Layers, Scope
-from service.flows import archive, configure, enrol, offer, place, shared
+from service.flows import archive, claims as flow, configure, enrol, offer, place, shared
 from service.flows.configure import Wish
 from service.flows.flash import ManifestOf
 from service.kiln import Kiln
 from service.web.archive import Archives
+from service.web.attempts import Attempts
+from service.web.claims import MAX_WRONG_A_MINUTE, ClaimApi, ClaimDoor
 from service.web.device_pages import DevicePages
 from service.web.inventory import InventoryApi
 from service.web.settings import SettingsApi
@@ -36,6 +39,27 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
         settle=configuring.settling(kiln),
     )
     return InventoryApi(sight=sight, parts=placing, announced=announced).routes()
+
+
+def claims(kiln: Kiln, sight: Sight, declared: Declared) -> list[Route]:
+    """One-time codes, for those who make them."""
+    return ClaimApi(sight=sight, parts=_claim_parts(kiln, declared), base=kiln.settings.url).routes()
+
+
+def for_devices(kiln: Kiln, announced: Callable[[], None], declared: Declared) -> list[Route]:
+    """The door for boards that have a code and no identity yet."""
+    attempts = Attempts(kiln.clock, limit=MAX_WRONG_A_MINUTE)
+    return ClaimDoor(parts=_claim_parts(kiln, declared), attempts=attempts, announced=announced).routes()
+
+
+def _claim_parts(kiln: Kiln, declared: Declared) -> flow.Parts:
+    return flow.Parts(
+        claims=kiln.claims,
+        enrolling=device_routes.enrol_parts(kiln, declared),
+        audit=kiln.audit,
+        chance=secrets.token_bytes,
+        about=lambda _device: device_routes.where(kiln.settings),
+    )
 
 
 def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: Declared) -> list[Route]:

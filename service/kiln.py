@@ -21,6 +21,7 @@ from service.adapters.broker_rights import Home
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
+from service.adapters.claims import DatabaseClaims
 from service.adapters.clock import SystemClock
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.connections import DatabaseConnections
@@ -79,6 +80,7 @@ class Kiln:
     forges: Forges
     fleet: DatabaseFleet
     inventory: DatabaseInventory
+    claims: DatabaseClaims
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
     resealer: Resealer
@@ -133,6 +135,7 @@ def build(settings: Settings) -> Kiln:
         forges=forges,
         fleet=DatabaseFleet(engine),
         inventory=DatabaseInventory(engine),
+        claims=DatabaseClaims(engine, sealer),
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),
         resealer=Resealer(engine, sealer, sealing_keys),

@@ -76,6 +76,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *_building(kiln, sight, inbox, flash),
         *device_routes.for_people(kiln, sight, announced, declared),
         *fleet_routes.inventory(kiln, sight, announced, declared),
+        *fleet_routes.claims(kiln, sight, declared),
         *fleet_routes.settings(kiln, sight, announced, declared),
         *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),
@@ -88,7 +89,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
     routes += openapi.routes(importlib.metadata.version("kiln"))
-    routes += _for_machines(kiln, inbox, known)
+    routes += [*_for_machines(kiln, inbox, known), *fleet_routes.for_devices(kiln, announced, declared)]
     note = functools.partial(_note, kiln)
     routes += [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]
     return routes

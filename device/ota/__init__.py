@@ -58,8 +58,14 @@ def _live(loaded, dog):
             raise  # perhaps only this new agent cannot read it: back to the one before
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
-        hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
+        from ota import claim
+
+        _agent = claim.begin("")
+        if _agent is None:
+            hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
         app.start_alone()
+        if _agent is not None:
+            _agent.stay()
         return
     _agent.dog = dog
     settings.update(_agent.settings)

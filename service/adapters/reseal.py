@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters import configurations, connections, schema_devices as tables, shared
+from service.adapters import claims, configurations, connections, schema_devices as tables, shared
 from service.adapters.schema import connections as connections_table
 from service.adapters.sealing import Sealer
 from service.adapters.sealing_keys import SealingKeys
@@ -30,17 +30,12 @@ class Kept:
     purpose: Callable[..., str]  # of the values of its primary key
 
 
-def of_claim(name: str) -> str:
-    """What the code of a claim and its settings are sealed for."""
-    return f"claim {name}"
-
-
 # Every table with such a column: a test looks whether one is missing.
 EVERYTHING = (
     Kept(tables.configurations, configurations.purpose),
     Kept(connections_table, connections.purpose),
     Kept(tables.shared_settings, shared.purpose),
-    Kept(tables.claims, of_claim),
+    Kept(tables.claims, claims.purpose),
 )
 
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import archive, install, inventory, typed
+from service.cli import archive, claims, install, inventory, typed
 from service.cli.client import Client, CommandError
 from service.domain.readme import VIRTUAL, only_here
 
@@ -26,6 +26,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     enrol.add_argument("--output", type=pathlib.Path, help="a folder for its files, and install.sh")
     enrol.set_defaults(act=_add_device)
     inventory.add_to_devices(devices)
+    claims.add_to_devices(devices)
     for name, act, text in (
         ("show", _show, "what it runs and reported, with reasons, and what was done to it"),
         ("retire", _retire, "for good: its credentials die at once, and its id is never used again"),

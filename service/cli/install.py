@@ -7,7 +7,7 @@ from service.domain.first_install import MAIN
 
 SCRIPT = """\
 #!/bin/sh
-# Makes the board on this computer's USB port the device of this folder. It runs MicroPython already.
+# Makes the board on this computer's USB port {what}. It runs MicroPython already.
 #     ./install.sh             the agent, then this device's files
 #     ./install.sh identity    only its files: it was flashed with a flash image of Kiln
 # settings.json beside this script is what the application gets as ota.settings, the Wi-Fi's name and password
@@ -19,16 +19,23 @@ mpremote fs mkdir :/kiln 2>/dev/null || true  # it may be there
 mpremote fs cp trust.json :/kiln/trust.json
 [ ! -e settings.json ] || mpremote fs cp settings.json :/kiln/settings.json
 [ ! -e ca.pem ] || mpremote fs cp ca.pem :/kiln/ca.pem
-mpremote fs cp device.json :/kiln/device.json
+mpremote fs cp {identity}.json :/kiln/{identity}.json
 mpremote fs cp main.py :/main.py  # last: from now on the agent starts
 mpremote reset
 """
 
 
-def write(folder: pathlib.Path, base: str) -> list[pathlib.Path]:
-    """`main.py` and `install.sh`, for a device of the Kiln at `base`. Neither holds a secret."""
+WHAT = {"device": "the device of this folder", "claim": "a device that enrols itself with the code of this folder"}
+
+
+def write(folder: pathlib.Path, base: str, *, identity: str = "device") -> list[pathlib.Path]:
+    """`main.py` and `install.sh`, for a device of the Kiln at `base`. Neither holds a secret.
+
+    `identity` is the file that makes it one: `device` or `claim`.
+    """
     main, script = folder / "main.py", folder / "install.sh"
     main.write_bytes(MAIN)
-    script.write_text(SCRIPT.format(package=shlex.quote(f"{base}/mip/kiln-agent/package.json")))
+    package = shlex.quote(f"{base}/mip/kiln-agent/package.json")
+    script.write_text(SCRIPT.format(package=package, identity=identity, what=WHAT[identity]))
     script.chmod(0o755)
     return [main, script]

@@ -6,6 +6,7 @@ The adapters write each method in one transaction. Everything that a durable ste
 from service.records.audit import Audit
 from service.records.builds import Builds
 from service.records.channels import Channels
+from service.records.claims import Claims
 from service.records.dependencies import Dependencies
 from service.records.fleet import Agents, Configurations, Fleet, Made
 from service.records.inventory import Inventory
@@ -21,6 +22,7 @@ __all__ = [
     "Audit",
     "Builds",
     "Channels",
+    "Claims",
     "Configurations",
     "Connections",
     "Crowd",

@@ -272,3 +272,23 @@ def test_a_device_is_added_with_its_settings(terminal: Terminal) -> None:
     assert path.stat().st_mode & 0o077 == 0
     assert str(path) in said["written"]
     assert terminal.run(f"{line.replace('attic', 'shed')} --set PLACE")[0] == 1
+
+
+def test_a_code_is_made_for_a_board_that_enrols_itself(terminal: Terminal) -> None:
+    line = "devices claim make --repository github/acme/blink --board unix --id attic --label Roof --hours 2 --set A=x"
+
+    code, made = terminal.run(f"{line} --output HERE/code")
+    _, listed = terminal.run("devices claim list --repository github/acme/blink")
+    _, revoked = terminal.run(f"devices claim revoke {made['id']}")
+
+    folder = terminal.folder / "code"
+    assert (code, made["device"], made["state"]) == (0, "attic", "open")
+    assert [each["id"] for each in listed] == [revoked["removed"]] == [made["id"]]
+    assert sorted(each.name for each in folder.iterdir()) == ["claim.json", "install.sh", "main.py", "trust.json"]
+    assert json.loads((folder / "claim.json").read_text())["code"] == made["code"]
+    assert (folder / "claim.json").stat().st_mode & 0o777 == 0o600
+    script = (folder / "install.sh").read_text()
+    assert "mpremote fs cp claim.json :/kiln/claim.json" in script
+    assert made["code"] not in script
+    assert terminal.run("devices claim list") == (0, [])
+    assert terminal.run(f"{line.replace('--id attic', '--id roof')}")[1] == "kiln: a device 'roof' exists already\n"

@@ -1,6 +1,6 @@
 """Devices and releases of the agent."""
 
-from service.web.openapi.fleet import PLACE
+from service.web.openapi.fleet import PLACE, VALUES
 from service.web.openapi.words import (
     Paths,
     Schema,
@@ -71,11 +71,7 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 _ONE = "/api/v1/devices/{device}"
-_VALUES: dict[str, Schema] = {
-    "values": {"type": "object", "description": "name: value"},
-    "texts": {"type": "object", "additionalProperties": text(4096), "description": "name: what somebody typed"},
-}
-_CHANGES = body({}, {**_VALUES, "unset": array(text(64))})
+_CHANGES = body({}, {**VALUES, "unset": array(text(64))})
 PATHS: Paths = {
     "/api/v1/devices": {
         "post": operation(
@@ -83,7 +79,7 @@ PATHS: Paths = {
             {201: "Enrolled"},
             takes=body(
                 {"id": text(48, pattern="^[a-z0-9][a-z0-9-]*$"), "repository": text(600), "board": text(80)},
-                {**PLACE, **_VALUES},
+                {**PLACE, **VALUES},
             ),
             right="devices",
         ),

@@ -1,5 +1,6 @@
 """The fleet as a whole: lists and counts of devices, where people put them, groups."""
 
+from service.domain.claim import MAX_HOURS, NAME_CHARS
 from service.domain.device import DeviceState
 from service.domain.inventory import MAX_LIMIT, MAX_TEXT_CHARS
 from service.domain.label import MAX_CHANNEL_CHARS, MAX_LABEL_CHARS, MAX_TAGS
@@ -7,6 +8,7 @@ from service.web.openapi.words import (
     LINE,
     Paths,
     Schema,
+    anything,
     array,
     body,
     choice,
@@ -17,6 +19,7 @@ from service.web.openapi.words import (
     operation,
     page,
     record,
+    ref,
     text,
 )
 
@@ -36,6 +39,15 @@ SCHEMAS: dict[str, Schema] = {
         reason=text(),
         detail=text(),
     ),
+    "Claim": record(
+        **{name: text() for name in ("id", "repository", "board", "channel", "group", "label", "device", "made_by")},
+        state=choice("open", "used", "expired"),
+        created_at=moment(),
+        expires_at=moment(),
+        used_at=nullable(moment()),
+    ),
+    "ClaimPage": page("Claim"),
+    "MadeClaim": record(code=text(), claim=ref("Claim"), file=record(code=text(), base=text()), trust=anything()),
     "Group": record(repository=text(), name=text(), devices=number(), created_at=moment()),
 }
 
@@ -54,6 +66,10 @@ PLACE: dict[str, Schema] = {
     "label": text(MAX_LABEL_CHARS, pattern="^[ -~]*$"),
     "channel": text(MAX_CHANNEL_CHARS, pattern=LINE),
     "group": text(pattern=f"^({WORD})?$", about="empty: none"),
+}
+VALUES: dict[str, Schema] = {
+    "values": {"type": "object", "description": "name: value"},
+    "texts": {"type": "object", "additionalProperties": text(4096), "description": "name: what somebody typed"},
 }
 _TAGS: Schema = {"type": "array", "items": text(pattern=f"^{WORD}$"), "maxItems": MAX_TAGS}
 _ONE = "/api/v1/devices/{device}"
@@ -91,6 +107,41 @@ PATHS: Paths = {
             "What became of its updates and why, and what was done to it; newest first",
             {200: record(items=array("Line"), next=nullable(text()))},
             right="devices",
+        )
+    },
+    "/api/v1/claims": {
+        "get": operation(
+            "One-time codes by which boards enrol themselves",
+            {200: "ClaimPage"},
+            query={**REPOSITORY, **PAGING},
+            right="devices",
+        ),
+        "post": operation(
+            "Make a one-time code; it is shown once",
+            {201: "MadeClaim"},
+            takes=body(
+                {**REPOSITORY, "board": text(80)},
+                {**PLACE, **VALUES, "id": text(48), "hours": number(1, MAX_HOURS)},
+            ),
+            right="devices",
+        ),
+    },
+    "/api/v1/claims/{claim}": {
+        "delete": operation("Nobody enrols by it any more", {200: record(removed=text())}, right="devices")
+    },
+    "/api/v1/claim": {
+        "post": operation(
+            "A board with a code enrols itself (docs/ota.md, Claim)",
+            {200: {"type": "string", "format": "binary"}},
+            takes=body(
+                {
+                    "claim": text(pattern=f"^[0-9a-f]{{{NAME_CHARS}}}$"),
+                    "seed": text(pattern="^[0-9a-f]{64}$"),
+                    "proof": text(pattern="^[0-9a-f]{64}$"),
+                }
+            ),
+            media_type="application/octet-stream",
+            security="",
         )
     },
     "/api/v1/groups": {

@@ -18,8 +18,11 @@ class Aes:
             raise ValueError("mode")
         self._decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
 
-    def decrypt(self, source: bytes, target: bytearray) -> None:
-        target[:] = self._decryptor.update(source)
+    def decrypt(self, source: bytes, target: bytearray | None = None) -> bytes:
+        plain = self._decryptor.update(source)
+        if target is not None:
+            target[:] = plain
+        return plain
 
 
 if "micropython" not in sys.modules:

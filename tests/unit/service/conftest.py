@@ -16,6 +16,7 @@ from runners.contract.job import FILES_ARTIFACT, Artifact, Outcome, Result
 from service.adapters.audit import DatabaseAudit
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
+from service.adapters.claims import DatabaseClaims
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.crowd import DatabaseCrowd
 from service.adapters.database import open_database
@@ -57,6 +58,7 @@ class World:
     channels: DatabaseChannels
     fleet: DatabaseFleet
     inventory: DatabaseInventory
+    claims: DatabaseClaims
     audit: DatabaseAudit
     configurations: DatabaseConfigurations
     shared: DatabaseSharedSettings
@@ -140,6 +142,7 @@ def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
         configurations=DatabaseConfigurations(engine, sealer),
         shared=DatabaseSharedSettings(engine, sealer),
         inventory=DatabaseInventory(engine),
+        claims=DatabaseClaims(engine, sealer),
         audit=DatabaseAudit(engine),
         objects=LocalObjects(folder / "objects", base_url="http://kiln", key=b"k" * 32, clock=clock),
         folder=folder / "objects",

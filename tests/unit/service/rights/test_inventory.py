@@ -147,6 +147,7 @@ def test_the_history_says_what_became_of_updates_and_why(
         ("event", "enrolled", ""),
         ("event", "placed", ""),
         ("report", "rolled_back", "import_error"),
+        ("rollout", "ordered", ""),
     ]
     assert told[0] == ("event", "placed", "")
     said = next(each for each in lines if each["source"] == "report")

@@ -1,0 +1,160 @@
+"""Claims: an owner makes a one-time code, and a board that has it enrols itself."""
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain import claim as claims
+from service.domain.audit import Deed
+from service.domain.bundle import canonical
+from service.domain.claim import Claim, Kept
+from service.domain.configuration import Secrets
+from service.domain.device import Device, DeviceId, device_id
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.flows import enrol
+from service.flows.configure import Wish
+from service.records import Audit, Claims
+
+MAX_OPEN = 1000  # codes of one repository that are neither used nor expired
+ANY_ID = "any"  # stands for an id that is made later
+NO_CODE = "no such code, or it has expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """`chance` makes so many random bytes. `about` is what device.json says beside who the device is."""
+
+    claims: Claims
+    enrolling: enrol.Parts
+    audit: Audit
+    chance: Callable[[int], bytes]
+    about: Callable[[Device], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a board sends."""
+
+    name: str
+    seed: bytes
+    proof: bytes
+
+
+def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> tuple[Claim, str]:
+    """A claim and its code, which is shown this once. `wanted.id` may be empty.
+
+    Raises: BadInputError, NotFoundError, ConflictError for an id that was used, or too many open codes.
+    """
+    if not 1 <= hours <= claims.MAX_HOURS:
+        raise BadInputError(f"a code is good for 1 to {claims.MAX_HOURS} hours")
+    device = enrol.checked(dataclasses.replace(wanted, id=wanted.id or ANY_ID), parts.enrolling)
+    if wanted.id:
+        _check_unused(device.id, parts)
+    settings = wanted.wish.checked(parts.enrolling.schema(device))
+    code, now = claims.code_of(parts.chance(claims.ENTROPY_BYTES)), parts.enrolling.clock.now()
+    made = Claim(
+        name=claims.name_of(code),
+        repository=device.repository,
+        board=device.board,
+        channel=device.channel,
+        group=device.group,
+        label=device.label,
+        wanted_id=wanted.id,
+        made_by=by,
+        created_at=now,
+        expires_at=now + datetime.timedelta(hours=hours),
+    )
+    parts.claims.add(made, Kept(code=code, settings=settings), at_most=MAX_OPEN)
+    _note(made, "claim.made", f"{made.board}, {made.channel}", parts, by=by)
+    return made, code
+
+
+def revoke(claim: Claim, parts: Parts, *, by: str) -> None:
+    """Nobody enrols by it any more; a device that did stays. Raises: NotFoundError."""
+    parts.claims.remove(claim.name)
+    _note(claim, "claim.revoked", claim.state(parts.enrolling.clock.now()), parts, by=by)
+
+
+def redeem(asked: Asked, parts: Parts) -> bytes:
+    """The sealed answer to a board that has the code: who it is from now on. The same board gets it again.
+
+    Raises: NotFoundError in the same words for every code that is not good, ConflictError when another board used it
+    or its device is not as it was.
+    """
+    claim, kept = _open(asked, parts)
+    digest, now = hashlib.sha256(asked.seed).hexdigest(), parts.enrolling.clock.now()
+    name = claim.wanted_id or claims.made_id(claim.repository, parts.chance(8))
+    taken = parts.claims.take(claim.name, seed_digest=digest, device=name, now=now)
+    if taken.seed_digest != digest:
+        raise ConflictError("this code was used by another board")
+    device = _enrolled(taken, kept, asked.seed, parts)
+    answer = {"v": 1, "id": device.id, "board": device.board, "repo": device.repository, **parts.about(device)}
+    answer["settings"] = parts.enrolling.configurations.get(device.id).secrets.effective
+    key = claims.answer_key(kept.code, asked.seed)
+    return claims.closed(kept.code, asked.seed, parts.enrolling.encrypt(key, canonical(answer)))
+
+
+def _open(asked: Asked, parts: Parts) -> tuple[Claim, Kept]:
+    """Raises: NotFoundError."""
+    try:
+        claim, kept = parts.claims.get(asked.name), parts.claims.kept(asked.name)
+    except NotFoundError as error:
+        raise NotFoundError(NO_CODE) from error
+    is_good = kept is not None and claims.is_proven(kept.code, asked.seed, asked.proof)
+    if kept is None or not is_good or parts.enrolling.clock.now() >= claim.expires_at:
+        raise NotFoundError(NO_CODE)
+    return claim, kept
+
+
+def _enrolled(claim: Claim, kept: Kept, seed: bytes, parts: Parts) -> Device:
+    """The claim's device: it is made now, or was when this board asked before. Raises: KilnError."""
+    token, key = claims.token_of(kept.code, seed), claims.key_of(kept.code, seed)
+    by, name = f"{claim.made_by}, code {claim.name}", device_id(claim.device)
+    wanted = enrol.Request(
+        id=name,
+        repository=claim.repository,
+        board=claim.board,
+        channel=claim.channel,
+        group=claim.group,
+        label=claim.label,
+        wish=Wish(values=kept.settings),
+    )
+    if _known(name, token, parts) is None:
+        try:
+            enrol.enrol(wanted, parts.enrolling, token=token, key=key, by=by)
+            _note(claim, "claim.used", name, parts, by=claim.made_by)
+        except ConflictError:  # the same board asks twice at once
+            if _known(name, token, parts) is None:
+                raise
+    device = parts.enrolling.fleet.device(name)
+    if device.new_token_digest is None:
+        parts.enrolling.accounts.allow(name, token)  # perhaps it was cut off before it came to this
+    enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=kept.settings), by=by)
+    return device
+
+
+def _known(name: DeviceId, token: str, parts: Parts) -> Device | None:
+    """The device that this board became. Raises: ConflictError when that lives with another token, or is retired."""
+    try:
+        device = parts.enrolling.fleet.device(name)
+    except NotFoundError:
+        return None
+    if device.token_digest == enrol.token_digest(token) and device.retired_at is None:
+        return device
+    raise ConflictError(f"{name} is another device by now: make another code")
+
+
+def _check_unused(name: DeviceId, parts: Parts) -> None:
+    try:
+        parts.enrolling.fleet.device(name)
+    except NotFoundError:
+        return
+    raise ConflictError(f"a device {name!r} exists already")
+
+
+def _note(claim: Claim, what: str, detail: str, parts: Parts, *, by: str) -> None:
+    deed = Deed(who=by, what=what, repository=claim.repository, subject=claim.name, detail=detail)
+    parts.audit.note(deed, now=parts.enrolling.clock.now())

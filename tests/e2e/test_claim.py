@@ -1,0 +1,91 @@
+"""From nothing to a device without anybody typing an identity: a code, a board, `kiln serve`, and its end."""
+
+import json
+import pathlib
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from device.virtual import flash as flashing, launch
+from tests.e2e.newcomer import Newcomer
+from tests.integration.device.parts import until
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+REPOSITORY = "local/acme/blink"
+
+
+class Board:
+    """The virtual device of a folder that `kiln devices claim make` wrote."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.lines: list[str] = []
+        self.flash = folder / "board.flash"
+        trust = json.loads((folder / "trust.json").read_text())
+        flashing.make(self.flash, device={}, trust=trust)
+        flashing.remove(self.flash, "kiln/device.json")
+        tree = folder / "tree" / "kiln"
+        tree.mkdir(parents=True)
+        (tree / "claim.json").write_bytes((folder / "claim.json").read_bytes())
+        flashing.put(self.flash, folder / "tree")
+        self._on = True
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._live)  # the process dies with the thread that started it
+        self._thread.start()
+
+    def _live(self) -> None:
+        while self._on:
+            with launch.start(self.flash, output=subprocess.PIPE) as self._process:
+                assert self._process.stdout is not None
+                self.lines.extend(self._process.stdout)
+
+    def off(self) -> None:
+        self._on = False
+        if self._process is not None:
+            self._process.kill()
+        self._thread.join()
+
+
+@pytest.fixture
+def folder_of_code(user: Newcomer) -> pathlib.Path:
+    bare = user.folder / "blink.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(bare)], check=True)
+    user.command("repos", "add", f"file://{bare}", "--forge", "local", "--path", "acme/blink")
+    folder = user.folder / "code"
+    user.command("groups", "add", "roof", "--repository", REPOSITORY)
+    words = ("--repository", REPOSITORY, "--board", "unix", "--group", "roof", "--label", "Antenna", "--set", "A=x")
+    made = user.command("devices", "claim", "make", *words, "--output", str(folder))
+    assert made["state"] == "open"
+    return folder
+
+
+def test_a_board_with_a_code_enrols_itself_lives_and_is_retired(user: Newcomer, folder_of_code: pathlib.Path) -> None:
+    def found(**wanted: Any) -> Any:
+        devices = user.command("devices", "list", "--group", "roof", "--connected", "true")
+        return next((each for each in devices if all(each[name] == value for name, value in wanted.items())), None)
+
+    board = Board(folder_of_code)
+    try:
+        device = until(lambda: found(label="Antenna"), timeout_s=30, what="the device to be connected")
+        until(lambda: user.command("devices", "show", device["id"])["report"], timeout_s=20, what="a report")
+        shown = user.command("devices", "show", device["id"])
+        claim = user.command("devices", "claim", "list")[0]
+
+        assert (claim["state"], claim["device"]) == ("used", device["id"])
+        assert (shown["report"]["state"], shown["repository"]) == ("idle", REPOSITORY)
+        assert [each["what"] for each in shown["events"]] == ["enrolled"]
+        assert shown["configuration"]["settings"] == ["A"]
+
+        user.command("devices", "retire", device["id"])
+        at = len(board.lines)
+        until(lambda: any("broker says no" in line for line in board.lines[at:]), timeout_s=30, what="a closed door")
+        assert user.command("devices", "list") == []
+        assert user.command("groups", "list")[0]["devices"] == 0
+        assert "exists already" in user.command(
+            "devices", "add", device["id"], "--repository", REPOSITORY, "--board", "unix", fails=True
+        )
+    finally:
+        board.off()
+        print("".join(board.lines))

@@ -1,0 +1,286 @@
+"""One-time codes: what is made of them, and what becomes of a board that has one."""
+
+import dataclasses
+import hmac
+import json
+import secrets
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import given, strategies as st
+
+from service.domain import claim as domain
+from service.domain.claim import Claim
+from service.domain.device import DeviceId, device_id
+from service.domain.errors import BadInputError, BrokerError, ConflictError, NotFoundError
+from service.domain.repository import RepositoryId
+from service.flows import claims, credentials, enrol, place
+from service.flows.configure import Wish
+from service.flows.enrol import token_digest
+from tests.fakes.broker import MemoryAccounts
+from tests.unit.service.configuring import newest_order, parts as configuring, told
+from tests.unit.service.conftest import BLINK, World
+from tests.unit.service.steps import enrolled, enrolling, published
+from tests.unit.service.test_placing import parts as placing
+
+SEED, OTHER = b"s" * 32, b"o" * 32
+WHERE = {"base": "http://kiln.example", "mqtt": {"host": "kiln.example", "port": 1883}}
+
+
+@given(st.binary(min_size=domain.ENTROPY_BYTES, max_size=32))
+def test_a_code_is_read_however_it_was_written_down(entropy: bytes) -> None:
+    code = domain.code_of(entropy)
+    plain = domain.plain(code)
+    sloppy = code.lower().replace("-", " ").replace("0", "o").replace("1", "l")
+
+    assert [len(each) for each in code.split("-")] == [5, 5, 5, 5]
+    assert domain.plain(sloppy) == plain
+    assert sum(domain.ALPHABET.index(char) << 5 * place for place, char in enumerate(plain)) == int.from_bytes(
+        entropy[: domain.ENTROPY_BYTES], "big"
+    ) % (1 << 100)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 20, "U" * 20, "0" * 19, "0" * 21, "É" * 20])
+def test_what_is_no_code_is_refused(text: str) -> None:
+    with pytest.raises(BadInputError):
+        domain.plain(text.replace("x", "%"))
+
+
+@given(st.binary(min_size=13, max_size=13), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_nothing_that_travels_tells_what_does_not(entropy: bytes, seed: bytes, other: bytes) -> None:
+    code = domain.code_of(entropy)
+    proof = domain.derived(code, "proof", seed)
+    made = [domain.token_of(code, seed), domain.key_of(code, seed).hex(), domain.answer_key(code, seed).hex()]
+
+    assert len({proof.hex(), domain.derived(code, "name").hex(), *made}) == 5
+    assert domain.is_proven(code, seed, proof)
+    assert domain.is_proven(code, other, proof) is (other == seed)
+
+
+@pytest.mark.parametrize(
+    ("repository", "word"), [("github/acme/Blink", "blink"), ("gitlab/a/ж", "device"), ("github/a/x_y.z", "x-y-z")]
+)
+def test_an_id_that_is_made_is_one(repository: str, word: str) -> None:
+    made = domain.made_id(RepositoryId(repository), b"\xff\x00\x11\x22\x33")
+
+    assert device_id(made) == made
+    assert made.startswith(f"{word}-")
+
+
+def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
+    return claims.Parts(
+        claims=world.claims,
+        enrolling=enrolling(world, accounts),
+        audit=world.audit,
+        chance=secrets.token_bytes,
+        about=lambda _device: WHERE,
+    )
+
+
+def made(world: World, *, hours: int = 24, **fields: Any) -> tuple[Claim, str]:
+    wanted = {"id": "", "repository": BLINK.id, "board": "unix", "channel": "beta", **fields}
+    return claims.make(enrol.Request(**wanted), hours, parts(world), by="ann")
+
+
+def asked(code: str, seed: bytes = SEED) -> claims.Asked:
+    """As device/ota/claim.py does."""
+    name, proof = domain.derived(code, "name").hex()[:24], domain.derived(code, "proof", seed)
+    return claims.Asked(name=name, seed=seed, proof=proof)
+
+
+def opened(answer: bytes, code: str, seed: bytes = SEED) -> dict[str, Any]:
+    """What the board reads."""
+    body, mac = answer[:-32], answer[-32:]
+    assert hmac.compare_digest(mac, hmac.digest(domain.derived(code, "answer mac", seed), body, "sha256"))
+    assert body.startswith(b"KILNA1\n")
+    decryptor = Cipher(algorithms.AES(domain.derived(code, "answer", seed)), modes.CBC(body[7:23])).decryptor()
+    plain = decryptor.update(body[23:]) + decryptor.finalize()
+    return dict(json.loads(plain[: -plain[-1]]))
+
+
+def test_a_board_with_a_code_becomes_what_the_code_says(world: World) -> None:
+    build = published(world, "one")
+    place.add_group(BLINK.id, "attic", placing(world), by="ann")
+    wish = Wish(texts={"WIFI_PASSWORD": "hunter2"})
+    claim, code = made(world, id="roof", group="attic", label="Roof", wish=wish)
+    accounts = MemoryAccounts()
+
+    answer = claims.redeem(asked(code), parts(world, accounts))
+
+    said, device = opened(answer, code), world.fleet.device(DeviceId("roof"))
+    token, key = domain.token_of(code, SEED), domain.key_of(code, SEED)
+    assert said == {
+        "v": 1,
+        "id": "roof",
+        "board": "unix",
+        "repo": BLINK.id,
+        **WHERE,
+        "settings": {"WIFI_PASSWORD": "hunter2"},
+    }
+    assert (device.group, device.label, device.channel) == ("attic", "Roof", "beta")
+    assert (device.token_digest, accounts.tokens) == (token_digest(token), {"roof": token})
+    assert device.desired in {each.digest for each in world.builds.bundles(build)}
+    assert told(world, "roof", key)["settings"] == {"WIFI_PASSWORD": "hunter2"}
+    assert newest_order(world, "roof")["config"] == device.config
+    assert world.claims.get(claim.name).state(world.clock.now()) == "used"
+    assert [each.deed.what for each in world.audit.entries()][:2] == ["claim.used", "claim.made"]
+    for secret in (token, key.hex(), domain.plain(code), "hunter2"):
+        assert secret.encode() not in answer
+    assert device.id in world.fleet.events(device.id)[0].detail or claim.name in world.fleet.events(device.id)[0].detail
+
+
+def test_the_same_board_gets_the_same_identity_again_and_no_other_board_does(world: World) -> None:
+    claim, code = made(world)
+
+    first, again = (opened(claims.redeem(asked(code), parts(world)), code) for _ in range(2))
+
+    assert first == again
+    assert first["id"].startswith("blink-")
+    with pytest.raises(ConflictError, match="another board"):
+        claims.redeem(asked(code, OTHER), parts(world))
+    assert [each.id for each in world.fleet.devices()] == [first["id"]]
+    assert world.claims.get(claim.name).device == first["id"]
+    assert [each.what for each in world.fleet.events(DeviceId(first["id"]))] == ["enrolled"]
+
+
+def test_a_code_that_is_not_good_is_refused_in_the_same_words(world: World) -> None:
+    claim, code = made(world, hours=2)
+    good = asked(code)
+    _, another = made(world)
+    wrong = [
+        dataclasses.replace(good, name="0" * 24),
+        dataclasses.replace(good, proof=b"x" * 32),
+        dataclasses.replace(good, seed=OTHER),  # the proof of another seed
+        dataclasses.replace(good, name=asked(another).name),
+    ]
+    said = []
+    for each in wrong:
+        with pytest.raises(NotFoundError) as caught:
+            claims.redeem(each, parts(world))
+        said.append(str(caught.value))
+    world.clock.move(hours=2)
+    with pytest.raises(NotFoundError) as caught:
+        claims.redeem(good, parts(world))
+
+    assert {*said, str(caught.value)} == {claims.NO_CODE}
+    assert world.fleet.devices() == []
+    assert world.claims.get(claim.name).state(world.clock.now()) == "expired"
+
+
+def test_what_is_kept_of_a_code_is_forgotten_when_it_has_expired(world: World) -> None:
+    claim, _ = made(world, hours=1)
+    assert world.claims.kept(claim.name) is not None
+    world.clock.move(hours=1)
+
+    made(world)
+
+    assert world.claims.kept(claim.name) is None
+
+
+def test_a_code_that_was_revoked_is_gone_and_its_device_stays(world: World) -> None:
+    (unused, first), (used, second) = made(world), made(world)
+    device = opened(claims.redeem(asked(second), parts(world)), second)["id"]
+
+    for each in (unused, used):
+        claims.revoke(world.claims.get(each.name), parts(world), by="ann")
+
+    for code in (first, second):
+        with pytest.raises(NotFoundError, match="no such code"):
+            claims.redeem(asked(code), parts(world))
+    assert [each.id for each in world.fleet.devices()] == [device]
+    assert [each.deed.detail for each in world.audit.entries()][:2] == ["used", "open"]
+
+
+def test_an_enrolment_that_was_cut_off_goes_on_where_it_was(world: World) -> None:
+    """At each place where another system may fail or the service end."""
+    _, code = made(world, id="roof")
+    accounts = MemoryAccounts()
+    accounts.is_away = True
+    with pytest.raises(BrokerError):
+        claims.redeem(asked(code), parts(world, accounts))
+    assert world.fleet.devices() == []
+    with pytest.raises(ConflictError, match="another board"):
+        claims.redeem(asked(code, OTHER), parts(world))
+
+    accounts.is_away = False
+    halfway = parts(world, accounts)
+    cut = dataclasses.replace(halfway.enrolling, settle=_fail)
+    with pytest.raises(RuntimeError):
+        claims.redeem(asked(code), dataclasses.replace(halfway, enrolling=cut))
+    accounts.tokens.clear()  # nor did it come to that
+
+    assert opened(claims.redeem(asked(code), halfway), code)["id"] == "roof"
+    assert accounts.tokens == {"roof": domain.token_of(code, SEED)}
+    assert world.configurations.get(DeviceId("roof")).secrets.key == domain.key_of(code, SEED)
+
+
+def _fail(_name: DeviceId) -> None:
+    raise RuntimeError("the power is out")
+
+
+def test_a_device_that_was_changed_since_is_not_given_out_again(world: World) -> None:
+    _, code = made(world, id="roof")
+    claims.redeem(asked(code), parts(world))
+    accounts = MemoryAccounts()
+    credentials.rotate(DeviceId("roof"), configuring(world), accounts=accounts, new_token=lambda: "n" * 43, by="ann")
+    accounts.tokens.clear()
+    claims.redeem(asked(code), parts(world, accounts))  # it lives with the old token, until it took the new one
+    assert accounts.tokens == {}  # and the broker's account is left as the change has it
+
+    world.fleet.settle_token(DeviceId("roof"), token_digest("n" * 43))
+    with pytest.raises(ConflictError, match="another device"):
+        claims.redeem(asked(code), parts(world))
+    world.fleet.retire(DeviceId("roof"), now=world.clock.now())
+    with pytest.raises(ConflictError, match="another device"):
+        claims.redeem(asked(code), parts(world))
+
+
+def test_an_id_is_used_once_by_codes_too(world: World) -> None:
+    enrolled(world, "d1")
+    with pytest.raises(ConflictError, match="exists already"):
+        made(world, id="d1")
+    _, code = made(world, id="roof")
+    enrolled(world, "roof")
+
+    with pytest.raises(ConflictError, match="another device"):
+        claims.redeem(asked(code), parts(world))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hours": 0},
+        {"hours": domain.MAX_HOURS + 1},
+        {"board": "toaster"},
+        {"board": "rpi-pico"},
+        {"group": "none"},
+        {"channel": ""},
+        {"label": "x" * 81},
+        {"id": "D 1"},
+        {"repository": RepositoryId("local/none")},
+        {"wish": Wish(values={"A B": 1})},
+    ],
+    ids=str,
+)
+def test_a_code_for_what_cannot_be_is_not_made(world: World, wrong: dict[str, Any]) -> None:
+    with pytest.raises((BadInputError, NotFoundError)):
+        made(world, **wrong)
+    assert world.claims.page(None, limit=9) == []
+    assert world.audit.entries() == []
+
+
+def test_a_repository_has_so_many_open_codes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "MAX_OPEN", 2)
+    (_, code), _ = made(world, hours=1), made(world, hours=2)
+    with pytest.raises(ConflictError, match="open codes"):
+        made(world)
+    claims.redeem(asked(code), parts(world))  # a used one is not open
+    made(world)
+    with pytest.raises(ConflictError, match="open codes"):
+        made(world)
+    world.clock.move(hours=2)  # nor is one that has expired
+
+    assert made(world)[1] != code
+    assert len(world.claims.page([BLINK.id], limit=9)) == 4
+    assert world.claims.page([], limit=9) == []
