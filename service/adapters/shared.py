@@ -14,6 +14,7 @@ from service.domain.repository import RepositoryId
 from service.domain.shared import Remaking, Scope, check_shared_size
 from service.records.shared import Values
 
+HOST = "unix"  # the virtual device needs no Wi-Fi
 MAX_TRIES = 20  # when others change the same at the same moment
 
 
@@ -77,6 +78,12 @@ class DatabaseSharedSettings:
     def left(self, scope: Scope) -> int:
         after = sa.select(table.c.after).where(_of(scope)).scalar_subquery()
         query = sa.select(sa.func.count()).where(_devices_of(scope), devices.c.id > after)  # NULL: none is
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def bare(self, scope: Scope) -> int:
+        by_hand = (devices.c.config == "") & (devices.c.board != HOST)
+        query = sa.select(sa.func.count()).where(_devices_of(scope), by_hand)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 

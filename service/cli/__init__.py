@@ -53,4 +53,5 @@ def run(client: Client, given: argparse.Namespace) -> int:
 def _shown(answer: Any, given: argparse.Namespace) -> str:
     as_json = getattr(given, "json", False) or not sys.stdout.isatty()
     width = shutil.get_terminal_size((show.WIDTH, 24)).columns
-    return show.text(answer, getattr(given, "columns", ()), as_json=as_json, width=width)
+    columns, notes = getattr(given, "columns", ()), getattr(given, "notes", ())
+    return show.text(answer, columns, as_json=as_json, width=width, notes=notes)

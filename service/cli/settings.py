@@ -9,6 +9,7 @@ from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/settings"
 COLUMNS = ("name", "type", "from", "value", "default", "needed", "help")
+NOTES = ("hold", "left", "warning")
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
@@ -16,15 +17,15 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     deeds = settings.add_subparsers(required=True)
     every = deeds.add_parser("list", help="which there are, their values, and where each value comes from")
     _add_where(every)
-    every.set_defaults(act=_list, columns=COLUMNS)
+    every.set_defaults(act=_list, columns=COLUMNS, notes=NOTES)
     change = deeds.add_parser("set", help="a device's own value stands above its group's, and that above the fleet's")
     _add_where(change)
     typed.add_changes(change)
-    change.set_defaults(act=_set, unset=[], columns=COLUMNS)
+    change.set_defaults(act=_set, unset=[], columns=COLUMNS, notes=NOTES)
     unset = deeds.add_parser("unset", help="from then on the value of the level below holds, or the default")
     _add_where(unset)
     unset.add_argument("names", nargs="+", metavar="NAME")
-    unset.set_defaults(act=_unset, columns=COLUMNS)
+    unset.set_defaults(act=_unset, columns=COLUMNS, notes=NOTES)
 
 
 def _add_where(command: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Answers of the service as people read them: tables on a terminal, JSON elsewhere and with `--json`.
 
-A command says which fields of its answer's objects are worth a column: `set_defaults(columns=("id", "report.state"))`.
+A command says which fields of its answer's objects are worth a column: `set_defaults(columns=("id", "report.state"))`,
+and which of the answer itself are worth a line below the table, unless they are empty: `notes=("hold",)`.
 """
 
 import argparse
@@ -24,14 +25,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="the service's whole answer as JSON")
 
 
-def text(answer: Any, columns: Sequence[str], *, as_json: bool, width: int = WIDTH) -> str:
+def text(answer: Any, columns: Sequence[str], *, as_json: bool, width: int = WIDTH, notes: Sequence[str] = ()) -> str:
     """What to print of an answer. A list of objects, or a page of them (`{"items": [...]}`), becomes a table."""
     if isinstance(answer, str):
         return answer.rstrip("\n")
     rows = answer.get("items") if isinstance(answer, dict) else answer
     if as_json or not columns or not isinstance(rows, list):
         return json.dumps(answer, indent=2)
-    return _table(rows, columns, width) if rows else "none"
+    table = _table(rows, columns, width) if rows else "none"
+    said = [f"{name}: {plain(str(answer[name]))}" for name in notes if isinstance(answer, dict) and answer.get(name)]
+    return "\n".join([table, *([""] if said else []), *said])
 
 
 def _table(rows: list[dict[str, Any]], columns: Sequence[str], width: int) -> str:

@@ -30,6 +30,9 @@ class SharedSettings(Protocol):
     def left(self, scope: Scope) -> int:
         """How many devices are still to be given what it has now."""
 
+    def bare(self, scope: Scope) -> int:
+        """How many devices of it were never given settings: theirs are in a file that somebody wrote onto the board."""
+
     def advance(self, what: Remaking, after: DeviceId | None) -> None:
         """Devices up to this id are done; None: all are. Nothing is done when the values were changed meanwhile."""
 

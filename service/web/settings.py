@@ -23,6 +23,11 @@ from service.web.setting_views import Known, items
 from service.web.sight import Sight
 
 WHERE = ("repository", "group", "device")
+WIFI = "WIFI_SSID"
+OWN_FILE = (
+    "{count} boards were never given settings by Kiln. With the first ones they give up the settings.json that was "
+    "written onto them: set WIFI_SSID and WIFI_PASSWORD, too, or they come back to that file"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +79,15 @@ class SettingsApi:
             values = Layers(fleet=fleet, group=own if found.group else {})
             schema = {name: spec for each in schemas.values() for name, spec in each.items()}
             about = {"device": "", "group": found.group, "left": self.shared.left(found)}
+            about |= self._warning(found, values)
         known = Known(schema=schema, secret=_secret([schema, *schemas.values()]))
         return {"repository": found.repository, **about, "items": items(values, own, known)}
+
+    def _warning(self, scope: Scope, values: Layers) -> dict[str, Any]:
+        """What no trial should have to find out."""
+        if not values.effective or WIFI in values.effective or not (count := self.shared.bare(scope)):
+            return {}
+        return {"warning": OWN_FILE.format(count=count)}
 
     async def _which(self, request: Request, where: Mapping[str, str]) -> Scope | Device:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError, BadInputError."""

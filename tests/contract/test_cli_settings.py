@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service import cli, configuring
-from service.cli.settings import COLUMNS
+from service.cli.settings import COLUMNS, NOTES
 from service.domain.shared import Scope
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
@@ -112,3 +112,24 @@ def test_what_is_shown_has_a_column_for_where_a_value_is_from() -> None:
 
     assert head.split()[:3] == ["NAME", "TYPE", "FROM"]
     assert row.split() == ["A", "secret", "fleet", "-", "-", "yes", "key"]
+
+
+def test_below_the_table_stands_what_keeps_a_release_from_a_device() -> None:
+    answer = {"items": [], "hold": "version 2 is not sent: it has no value for A", "left": 0}
+
+    assert cli.show.text(answer, COLUMNS, as_json=False, notes=NOTES).splitlines() == [
+        "none",
+        "",
+        "hold: version 2 is not sent: it has no value for A",
+    ]
+
+
+def test_boards_that_would_lose_their_wifi_are_warned_of(terminal: Terminal, devices: DeviceSite) -> None:
+    site = devices.site
+    devices.enrol(site.program(ADMIN_TOKEN), "shed", site.of("blink"), board="esp32-generic")
+
+    warned = terminal.run(f"settings set {BLINK} PERIOD_S=5")
+    told = terminal.run(f"settings set {BLINK} WIFI_SSID=cellar")
+
+    assert warned[1]["warning"].startswith("1 boards were never given settings by Kiln")
+    assert "warning" not in told[1]

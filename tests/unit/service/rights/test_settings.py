@@ -1,5 +1,7 @@
 """Settings of a fleet, a group and a device over the API: who may, what is shown, and where each value is from."""
 
+import pathlib
+
 import pytest
 
 from service import configuring
@@ -41,8 +43,13 @@ def devices(site: Site) -> DeviceSite:
 
 
 def declaring(site: Site, delivery: str, manifest: str) -> Build:
+    return holding(site, delivery, {"kiln.toml": manifest.encode(), "main.py": b"print(1)\n"})
+
+
+def holding(site: Site, delivery: str, files: dict[str, bytes]) -> Build:
+    """A build of this source."""
     build = site.build(site.of("secret"), delivery)
-    sources = FolderSources({"kiln.toml": manifest.encode(), "main.py": b"print(1)\n"})
+    sources = FolderSources(files)
     kept = site.kiln.objects.put(sources.fetch(site.of("secret"), build.commit))
     site.kiln.builds.keep_source(build.id, digest=kept.digest, size_bytes=kept.size_bytes)
     return site.kiln.builds.build(build.id)
@@ -160,3 +167,22 @@ def test_what_is_a_secret_in_one_channel_is_shown_in_none(devices: DeviceSite, s
 
     assert CANARY.encode() not in shown.body
     assert {each["name"]: each["type"] for each in shown.fields["items"]}["API_KEY"] == "secret"
+
+
+def test_a_pepeunit_example_is_the_schema_of_its_unit(devices: DeviceSite, site: Site, owner: Browser) -> None:
+    sample = pathlib.Path(__file__).parents[3] / "samples" / "pepeunit"
+    files = {path.name: path.read_bytes() for path in sample.iterdir() if path.is_file() and path.name != "upload.sh"}
+    devices.release(holding(site, "unit", files))
+    where = {"repository": REPOSITORY}
+
+    typed = owner.send("PATCH", SETTINGS, json={**where, "texts": {"PERIOD_S": "45", "PU_AUTH_TOKEN": CANARY}})
+    wrong = owner.send("PATCH", SETTINGS, json={**where, "texts": {"PERIOD_S": "often"}})
+    found = {each["name"]: each for each in typed.fields["items"]}
+
+    assert (typed.status, wrong.status) == (202, 400)
+    assert (found["PERIOD_S"]["type"], found["PERIOD_S"]["value"], found["PERIOD_S"]["default"]) == ("integer", 45, 60)
+    assert found["PU_AUTH_TOKEN"]["type"] == "secret"
+    assert not any(each["needed"] for each in found.values())
+    assert CANARY.encode() not in typed.body
+    assert site.kiln.shared.get(Scope(site.of("secret").id)) == {"PERIOD_S": 45, "PU_AUTH_TOKEN": CANARY}
+    assert owner.get(f"{SETTINGS}?device=one").fields["hold"] == ""
