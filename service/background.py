@@ -7,7 +7,7 @@ import secrets
 
 from service import configuring, key_routes, release_routes, rolling
 from service.adapters.background import Repeater
-from service.flows import announce, deliver, wind_down
+from service.flows import announce, deliver, rollouts, wind_down
 from service.flows.keep import Keeper
 from service.flows.recover import Recovery
 from service.flows.shared import Remaker
@@ -55,7 +55,7 @@ class Background:
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
         look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
         parts = rolling.parts(kiln)
-        turns = Repeater("rollouts", lambda: rolling.advance_all(parts), every_s=ROLLOUTS_EVERY_S)
+        turns = Repeater("rollouts", lambda: rollouts.advance_all(parts), every_s=ROLLOUTS_EVERY_S, share=0.25)
         kiln.told.listen(self.outbox.wake)
         kiln.stirred.listen(turns.wake)
         home = HomeAssistant.of(kiln, self.outbox.wake)

@@ -20,12 +20,12 @@ def parts(kiln: Kiln) -> rollouts.Parts:
         fleet=kiln.fleet,
         rollouts=kiln.rollouts,
         crowd=kiln.crowd,
-        audit=kiln.audit,
         keys=kiln.keys,
         clock=kiln.clock,
         obstacle=obstacle(kiln, Declared(kiln)),
         each=_each,
         announced=kiln.told.ring,
+        stirred=kiln.stirred.ring,
         alone=_ALONE,
         call_back=steer.call_back,
     )
@@ -45,12 +45,6 @@ def heard(kiln: Kiln, name: DeviceId, report: Report) -> None:
     """After a report was kept: roll-outs may go on by it."""
     if settle.heard(name, report, parts(kiln)):
         kiln.stirred.ring()
-
-
-def advance_all(found: rollouts.Parts) -> None:
-    """All roll-outs in which something may be to do."""
-    for name in found.rollouts.going_on():
-        rollouts.advance(name, found)
 
 
 _ALONE = threading.Lock()

@@ -9,4 +9,4 @@ from service.web.sight import Sight
 
 
 def for_people(kiln: Kiln, sight: Sight) -> list[Route]:
-    return RolloutApi(sight=sight, parts=rolling.parts(kiln), stirred=kiln.stirred.ring).routes()
+    return RolloutApi(sight=sight, parts=rolling.parts(kiln)).routes()

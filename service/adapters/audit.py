@@ -21,14 +21,10 @@ class DatabaseAudit:
         self._engine = engine
 
     def note(self, deed: Deed, *, now: datetime.datetime) -> Entry:
-        words, at = words_of(deed), now.timestamp()
         with self._engine.begin() as connection:
-            _alone(connection)
-            newest = sa.select(audit.c.chain).order_by(audit.c.id.desc()).limit(1)
-            chain = chained(str(connection.execute(newest).scalar() or ""), at, words)
-            done = connection.execute(audit.insert().values(at=at, chain=chain, **words))
-        assert done.inserted_primary_key is not None
-        return Entry(id=done.inserted_primary_key[0], at=now, deed=deed, chain=chain)
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("begin immediate")  # a look alone would begin no transaction
+            return written(connection, deed, now)
 
     def entries(self, repository: RepositoryId | None = None, *, before: int = 0, limit: int = 100) -> list[Entry]:
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
@@ -47,12 +43,19 @@ class DatabaseAudit:
             return [_entry(row) for row in connection.execute(query).mappings()]
 
 
-def _alone(connection: sa.Connection) -> None:
-    """Two that note at once would both follow the same entry: one waits for the other."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("begin immediate")  # a look alone would begin no transaction
-    else:
+def written(connection: sa.Connection, deed: Deed, now: datetime.datetime) -> Entry:
+    """An entry, inside the caller's transaction, which has written before.
+
+    Two that note at once would both follow the same entry: one waits for the other.
+    """
+    if connection.dialect.name != "sqlite":  # there who has written is alone
         connection.exec_driver_sql("lock table audit in exclusive mode")
+    words, at = words_of(deed), now.timestamp()
+    newest = sa.select(audit.c.chain).order_by(audit.c.id.desc()).limit(1)
+    chain = chained(str(connection.execute(newest).scalar() or ""), at, words)
+    done = connection.execute(audit.insert().values(at=at, chain=chain, **words))
+    assert done.inserted_primary_key is not None
+    return Entry(id=done.inserted_primary_key[0], at=now, deed=deed, chain=chain)
 
 
 def _of(query: sa.Select[Any], repository: RepositoryId | None) -> sa.Select[Any]:

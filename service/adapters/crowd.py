@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from service.adapters import crowd_turns as turns
 from service.adapters.rollouts import rollout_of
@@ -19,7 +20,6 @@ from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
 from service.domain.rollout_plan import Candidate
 from service.records.rollouts import Mark, Part, Row
 
-CHUNK = 500  # of values in one question: a database takes so many at once
 AGAIN = [RowState.LEFT.value]  # who comes back takes part again
 
 
@@ -43,18 +43,14 @@ class DatabaseCrowd:
         return [Candidate(id=name, group=group, tags=frozenset(tags.get(name, ()))) for name, group in found]
 
     def add(self, rollout: RolloutId, rows_: Sequence[tuple[str, int, float]], *, now: datetime.datetime) -> None:
-        with self._engine.begin() as connection:
-            # A write first: whoever joins at this moment is seen below.
-            connection.execute(rollouts.update().where(rollouts.c.id == rollout).values(id=rollout))
-            names = [device for device, _, _ in rows_]
-            known = _known(connection, rollout, names)
-            new = [
-                {"rollout": rollout, "device": device, "stage": stage, "delay_s": delay, **_pending(now)}
-                for device, stage, delay in rows_
-                if device not in known
-            ]
-            if new:
-                connection.execute(rows.insert(), new)
+        new = [
+            {"rollout": rollout, "device": device, "stage": stage, "delay_s": delay, **_pending(now)}
+            for device, stage, delay in rows_
+        ]
+        if new:
+            with self._engine.begin() as connection:
+                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+                connection.execute(dialect.insert(rows).on_conflict_do_nothing(), new)
 
     def join(self, rollout: Rollout, device: DeviceId, stage: int, *, now: datetime.datetime) -> None:
         mine = (rows.c.rollout == rollout.id) & (rows.c.device == device)
@@ -167,14 +163,6 @@ class DatabaseCrowd:
 
 def _pending(now: datetime.datetime) -> dict[str, Any]:
     return {"state": RowState.PENDING.value, "at": now.timestamp(), "heard_at": None}
-
-
-def _known(connection: sa.Connection, rollout: RolloutId, names: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for start in range(0, len(names), CHUNK):
-        mine = (rows.c.rollout == rollout) & rows.c.device.in_(names[start : start + CHUNK])
-        found |= set(connection.execute(sa.select(rows.c.device).where(mine)).scalars())
-    return found
 
 
 def _row(row: sa.RowMapping, prefix: str = "") -> Row:

@@ -55,20 +55,21 @@ def look(connection: sa.Connection, rollout: Rollout, stages: Sequence[Counts], 
 
 
 def draw(connection: sa.Connection, rollout: Rollout, count: int) -> int:
+    seen = sa.func.coalesce(devices.c.seen_at, 0).desc()
+    query = sa.select(rows.c.device).join(devices, devices.c.id == rows.c.device).where(_later(rollout))
+    best = query.order_by(sa.func.coalesce(devices.c.connected, sa.false()).desc(), seen, devices.c.id)
+    names = list(connection.execute(best.limit(count)).scalars())  # long, and before anybody has to wait for us
     if not _take(connection, rollout):
         return 0
     # Who is held gives its place away, or there would be one too many when it is held no more.
-    held = (rows.c.rollout == rollout.id) & (rows.c.stage == rollout.stage) & (rows.c.state == RowState.HELD.value)
+    here = (rows.c.rollout == rollout.id) & (rows.c.stage == rollout.stage)
+    held = here & (rows.c.state == RowState.HELD.value)
     connection.execute(rows.update().where(held).values(stage=rollout.stage + 1))
-    missing = min(count, rollout.plan.stages[rollout.stage].count - totals(connection, rollout)[rollout.stage].drawn)
-    if missing <= 0:
-        return 0
-    seen = sa.func.coalesce(devices.c.seen_at, 0).desc()
-    found = sa.select(rows.c.device).join(devices, devices.c.id == rows.c.device).where(_later(rollout))
-    ordered = found.order_by(sa.func.coalesce(devices.c.connected, sa.false()).desc(), seen, devices.c.id)
-    names = list(connection.execute(ordered.limit(missing)).scalars())
-    _each(connection, rollout, names, {"stage": rollout.stage, "delay_s": 0})
-    return len(names)
+    taken = _count(connection, here & (rows.c.state != RowState.LEFT.value))
+    free = max(0, min(count, rollout.plan.stages[rollout.stage].count - taken))
+    mine = _later(rollout) & rows.c.device.in_(names[:free])
+    values = {"stage": rollout.stage, "delay_s": 0}
+    return connection.execute(rows.update().where(mine).values(**values)).rowcount if free else 0
 
 
 def set_aside(connection: sa.Connection, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:

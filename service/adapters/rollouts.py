@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.acceptance import lock
+from service.adapters.audit import written
 from service.adapters.rows import moments, plain
 from service.adapters.schema import bundles, releases
 from service.adapters.schema_devices import devices
@@ -18,6 +19,7 @@ from service.domain.release import Release
 from service.domain.repository import RepositoryId
 from service.domain.rollout import Rollout, RolloutId, RolloutState
 from service.domain.rollout_plan import Plan
+from service.records.rollouts import Noted
 
 OPEN = [each.value for each in RolloutState if each.is_open]
 _MOMENTS = ("created_at", "started_at", "stage_at", "passed_at", "finished_at", "paced_at")
@@ -35,7 +37,7 @@ class DatabaseRollouts:
             text = connection.execute(sa.select(channel_plans.c.plan).where(here)).scalar()
         return None if text is None else Plan.parse(json.loads(text))
 
-    def set_plan(self, repository: RepositoryId, channel: str, plan: Plan | None) -> None:
+    def set_plan(self, repository: RepositoryId, channel: str, plan: Plan | None, *, deed: Noted | None = None) -> None:
         here = (channel_plans.c.repository == repository) & (channel_plans.c.channel == channel)
         with self._engine.begin() as connection:
             lock(connection, repository)
@@ -43,6 +45,8 @@ class DatabaseRollouts:
             if plan is not None:
                 row = {"repository": repository, "channel": channel, "plan": json.dumps(plan.to_json())}
                 connection.execute(channel_plans.insert().values(**row))
+            if deed is not None:
+                written(connection, *deed)
 
     def begin(
         self, release: Release, channel: str, plan: Plan, *, by: str, now: datetime.datetime, again: bool = False
@@ -131,12 +135,15 @@ class DatabaseRollouts:
         with self._engine.connect() as connection:
             return [BuildId(each) for each in connection.execute(query.order_by(bundles.c.build)).scalars()]
 
-    def change(self, seen: Rollout, **values: Any) -> bool:  # fields of a roll-out
+    def change(self, seen: Rollout, *, deed: Noted | None = None, **values: Any) -> bool:  # fields of a roll-out
         as_seen = (rollouts.c.state == seen.state.value) & (rollouts.c.stage == seen.stage)
-        written = {name: plain(value) for name, value in values.items()}
+        row = {name: plain(value) for name, value in values.items()}
         with self._engine.begin() as connection:
-            statement = rollouts.update().where((rollouts.c.id == seen.id) & as_seen).values(**written)
-            return connection.execute(statement).rowcount > 0
+            statement = rollouts.update().where((rollouts.c.id == seen.id) & as_seen).values(**row)
+            done = connection.execute(statement).rowcount > 0
+            if done and deed is not None:
+                written(connection, *deed)
+            return done
 
     def _all(self, query: sa.Select[Any]) -> list[Rollout]:
         with self._engine.connect() as connection:

@@ -36,11 +36,12 @@ from service.domain.rollout_plan import AT_ONCE, DEFAULT, assigned, place
 from service.flows.announce import written
 from service.flows.obstacles import Verdict, obstacle, runs, unfit
 from service.ports import Clock, Keys
-from service.records import Audit, Builds, Crowd, Fleet, Rollouts
-from service.records.rollouts import Mark
+from service.records import Builds, Crowd, Fleet, Rollouts
+from service.records.rollouts import Mark, Noted
 
-MAX_TURNS = 1000  # of one roll-out, before others have theirs
-FILL = 5000  # rows of one transaction
+TURNS = 20  # of one roll-out, before others have theirs
+FILL = 1000  # rows of one transaction: others that write wait for it
+PAGE = 5000  # rows that are read at once
 LOOK_AGAIN = datetime.timedelta(minutes=1)  # at a device that is held
 WAITING = (RowState.PENDING, RowState.HELD)
 KILN = "kiln"  # who did what nobody asked for
@@ -57,13 +58,13 @@ class Parts:
     fleet: Fleet
     rollouts: Rollouts
     crowd: Crowd
-    audit: Audit
     keys: Keys
     clock: Clock
     obstacle: Callable[[Device, Release], str]  # why a device must not be told now, for people; empty: it may
     each: Each  # as `map`, perhaps several at once
     announced: Callable[[], None]  # wakes whoever drains the outbox
     alone: AbstractContextManager[object]  # one turn at a time: two would sign the same
+    stirred: Callable[[], None]  # wakes whoever goes on with roll-outs
     call_back: Callable[[Rollout, "Parts"], bool]  # a turn of ending one that is over; False: all is done
 
 
@@ -88,17 +89,35 @@ def begin(
 
 
 def advance(name: RolloutId, parts: Parts) -> int:
-    """Do all that is to be done now; how many devices were told. Safe to repeat, and to be cut off anywhere."""
+    """Do what is to be done now, or the first of it: others go on with the rest. How many devices were told.
+
+    Safe to repeat, and to be cut off anywhere.
+    """
+    told, goes_on = advance_some(name, parts)
+    if goes_on:
+        parts.stirred()
+    return told
+
+
+def advance_some(name: RolloutId, parts: Parts) -> tuple[int, bool]:
+    """Some turns of one roll-out: how many devices were told, and whether there is more to do now."""
     told = 0
-    for _ in range(MAX_TURNS):
+    for _ in range(TURNS):
         with parts.alone:
             count, goes_on = _turn(name, parts)
         told += count
         if count:
             parts.announced()
         if not goes_on:
-            break
-    return told
+            return told, False
+    return told, True
+
+
+def advance_all(parts: Parts) -> None:
+    """All roll-outs in which something is to do, each of them some turns at a time."""
+    names = parts.rollouts.going_on()
+    while names:
+        names = [each for each in names if advance_some(each, parts)[1]]
 
 
 def _turn(name: RolloutId, parts: Parts) -> tuple[int, bool]:
@@ -157,16 +176,13 @@ def _decide(step: Start | GoOn | Halt | Finish, rollout: Rollout, parts: Parts, 
 
 def _change(rollout: Rollout, parts: Parts, what: str, *, detail: str = "", **values: object) -> bool:
     """A decision, which is noted. False when somebody else was faster."""
-    if not parts.rollouts.change(rollout, **values):
-        return False
-    note(rollout, what, parts, by=KILN, detail=detail)
-    return True
+    return parts.rollouts.change(rollout, deed=noted(rollout, what, parts, by=KILN, detail=detail), **values)
 
 
-def note(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "") -> None:
+def noted(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "") -> Noted:
     subject = f"{rollout.channel}, roll-out {rollout.id} of build {rollout.build}"
     deed = Deed(who=by, what=f"rollout.{what}", repository=rollout.repository, subject=subject, detail=detail)
-    parts.audit.note(deed, now=parts.clock.now())
+    return deed, parts.clock.now()
 
 
 def _fill(rollout: Rollout, parts: Parts) -> bool:
@@ -177,7 +193,7 @@ def _fill(rollout: Rollout, parts: Parts) -> bool:
         updated = _updated(undone, parts)
         devices = [each for each in devices if each.id in updated]
     stages = assigned(rollout.id, rollout.plan, devices)
-    rows = [(name, stage, _delay(rollout, name)) for name, stage in stages.items()]
+    rows = [(name, stage, _delay(rollout, name)) for name, stage in sorted(stages.items())]
     for start in range(0, len(rows), FILL):
         parts.crowd.add(rollout.id, rows[start : start + FILL], now=parts.clock.now())
     return parts.rollouts.change(rollout, is_filled=True)
@@ -186,7 +202,7 @@ def _fill(rollout: Rollout, parts: Parts) -> bool:
 def _updated(rollout: Rollout, parts: Parts) -> set[str]:
     found: set[str] = set()
     after = ""
-    while page := parts.crowd.page(rollout.id, states=[RowState.DONE], after=after, limit=FILL):
+    while page := parts.crowd.page(rollout.id, states=[RowState.DONE], after=after, limit=PAGE):
         found |= {each.device for each in page}
         after = page[-1].device
     return found

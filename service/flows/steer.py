@@ -12,7 +12,7 @@ from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState
 from service.domain.rollout_plan import Plan
 from service.flows.announce import tell
 from service.flows.obstacles import obstacle
-from service.flows.rollouts import KILN, Parts, note
+from service.flows.rollouts import KILN, Parts, noted
 from service.records.rollouts import Mark
 
 PAGE = 500  # devices of one turn
@@ -20,10 +20,9 @@ PAGE = 500  # devices of one turn
 
 def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Parts, *, by: str) -> Plan | None:
     """How releases are rolled out that come to this channel from now on. None: as by default."""
-    parts.rollouts.set_plan(repository, channel, wanted)
     stages = ", then ".join(each.name for each in wanted.stages) if wanted else "as by default"
     deed = Deed(who=by, what="rollout.planned", repository=repository, subject=channel, detail=stages)
-    parts.audit.note(deed, now=parts.clock.now())
+    parts.rollouts.set_plan(repository, channel, wanted, deed=(deed, parts.clock.now()))
     return wanted
 
 
@@ -91,9 +90,8 @@ def _open(name: RolloutId, parts: Parts) -> Rollout:
 
 
 def _changed(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "", **values: object) -> Rollout:
-    if not parts.rollouts.change(rollout, **values):
+    if not parts.rollouts.change(rollout, deed=noted(rollout, what, parts, by=by, detail=detail), **values):
         raise ConflictError(f"roll-out {rollout.id} was changed at this moment: look at it, and say so again")
-    note(rollout, what, parts, by=by, detail=detail)
     return parts.rollouts.get(rollout.id)
 
 

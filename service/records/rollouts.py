@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
@@ -47,11 +48,15 @@ class Mark:
     due_at: datetime.datetime | None = None
 
 
+Noted = tuple[Deed, datetime.datetime]  # an entry of the audit log, written with what it is about
+
+
 class Rollouts(Protocol):
     def plan(self, repository: RepositoryId, channel: str) -> Plan | None:
         """Of a channel; None: as by default."""
 
-    def set_plan(self, repository: RepositoryId, channel: str, plan: Plan | None) -> None: ...
+    def set_plan(self, repository: RepositoryId, channel: str, plan: Plan | None, *, deed: Noted | None = None) -> None:
+        """And note who did it."""
 
     def begin(
         self, release: Release, channel: str, plan: Plan, *, by: str, now: datetime.datetime, again: bool = False
@@ -87,8 +92,8 @@ class Rollouts(Protocol):
     def ordered(self) -> list[BuildId]:
         """Whose releases devices are to run, as they were told last."""
 
-    def change(self, seen: Rollout, **values: Any) -> bool:
-        """Write these fields, unless state or stage are others than those that were seen."""
+    def change(self, seen: Rollout, *, deed: Noted | None = None, **values: Any) -> bool:
+        """Write these fields, and who did it, unless state or stage are others than those that were seen."""
 
 
 class Crowd(Protocol):

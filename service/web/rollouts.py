@@ -30,11 +30,8 @@ MAX_WHY_CHARS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutApi:
-    """`stirred` wakes whoever does the steps of roll-outs."""
-
     sight: Sight
     parts: Parts
-    stirred: Callable[[], None]
 
     def routes(self) -> list[Route]:
         rollouts = "/api/v1/rollouts"
@@ -141,7 +138,7 @@ class RolloutApi:
     async def _steer(self, request: Request, act: Callable[[RolloutId, str], Rollout]) -> Response:
         rollout, by = await self._which(request), self.sight.auth.name(request)
         changed = await run_in_threadpool(act, rollout.id, by)
-        self.stirred()
+        self.parts.stirred()
         return await self._shown(changed, status=202)
 
     async def _shown(self, rollout: Rollout, status: int = 200) -> Response:

@@ -9,6 +9,7 @@ from service import rolling
 from service.cli import rollout_screen
 from service.cli.rollout_screen import picture
 from service.domain.device import Device, DeviceId, Report
+from service.flows import rollouts
 from tests.contract.test_cli_releases import Terminal
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Site
@@ -66,7 +67,7 @@ def reported(site: Site, name: str, state: str, digest: str) -> None:
     kept = Report.parse(report.encode())
     site.kiln.fleet.report(DeviceId(name), kept, now=site.kiln.clock.now())
     rolling.heard(site.kiln, DeviceId(name), kept)
-    rolling.advance_all(rolling.parts(site.kiln))
+    rollouts.advance_all(rolling.parts(site.kiln))
 
 
 def test_a_rollout_is_followed_until_somebody_has_to_decide(
@@ -85,7 +86,7 @@ def test_a_rollout_is_followed_until_somebody_has_to_decide(
     assert "  one: import_error" in failed[1]
     assert resumed[0] == 0
     assert terminal.run("rollouts", "resume", "1")[0] == 0
-    rolling.advance_all(rolling.parts(site.kiln))
+    rollouts.advance_all(rolling.parts(site.kiln))
     for name in NAMES:
         reported(site, name, "confirmed", digest)
     done = terminal.run("rollouts", "follow", "1")

@@ -107,12 +107,12 @@ def rolling(world: World, **others: Any) -> rollouts.Parts:
         "fleet": world.fleet,
         "rollouts": world.rollouts,
         "crowd": world.crowd,
-        "audit": world.audit,
         "keys": world.keys,
         "clock": world.clock,
         "obstacle": announce.nothing,
         "each": map,
         "announced": lambda: None,
+        "stirred": lambda: None,
         "alone": contextlib.nullcontext(),
         "call_back": steer.call_back,
     }

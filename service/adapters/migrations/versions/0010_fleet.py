@@ -172,5 +172,5 @@ def _rollouts() -> None:
         sa.Column("heard_at", sa.Float),
         sa.Column("is_excused", sa.Boolean, nullable=False, server_default=sa.false()),
     )
-    op.create_index("rollout_devices_by_state", "rollout_devices", ["rollout", "stage", "state"])
+    op.create_index("rollout_devices_by_state", "rollout_devices", ["rollout", "stage", "state", "is_excused"])
     op.create_index("rollouts_of_device", "rollout_devices", ["device"])
