@@ -133,10 +133,11 @@ def _real(board: Board, image: str, why: str) -> list[str]:
 def _flash(board: Board, image: str) -> str:
     assert board.flash is not None  # it has an image
     if board.flash.format == "uf2":
+        drive = "RPI-RP2" if board.chip == "RP2040" else board.chip
         return (
             "Hold the button BOOTSEL while you plug the board into this computer. It shows up as a USB drive. Copy\n"
             f"the file {image} onto it; the drive goes away, and the board starts.\n\n"
-            f"    cp {image} /media/$USER/RPI-RP2/        # Linux; another system has the drive elsewhere"
+            f"    cp {image} /media/$USER/{drive}/        # Linux; another system has the drive elsewhere"
         )
     return (
         "Plug the board into this computer, then (pip install esptool):\n\n"

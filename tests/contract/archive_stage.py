@@ -10,6 +10,7 @@ from typing import Any
 
 from service import rolling
 from service.domain import bundle
+from service.domain.audit import Deed
 from service.domain.build import Build
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rights import Role
@@ -55,7 +56,7 @@ class Stage:
 
     def release(self, *boards: str, files: dict[str, bytes] = FILES) -> Build:
         """A build of the repository, released to beta with its bundles in storage."""
-        build = built(self.site, "secret", files, MANIFEST + SCHEMA)
+        build = built(self.site, "secret", files, MANIFEST.replace("8M", "4M") + SCHEMA)
         signed = [self._signed(build, board, files) for board in boards]
         made = Release(
             build=build.id,
@@ -104,6 +105,11 @@ class Stage:
             path = f"/api/v1/devices/{name}/settings"
             assert self.owner.send("PATCH", path, json={"values": settings}).status == 202
         return made
+
+    def made(self) -> list[Deed]:
+        """What is written down of archives and images, oldest first."""
+        deeds = [each.deed for each in reversed(self.site.kiln.audit.entries())]
+        return [each for each in deeds if each.what in ("archive.made", "flash.made")]
 
     def archive(self, name: str) -> "Unpacked":
         return Unpacked.of(self.owner.get(f"/api/v1/devices/{name}/archive"))

@@ -54,7 +54,7 @@ def test_an_archive_holds_the_board_as_it_is_to_be(stage: Stage) -> None:
     assert set(found.files) - {f"desk-1/board/{path}" for path in board} == {
         "desk-1/README.txt",
         "desk-1/install.sh",
-        "desk-1/esp32-generic-8M.bin",
+        "desk-1/esp32-generic-4M.bin",
     }
 
 
@@ -72,8 +72,8 @@ def test_the_flash_image_has_the_same_files_inside(stage: Stage) -> None:
         for path, each in found.files.items()
         if path.startswith(prefix) and path[-1] != "/"
     }
-    assert found.files["desk-1/esp32-generic-8M.bin"] == alone.body
-    assert alone.headers["content-disposition"] == 'attachment; filename="desk-1-esp32-generic-8M.bin"'
+    assert found.files["desk-1/esp32-generic-4M.bin"] == alone.body
+    assert alone.headers["content-disposition"] == 'attachment; filename="desk-1-esp32-generic-4M.bin"'
     assert alone.headers["cache-control"] == "no-store"
 
 
@@ -86,7 +86,7 @@ def test_equal_archives_are_equal_bytes_in_an_order_of_their_names(stage: Stage)
 
     assert first.body == second.body
     assert found.names[:2] == ["desk-1/README.txt", "desk-1/install.sh"]
-    assert found.names[-1] == "desk-1/esp32-generic-8M.bin"
+    assert found.names[-1] == "desk-1/esp32-generic-4M.bin"
     assert found.names[2:-1] == sorted(found.names[2:-1])
     assert first.headers["content-type"] == "application/zip"
     assert first.headers["content-disposition"] == 'attachment; filename="desk-1.zip"'
@@ -133,7 +133,7 @@ def test_a_withdrawn_release_is_in_no_archive(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("board", "says", "not_a_word"),
     [
-        ("esp32-generic", ["esptool --chip esp32 write-flash 0 esp32-generic-8M.bin", "sh install.sh"], "BOOTSEL"),
+        ("esp32-generic", ["esptool --chip esp32 write-flash 0 esp32-generic-4M.bin", "sh install.sh"], "BOOTSEL"),
         ("rpi-pico-w", ["BOOTSEL", "rpi-pico-w-2M.uf2"], "esptool"),
         (
             "esp32-s3-generic",
@@ -206,7 +206,7 @@ def test_only_who_manages_devices_gets_one(stage: Stage) -> None:
         assert stranger.get(target) == stranger.get(f"/api/v1/devices/nobody/{what}")
         assert stage.site.browser().get(target).status == 404
         assert stage.site.program(ADMIN_TOKEN).get(target).status == 200
-    assert {each.deed.who for each in stage.site.kiln.audit.entries()} == {"administrator"}
+    assert {each.who for each in stage.made()} == {"administrator"}
 
 
 def test_whoever_fetches_credentials_is_written_down_and_none_of_them(stage: Stage) -> None:
@@ -214,11 +214,11 @@ def test_whoever_fetches_credentials_is_written_down_and_none_of_them(stage: Sta
     device = stage.enrol("desk-1", "esp32-generic", WIFI_SSID="workshop", WIFI_PASSWORD=PASSWORD)
 
     stage.owner.send("HEAD", "/api/v1/devices/desk-1/archive")
-    assert not stage.site.kiln.audit.entries()
+    assert not stage.made()
     for what in ("archive", "flash", "webflash"):
         stage.owner.get(f"/api/v1/devices/desk-1/{what}")
 
-    deeds = [each.deed for each in reversed(stage.site.kiln.audit.entries())]
+    deeds = stage.made()
     assert [each.what for each in deeds] == ["archive.made", "flash.made", "flash.made"]
     assert {(each.who, each.subject, each.repository) for each in deeds} == {
         ("github/1", "desk-1", "github/acme/secret")
