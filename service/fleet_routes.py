@@ -12,7 +12,7 @@ from service.adapters.archive import zipped
 from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
-from service.domain.errors import ConflictError
+from service.domain.errors import ConflictError, OutsideError
 from service.domain.shared import Layers, Scope
 from service.flows import archive, claims as flow, configure, enrol, offer, place, shared
 from service.flows.configure import Wish
@@ -119,6 +119,8 @@ def pages(
             return archive.image_name(archive.content_of(device.id, parts), parts)
         except ConflictError as error:  # it is retired, or its token is not kept
             return "", str(error)
+        except OutsideError:  # a page without its links is better than none
+            return "", ""
 
     def names(device: Device) -> list[str]:
         try:

@@ -144,6 +144,7 @@ def entries(content: Content, image: FlashFile | None, why: str, parts: Parts) -
     Raises while it is read: AlteredError, NotFoundError, ObjectsError.
     """
     folder = content.device.id
+    files = sorted(_files(content, parts), key=lambda each: each[0].encode())  # first: it may not be there
     text = readme.text(
         device=folder,
         board=parts.catalogue.board(content.device.board),
@@ -158,7 +159,7 @@ def entries(content: Content, image: FlashFile | None, why: str, parts: Parts) -
     if content.device.board != readme.VIRTUAL:
         script = readme.script(has_release=content.bundle is not None)
         yield Entry(path=f"{folder}/{readme.SCRIPT}", chunks=(script,), runs=True)
-    for path, chunks in sorted(_files(content, parts), key=lambda each: each[0].encode()):
+    for path, chunks in files:
         yield Entry(path=f"{folder}/{BOARD}/{path}", chunks=chunks)
     if image is not None:
         yield Entry(path=f"{folder}/{image.name}", chunks=image.chunks())

@@ -1,6 +1,7 @@
 """A device's archive and flash image, credentials included, for who may manage the device. No cache keeps any of it."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -52,9 +53,11 @@ class Archives:
             return Response(headers=headers, media_type="application/zip")
         name, why = await run_in_threadpool(archive.image_name, content, self.parts)
         image = await self._image(content) if name else None
-        await self._note(request, content, "archive")
         chunks = self.zipped(archive.entries(content, image, why, self.parts))
-        return StreamingResponse(iterate_in_threadpool(chunks), headers=headers, media_type="application/zip")
+        first = await run_in_threadpool(next, chunks)  # what is not there is said while it can be said
+        await self._note(request, content, "archive")
+        whole = iterate_in_threadpool(itertools.chain([first], chunks))
+        return StreamingResponse(whole, headers=headers, media_type="application/zip")
 
     async def flash(self, request: Request) -> Response:
         """The flash image alone, with the device's credentials inside."""

@@ -296,6 +296,20 @@ def test_a_bundle_that_was_changed_in_storage_makes_no_archive(stage: Stage, cap
     assert "main.py of a stored bundle is not what was signed" in caplog.text
 
 
+def test_a_bundle_that_is_not_there_is_said_and_no_archive_is_noted(stage: Stage) -> None:
+    build = stage.release("esp32-generic")
+    stage.enrol("desk-1", "esp32-generic")
+    kiln = stage.site.kiln
+    digest = kiln.builds.bundles(build.id)[0].object_digest
+    next(path for path in kiln.settings.data.rglob(f"*{digest[-8:]}*") if path.is_file()).unlink()
+
+    reply = stage.owner.get("/api/v1/devices/desk-1/archive")
+
+    assert reply.status == 404
+    assert not stage.made()
+    assert stage.owner.get("/devices/desk-1").status == 200
+
+
 def test_esp_web_tools_gets_addresses_that_are_all_the_leave_it_needs(stage: Stage) -> None:
     import hashlib
 
