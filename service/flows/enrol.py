@@ -71,13 +71,15 @@ def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = ""
     """
     device = checked(wanted, parts, token=token)
     settings = wanted.wish.checked(parts.schema(device))
+    secrets = Secrets(key=key, token=token, settings=settings)
+    _first(device, secrets, parts)  # what cannot be made, or opened, is said before the name is used up
     parts.fleet.add_device(device)
     try:
         parts.accounts.allow(device.id, token)
     except OutsideError:
         parts.fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
-    complete(device.id, parts, Secrets(key=key, token=token, settings=settings), by=by)
+    complete(device.id, parts, secrets, by=by)
     return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
 
 
@@ -95,11 +97,16 @@ def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str) -> None
 def _keep(name: DeviceId, secrets: Secrets, parts: Parts) -> None:
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
         device = parts.fleet.device(name)
-        all_of_it = replace(secrets, shared=shared_with(device, parts.shared))
-        made = content(all_of_it, parts.encrypt) if all_of_it.says_something else b""
-        if parts.configurations.change(device, Configuration(secrets=all_of_it, content=made), None):
+        if parts.configurations.change(device, _first(device, secrets, parts), None):
             return
     raise ConflictError(f"{name} is being changed by others")
+
+
+def _first(device: Device, secrets: Secrets, parts: Parts) -> Configuration:
+    """With what its fleet and its group have. Raises: ConflictError when that cannot be opened, TooLargeError."""
+    all_of_it = replace(secrets, shared=shared_with(device, parts.shared))
+    made = content(all_of_it, parts.encrypt) if all_of_it.says_something else b""
+    return Configuration(secrets=all_of_it, content=made)
 
 
 def checked(wanted: Request, parts: Parts, *, token: str = "") -> Device:

@@ -169,6 +169,26 @@ def test_what_is_a_secret_in_one_channel_is_shown_in_none(devices: DeviceSite, s
     assert {each["name"]: each["type"] for each in shown.fields["items"]}["API_KEY"] == "secret"
 
 
+def test_a_device_that_cannot_be_given_its_settings_uses_up_no_name(
+    devices: DeviceSite, site: Site, owner: Browser
+) -> None:
+    owner.send("PATCH", SETTINGS, json={"repository": REPOSITORY, "texts": {"NOTE": "x"}})
+    new = {"id": "two", "repository": REPOSITORY, "board": "unix"}
+    with site.kiln.engine.begin() as connection:
+        sealed = connection.exec_driver_sql("select sealed from shared_settings").scalar_one()
+        connection.exec_driver_sql("update shared_settings set sealed = 's2.00000000.AAAA'")
+
+    refused = owner.send("POST", "/api/v1/devices", json=new)
+    listed = owner.get(f"{SETTINGS}?repository={REPOSITORY}")
+    with site.kiln.engine.begin() as connection:
+        connection.exec_driver_sql("update shared_settings set sealed = ?", (sealed,))
+    taken = owner.send("POST", "/api/v1/devices", json=new)
+
+    assert (refused.status, listed.status, taken.status) == (409, 409, 201)
+    assert "its sealing key 00000000 is not here" in refused.fields["error"]
+    assert site.kiln.configurations.get(DeviceId("two")).secrets.effective == {"NOTE": "x"}
+
+
 def test_a_pepeunit_example_is_the_schema_of_its_unit(devices: DeviceSite, site: Site, owner: Browser) -> None:
     sample = pathlib.Path(__file__).parents[3] / "samples" / "pepeunit"
     files = {path.name: path.read_bytes() for path in sample.iterdir() if path.is_file() and path.name != "upload.sh"}
