@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from service import rolling
 from service.domain.release import Release
+from service.flows import rollouts
 from service.web.openapi import PATH, document
 from tests.fakes.site import ADMIN_TOKEN, Site
 
@@ -112,10 +114,14 @@ def there(site: Site) -> dict[str, Any]:
     body = {"id": "desk-1", "repository": repository.id, "board": "unix"}
     assert person.send("POST", "/api/v1/devices", json=body).status == 201
     token = person.send("POST", "/api/v1/tokens", json={"name": "x", "scopes": "view"}).fields["id"]
-    return {"build": build.id, "name": repository.id, "device": "desk-1", "version": 1, "token": token}
+    made, _ = rollouts.begin(build.id, rolling.parts(site.kiln))
+    assert made is not None
+    there = {"build": build.id, "name": repository.id, "device": "desk-1", "rollout": made.id}
+    return {**there, "version": 1, "token": token}
 
 
-ELSEWHERE = ("/connections/", "/groups/", "/claims/")  # what these name is not there, or only beside a query
+# What these name is not there, or only beside a query or a body.
+ELSEWHERE = ("/connections/", "/groups/", "/claims/", "PUT /api/v1/devices/{device}/pin")
 ABOUT = [each for each in LABELS if "{" in each and "/api/" in each and not any(name in each for name in ELSEWHERE)]
 
 
