@@ -56,11 +56,17 @@ class Background:
         look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
         parts = rolling.parts(kiln)
         turns = Repeater("rollouts", lambda: rollouts.advance_all(parts), every_s=ROLLOUTS_EVERY_S, share=0.25)
+        recall = Repeater(
+            "recall",
+            lambda: release_routes.recall(kiln, functools.partial(key_routes.publish_anew, kiln)),
+            every_s=RENEWAL_EVERY_S,
+        )
+        kiln.withdrawn.listen(recall.wake)
         kiln.told.listen(self.outbox.wake)
         kiln.stirred.listen(turns.wake)
         home = HomeAssistant.of(kiln, self.outbox.wake)
         shown = () if home is None else (home.repeater,)
-        self._all = (self.outbox, renewal, winding, teller, key_use, settings, sealing, keeper, turns, *shown)
+        self._all = (self.outbox, renewal, winding, teller, key_use, settings, sealing, keeper, turns, recall, *shown)
 
     def start(self) -> None:
         for each in self._all:
@@ -76,7 +82,6 @@ def _renew(kiln: Kiln) -> None:
     done = key_routes.resign(kiln)
     if done.releases or done.orders or done.failed:
         logger.warning("signed anew", extra={"releases": done.releases, "orders": done.orders, "failed": done.failed})
-    release_routes.recall(kiln, functools.partial(key_routes.publish_anew, kiln))
     announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
 
 

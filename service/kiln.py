@@ -106,6 +106,7 @@ class Kiln:
     shown: Shown = field(default_factory=Shown)
     manifests: dict[BuildId, Manifest] = field(default_factory=dict)  # that were read (`service.declared`)
     told: Bell = field(default_factory=Bell)  # notices are in the outbox
+    withdrawn: Bell = field(default_factory=Bell)  # devices may have to be told of another release
     stirred: Bell = field(default_factory=Bell)  # roll-outs may have something to do
 
 

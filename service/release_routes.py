@@ -14,12 +14,12 @@ from service.web.sight import Sight
 PublishAnew = Callable[[BuildId], object]
 
 
-def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], publish_anew: PublishAnew) -> list[Route]:
+def for_people(kiln: Kiln, sight: Sight, publish_anew: PublishAnew) -> list[Route]:
     parts = _parts(kiln, publish_anew)
 
     def withdrawn(name: BuildId, why: str) -> withdraw.Withdrawn:
         done = withdraw.withdraw(name, why, parts)
-        announced()
+        kiln.withdrawn.ring()
         return done
 
     api = ReleaseApi(
@@ -34,7 +34,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], publish_
 
 
 def recall(kiln: Kiln, publish_anew: PublishAnew) -> int:
-    """What a withdrawal left undone, if the service ended in the middle of it; how many devices had another order."""
+    """What withdrawals leave to be done, which may be much; how many devices had another order. Safe to repeat."""
     parts = _parts(kiln, publish_anew)
     done = sum(withdraw.recall(name, parts) for name in kiln.channels.recalled())
     if done:

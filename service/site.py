@@ -80,7 +80,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *fleet_routes.settings(kiln, sight, announced, declared),
         *fleet_routes.archives(kiln, sight, manifest, flash.turn),
         *key_routes.for_people(kiln, auth),
-        *release_routes.for_people(kiln, sight, announced, functools.partial(key_routes.publish_anew, kiln)),
+        *release_routes.for_people(kiln, sight, functools.partial(key_routes.publish_anew, kiln)),
         *rollout_routes.for_people(kiln, sight),
         *flash.routes(),
         *_connecting(kiln, sight, inbox, pages, known.forget),

@@ -13,24 +13,28 @@ from service.flows.promote import Parts, known
 class Withdrawn:
     release: Release
     channels: tuple[str, ...]  # that pointed at it, and point elsewhere or nowhere now
-    orders: int  # devices that were to run it and are not any more
+    devices: int  # that were told of it and do not run it: `recall` is for them
 
 
 def withdraw(name: BuildId, why: str, parts: Parts) -> Withdrawn:
-    """Safe to repeat; the first reason stays. Raises: BadInputError, NotFoundError."""
+    """No channel and no roll-out brings it anywhere any more. Safe to repeat; the first reason stays.
+
+    Raises: BadInputError, NotFoundError.
+    """
     reason = checked_reason(why)
     left = parts.channels.withdraw(name, why=reason, now=parts.clock.now())
-    return Withdrawn(release=known(name, parts.builds), channels=tuple(left), orders=recall(name, parts))
+    release = known(name, parts.builds)
+    parts.stop(name, _said(release))
+    return Withdrawn(release=release, channels=tuple(left), devices=parts.channels.use(name).ordered)
 
 
 def recall(name: BuildId, parts: Parts) -> int:
-    """End what brings a withdrawn release to devices, and give every device that was told of it and does not run it
-    the order that holds now, or none.
+    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now, or none.
 
     How many; safe to repeat, and to be cut off anywhere.
     """
     release = known(name, parts.builds)
-    parts.stop(name, f"release {release.version} was withdrawn: {release.withdrawn_why}")
+    parts.stop(name, _said(release))  # if the withdrawal itself was cut off
     digests = {each.digest for each in parts.builds.bundles(name)}
     done = 0
     for device in parts.fleet.devices(release.repository):
@@ -43,3 +47,7 @@ def recall(name: BuildId, parts: Parts) -> int:
 def _take_back(name: DeviceId, digests: Collection[ReleaseDigest], parts: Parts) -> bool:
     device = parts.fleet.device(name)
     return device.desired in digests and parts.channels.take_back(device)
+
+
+def _said(release: Release) -> str:
+    return f"release {release.version} was withdrawn: {release.withdrawn_why}"

@@ -105,7 +105,7 @@ class ReleaseApi:
         about(request, detail=f"{release.version}: {why}")
         done = await run_in_threadpool(self.withdraw, release.build, why)
         answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
-        return JSONResponse({**answer, "taken_from": list(done.channels), "orders": done.orders})
+        return JSONResponse({**answer, "taken_from": list(done.channels), "devices_recalled": done.devices})
 
     async def _which(self, request: Request, right: Right = Right.DEVICES) -> Release:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError."""

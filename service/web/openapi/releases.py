@@ -50,6 +50,7 @@ SCHEMAS: dict[str, Schema] = {
     },
 }
 
+_TAKEN = record(taken_from=array(text(about="a channel")), devices_recalled=number(about="in the background"))
 _ONE = "/api/v1/releases/{build}"
 PATHS: Paths = {
     "/api/v1/releases": {
@@ -86,7 +87,14 @@ PATHS: Paths = {
     f"{_ONE}/withdraw": {
         "post": operation(
             "Send it to nobody any more",
-            {200: {"allOf": [ref("WholeRelease"), record(taken_from=array(text()), orders=number())]}},
+            {
+                200: {
+                    "allOf": [
+                        ref("WholeRelease"),
+                        record(taken_from=array(text()), devices_recalled=number(about="in the background")),
+                    ]
+                }
+            },
             takes=body({"why": text(MAX_REASON_CHARS, pattern=LINE, minLength=1)}),
             right="devices",
         )

@@ -68,7 +68,10 @@ def promoted(world: World, build: BuildId, channel: str = "stable") -> Release:
 
 
 def withdrawn(world: World, build: BuildId) -> Withdrawn:
-    return withdraw(build, "bricks boards", parts(world))
+    """With what is done in the background."""
+    done = withdraw(build, "bricks boards", parts(world))
+    assert recall(build, parts(world)) == done.devices
+    return done
 
 
 def device(world: World, name: str = "d1") -> Device:
@@ -172,7 +175,7 @@ def test_a_withdrawn_release_is_left_by_its_channel_and_by_who_does_not_run_it(w
 
     done = withdrawn(world, bad)
 
-    assert (done.channels, done.orders, pointed(world)) == (("beta",), 1, good)
+    assert (done.channels, done.devices, pointed(world)) == (("beta",), 1, good)
     assert done.release.withdrawn_why == "bricks boards"
     assert device(world, "d1").desired == digest(world, bad)
     assert device(world, "d2").desired == digest(world, good)
@@ -185,7 +188,7 @@ def test_without_a_release_before_the_order_is_taken_back(world: World) -> None:
     bad = released(world, "one")
     announced(world, bad)
 
-    assert withdrawn(world, bad).orders == 1
+    assert withdrawn(world, bad).devices == 1
 
     assert (device(world).desired, device(world).desired_until, pointed(world)) == (None, None, None)
     assert [each.payload for each in world.fleet.unsent()] == [b""]
@@ -212,7 +215,9 @@ def test_a_device_that_the_release_before_is_not_sent_has_no_order(world: World)
     bad = released(world, "two")
     announced(world, bad)
 
-    withdraw(bad, "bricks boards", parts(world, obstacle=lambda _device, _release: "it lacks a setting"))
+    lacking = parts(world, obstacle=lambda _device, _release: "it lacks a setting")
+    withdraw(bad, "bricks boards", lacking)
+    recall(bad, lacking)
 
     assert (device(world).desired, device(world).hold) == (None, "it lacks a setting")
 
@@ -225,7 +230,7 @@ def test_withdrawing_is_safe_to_repeat(world: World) -> None:
     first = withdrawn(world, bad)
     again = withdraw(bad, "another reason", parts(world))
 
-    assert (again.orders, again.channels, again.release) == (0, (), first.release)
+    assert (again.devices, again.channels, again.release) == (0, (), first.release)
     assert recall(bad, parts(world)) == 0
 
 

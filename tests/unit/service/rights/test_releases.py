@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.domain.build import Build
+from service import release_routes
+from service.domain.build import Build, BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.release import MAX_NOTES_BYTES, Bundle, Release, ReleaseDigest
 from tests.fakes.site import Browser, Site
@@ -46,6 +47,10 @@ def enrolled(site: Site, name: str, channel: str) -> Device:
     )
     site.kiln.fleet.add_device(device)
     return device
+
+
+def never(build: BuildId) -> None:
+    raise AssertionError(build)
 
 
 def one(build: Build, act: str = "") -> str:
@@ -94,9 +99,10 @@ def test_a_release_is_promoted_and_withdrawn(site: Site, owner: Browser) -> None
     assert [each["by"] for each in promoted.fields["channels"]] == [None, "github/1"]
     assert counts == {"running": 0, "ordered": 1, "failed": 0}
     assert withdrawn.status == 200
-    assert (withdrawn.fields["taken_from"], withdrawn.fields["orders"]) == (["beta", "stable"], 1)
+    assert (withdrawn.fields["taken_from"], withdrawn.fields["devices_recalled"]) == (["beta", "stable"], 1)
     assert (withdrawn.fields["current_in"], withdrawn.fields["withdrawn_why"]) == ([], "bricks boards")
     assert (again.status, again.fields["error"]) == (409, "release 1.0.1 was withdrawn: bricks boards")
+    assert release_routes.recall(site.kiln, never) == 1  # goes on in the background
     assert site.kiln.fleet.device(DeviceId("d1")).desired is None
 
 
