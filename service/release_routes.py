@@ -17,8 +17,8 @@ PublishAnew = Callable[[BuildId], object]
 def for_people(kiln: Kiln, sight: Sight, publish_anew: PublishAnew) -> list[Route]:
     parts = _parts(kiln, publish_anew)
 
-    def withdrawn(name: BuildId, why: str) -> withdraw.Withdrawn:
-        done = withdraw.withdraw(name, why, parts)
+    def withdrawn(name: BuildId, why: str, by: str) -> withdraw.Withdrawn:
+        done = withdraw.withdraw(name, why, parts, by=by)
         kiln.withdrawn.ring()
         return done
 

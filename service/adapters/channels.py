@@ -8,10 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.acceptance import lock
+from service.adapters.audit import written
 from service.adapters.rows import moment, release_of
 from service.adapters.schema import builds, bundles, channels, releases
 from service.adapters.schema_devices import devices, outbox
 from service.adapters.schema_rollouts import channel_releases
+from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceState
 from service.domain.errors import ConflictError, NotFoundError
@@ -103,14 +105,17 @@ class DatabaseChannels:
             if current is not None and current.build == build:
                 return False
             point(connection, release, channel, at=now.timestamp(), by=by)
+            written(connection, _deed(release, "promoted", f"{release.version} to {channel}", by), now)
         return True
 
-    def withdraw(self, build: BuildId, *, why: str, now: datetime.datetime) -> list[str]:
+    def withdraw(self, build: BuildId, *, why: str, by: str, now: datetime.datetime) -> list[str]:
         with self._engine.begin() as connection:
             release = _locked(connection, build)
             mine = releases.c.build == build
             values = {"withdrawn_at": now.timestamp(), "withdrawn_why": why}
-            connection.execute(releases.update().where(mine, releases.c.withdrawn_at.is_(None)).values(**values))
+            changed = releases.update().where(mine, releases.c.withdrawn_at.is_(None)).values(**values)
+            if connection.execute(changed).rowcount:
+                written(connection, _deed(release, "withdrawn", f"{release.version}: {why}", by), now)
             pointing = sa.select(channels.c.channel).where(channels.c.build == build).order_by(channels.c.channel)
             left = list(connection.execute(pointing).scalars())
             for channel in left:
@@ -172,6 +177,13 @@ def point(connection: sa.Connection, release: Release, channel: str, *, at: floa
     mine = (past.c.repository == release.repository) & (past.c.channel == channel) & (past.c.build == release.build)
     if connection.execute(sa.select(past.c.build).where(mine)).first() is None:
         connection.execute(past.insert().values(**row, **where, at=at, by=by))
+
+
+def _deed(release: Release, what: str, detail: str, by: str) -> Deed:
+    """Noted in the transaction that does it."""
+    return Deed(
+        who=by, what=f"release.{what}", repository=release.repository, subject=str(release.build), detail=detail
+    )
 
 
 def _point_back(connection: sa.Connection, repository: RepositoryId, channel: str) -> None:

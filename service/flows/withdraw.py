@@ -16,13 +16,13 @@ class Withdrawn:
     devices: int  # that were told of it and do not run it: `recall` is for them
 
 
-def withdraw(name: BuildId, why: str, parts: Parts) -> Withdrawn:
+def withdraw(name: BuildId, why: str, parts: Parts, *, by: str) -> Withdrawn:
     """No channel and no roll-out brings it anywhere any more. Safe to repeat; the first reason stays.
 
     Raises: BadInputError, NotFoundError.
     """
     reason = checked_reason(why)
-    left = parts.channels.withdraw(name, why=reason, now=parts.clock.now())
+    left = parts.channels.withdraw(name, why=reason, by=by, now=parts.clock.now())
     release = known(name, parts.builds)
     parts.stop(name, _said(release))
     return Withdrawn(release=release, channels=tuple(left), devices=parts.channels.use(name).ordered)

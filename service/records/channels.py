@@ -12,6 +12,8 @@ from service.domain.repository import RepositoryId
 
 
 class Channels(Protocol):
+    """Promotions and withdrawals are entered in the audit log by what does them."""
+
     def releases(
         self, repository: RepositoryId, *, channel: str | None = None, below: int | None = None, limit: int = 100
     ) -> list[Release]:
@@ -35,7 +37,7 @@ class Channels(Protocol):
         Raises: NotFoundError, ConflictError when the release was withdrawn or the channel points at a newer one.
         """
 
-    def withdraw(self, build: BuildId, *, why: str, now: datetime.datetime) -> list[str]:
+    def withdraw(self, build: BuildId, *, why: str, by: str, now: datetime.datetime) -> list[str]:
         """From now on no channel points at it: each that did points at the newest that it ever pointed at and that was
         not withdrawn, or nowhere. The names of these channels; safe to repeat. Raises: NotFoundError.
         """

@@ -34,8 +34,6 @@ DEEDS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("POST", "/api/v1/builds/{build:int}/approve"): ("build.approved", "build"),
     ("POST", "/builds/{build:int}/{act}"): ("build.changed", "build"),  # by a button, which says what
     ("PATCH", "/api/v1/releases/{build:int}"): ("release.notes_changed", "build"),
-    ("POST", "/api/v1/releases/{build:int}/promote"): ("release.promoted", "build"),
-    ("POST", "/api/v1/releases/{build:int}/withdraw"): ("release.withdrawn", "build"),
     ("POST", "/api/v1/devices"): ("device.enrolled", ""),
     ("POST", "/new-device"): ("device.enrolled", ""),
     ("DELETE", "/api/v1/devices/{device}"): ("device.retired", "device"),

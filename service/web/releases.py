@@ -25,13 +25,13 @@ from service.web.sight import Sight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseApi:
-    """`promote` takes a release, a channel and who wants it; `withdraw` a release and a reason."""
+    """`promote` takes a release, a channel and who wants it; `withdraw` a release, a reason and who wants it."""
 
     sight: Sight
     builds: Builds
     channels: Channels
     promote: Callable[[BuildId, str, str], Release]
-    withdraw: Callable[[BuildId, str], Withdrawn]
+    withdraw: Callable[[BuildId, str, str], Withdrawn]
     base_url: str
 
     def routes(self) -> list[Route]:
@@ -95,15 +95,13 @@ class ReleaseApi:
     async def do_promote(self, request: Request) -> Response:
         release = await self._which(request)
         channel = (await read_fields(request, ("channel",)))["channel"]
-        about(request, detail=f"{release.version} to {channel}")
         done = await run_in_threadpool(self.promote, release.build, channel, self.sight.auth.name(request))
         return JSONResponse(await run_in_threadpool(lambda: self._whole(done, counts=True)), status_code=202)
 
     async def do_withdraw(self, request: Request) -> Response:
         release = await self._which(request)
         why = (await read_fields(request, ("why",)))["why"]
-        about(request, detail=f"{release.version}: {why}")
-        done = await run_in_threadpool(self.withdraw, release.build, why)
+        done = await run_in_threadpool(self.withdraw, release.build, why, self.sight.auth.name(request))
         answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
         return JSONResponse({**answer, "taken_from": list(done.channels), "devices_recalled": done.devices})
 

@@ -69,7 +69,7 @@ def promoted(world: World, build: BuildId, channel: str = "stable") -> Release:
 
 def withdrawn(world: World, build: BuildId) -> Withdrawn:
     """With what is done in the background."""
-    done = withdraw(build, "bricks boards", parts(world))
+    done = withdraw(build, "bricks boards", parts(world), by="github/1")
     assert recall(build, parts(world)) == done.devices
     return done
 
@@ -216,7 +216,7 @@ def test_a_device_that_the_release_before_is_not_sent_has_no_order(world: World)
     announced(world, bad)
 
     lacking = parts(world, obstacle=lambda _device, _release: "it lacks a setting")
-    withdraw(bad, "bricks boards", lacking)
+    withdraw(bad, "bricks boards", lacking, by="github/1")
     recall(bad, lacking)
 
     assert (device(world).desired, device(world).hold) == (None, "it lacks a setting")
@@ -228,7 +228,7 @@ def test_withdrawing_is_safe_to_repeat(world: World) -> None:
     bad = released(world, "two")
     announced(world, bad)
     first = withdrawn(world, bad)
-    again = withdraw(bad, "another reason", parts(world))
+    again = withdraw(bad, "another reason", parts(world), by="github/2")
 
     assert (again.devices, again.channels, again.release) == (0, (), first.release)
     assert recall(bad, parts(world)) == 0
@@ -241,7 +241,7 @@ def test_what_a_withdrawal_left_undone_is_found_again(world: World) -> None:
     good, bad = released(world, "one"), released(world, "two")
     announced(world, bad)
     runs(world, bad, "d1")
-    world.channels.withdraw(bad, why="bricks boards", now=world.clock.now())  # and the service was killed
+    world.channels.withdraw(bad, why="bricks boards", by="github/1", now=world.clock.now())  # then it was killed
 
     assert world.channels.recalled() == [bad]
     assert recall(bad, parts(world)) == 1
@@ -326,6 +326,22 @@ def test_a_release_is_noted_once_with_its_key(world: World) -> None:
     assert (entry.deed.who, entry.deed.what, entry.deed.subject) == ("kiln", "release.made", str(build))
     assert entry.deed.detail.startswith("0.0.1+")
     assert entry.deed.detail.endswith(f"signed by release key {world.keys.public('release').kid}")
+
+
+def test_what_people_do_to_releases_is_noted_with_it_and_once(world: World) -> None:
+    build = released(world, "one")
+    for _ in range(2):
+        promoted(world, build)
+    for _ in range(2):
+        withdrawn(world, build)
+    version = promote.known(build, world.builds).version
+
+    noted = [each.deed for each in world.audit.entries(BLINK.id) if each.deed.what.startswith("release.")]
+
+    assert [(each.who, each.what, each.subject, each.detail) for each in reversed(noted)] == [
+        ("github/1", "release.promoted", str(build), f"{version} to stable"),
+        ("github/1", "release.withdrawn", str(build), f"{version}: bricks boards"),
+    ]
 
 
 def test_the_use_of_a_key_is_counted(world: World) -> None:

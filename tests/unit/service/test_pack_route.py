@@ -280,7 +280,7 @@ def test_a_withdrawn_release_is_served_to_nobody(site: Site) -> None:
     blink = repository(site)
     one, two = release(site, blink, ONE, "one"), release(site, blink, TWO, "two")
     build = site.kiln.builds.bundle(ReleaseDigest(two.digest)).build
-    site.kiln.channels.withdraw(build, why="bricks boards", now=site.kiln.clock.now())
+    site.kiln.channels.withdraw(build, why="bricks boards", by="github/1", now=site.kiln.clock.now())
     proof = {"Authorization": "Bearer t", "X-Kiln-Device": "blink"}
 
     replies = [Browser(site, origin=None).get(f"/ota/v1/releases/{two.digest}/bundle", **proof)]

@@ -17,7 +17,7 @@ CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
 # Their flows note what comes of them, with words of their own.
 BY_THEMSELVES = re.compile(
     r"/api/v1/(?:settings|keys/rotate-sealing|devices/{device}|devices/{device}/(?:pin|tags)|groups(?:/{group})?"
-    r"|rollouts/{rollout:int}/[a-z]+|plans|claims?(?:/{claim})?)"
+    r"|releases/{build:int}/(?:promote|withdraw)|rollouts/{rollout:int}/[a-z]+|plans|claims?(?:/{claim})?)"
 )
 # Questions, sign-ins, and what machines send.
 NO_DEEDS = {
