@@ -19,7 +19,7 @@ from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
-from service.domain.device import DeviceId
+from service.domain.device import Device, DeviceId
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
@@ -43,7 +43,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
         fleet=kiln.fleet,
         configurations=kiln.configurations,
         take_report=lambda device, payload: take_report(kiln, device, payload),
-        follow=lambda device, token: credentials.follow(device, token, token_change(kiln)),
+        follow=lambda device, token: _follow(kiln, device, token),
     )
     package = AgentPackage(agent=first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
     return [*doors.routes(), *package.routes()]
@@ -56,7 +56,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         accounts=kiln.accounts,
         broker=kiln.broker,
         announced=announced,
-        new_token=_new_token,
+        new_token=kiln.new_token,
         where=where(kiln.settings),
         newest_agent=kiln.agents.newest,
         release_agent=lambda: _release_agent(kiln),
@@ -96,7 +96,14 @@ def enroller(
 ) -> Callable[[enrol.Request, str], enrol.Enrolled]:
     """Enrols a device for somebody."""
     parts = enrol_parts(kiln, declared)
-    return lambda wanted, by: _enrol(parts, announced, wanted, by)
+
+    def act(wanted: enrol.Request, by: str) -> enrol.Enrolled:
+        token, key = kiln.new_token(wanted.id), secrets.token_bytes(KEY_BYTES)
+        enrolled = enrol.enrol(wanted, parts, token=token, key=key, by=by)
+        announced()
+        return enrolled
+
+    return act
 
 
 def device_file(settings: Settings, enrolled: enrol.Enrolled) -> dict[str, Any]:
@@ -177,14 +184,13 @@ class Heard:
             logger.warning("log refused", extra={"device": device, "error": str(error)})
 
 
-def _enrol(parts: enrol.Parts, announced: Callable[[], None], wanted: enrol.Request, by: str) -> enrol.Enrolled:
-    enrolled = enrol.enrol(wanted, parts, token=_new_token(), key=secrets.token_bytes(KEY_BYTES), by=by)
-    announced()
-    return enrolled
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(32)
+def _follow(kiln: Kiln, device: Device, token: str) -> None:
+    """`flows.credentials.follow`, and where tokens end one that does so before long is changed. Raises: BrokerError."""
+    credentials.follow(device, token, token_change(kiln))
+    if device.new_token_digest is None and token and kiln.is_aging(token):
+        parts = configuring.parts(kiln, Declared(kiln))
+        credentials.rotate(device.id, parts, accounts=kiln.accounts, new_token=kiln.new_token, by="its age")
+        kiln.told.ring()
 
 
 def _release_agent(kiln: Kiln) -> AgentRelease:

@@ -1,24 +1,18 @@
 """What one service process is made of: the real adapters behind the ports, chosen by the settings."""
 
-import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from runners.contract.board import Catalogue
 from runners.contract.manifest import Manifest
-from service import workflows
+from service import brokers, workflows
 from service.adapters.access import AccessDesk, leave_of
 from service.adapters.agents import DatabaseAgents
 from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
 from service.adapters.bell import Bell
-from service.adapters.broker_client import Place
-from service.adapters.broker_control import Control
-from service.adapters.broker_dynsec import DynsecAccounts
-from service.adapters.broker_mosquitto import MosquittoAccounts
-from service.adapters.broker_rights import Home
-from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
 from service.adapters.claims import DatabaseClaims
@@ -37,7 +31,7 @@ from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.marks import DatabaseMarks
-from service.adapters.mqtt import MqttBroker, no_deed
+from service.adapters.mqtt import MqttBroker
 from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
 from service.adapters.own_images import read_own_images
@@ -100,6 +94,8 @@ class Kiln:
     sign_in: OAuthSignIn
     broker: MqttBroker
     accounts: BrokerAccounts
+    new_token: Callable[[str], str]  # for a device
+    is_aging: Callable[[str], bool]  # a device's token; then it gets another
     catalogue: Catalogue
     flash: FlashMaker
     own_images: OwnImages
@@ -118,7 +114,7 @@ def build(settings: Settings) -> Kiln:
     connections, repositories = DatabaseConnections(engine, sealer), DatabaseRepositories(engine)
     builds, forges = DatabaseBuilds(engine, start=starter), ForgeApis(connections, clock)
     catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
-    accounts = _accounts(settings, place := _place(settings, instance))
+    chosen = brokers.choose(settings, instance, clock)
     leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
     return Kiln(
         settings=settings,
@@ -154,8 +150,10 @@ def build(settings: Settings) -> Kiln:
         api_tokens=JwtApiTokens(instance.key, clock, instance=instance.id),
         people=DatabasePeople(engine),
         sign_in=OAuthSignIn(lambda: doors(settings, connections)),
-        broker=MqttBroker(place, prepare=accounts.prepare if isinstance(accounts, DynsecAccounts) else no_deed),
-        accounts=accounts,
+        broker=chosen.link,
+        accounts=chosen.accounts,
+        new_token=chosen.new_token,
+        is_aging=chosen.is_aging,
         catalogue=catalogue,
         flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
         own_images=read_own_images(settings.own_images),
@@ -200,25 +198,3 @@ def _objects(settings: Settings, instance: Instance, clock: SystemClock) -> Obje
             region=settings.s3_region,
         )
     return LocalObjects(settings.data / "objects", base_url=settings.url, key=instance.key, clock=clock)
-
-
-def _place(settings: Settings, instance: Instance) -> Place:
-    """Where the service itself comes to the broker."""
-    return Place(
-        host=settings.mqtt_host,
-        port=settings.mqtt_tls_port if settings.mqtt_ca else settings.mqtt_port,
-        password=settings.mqtt_password or instance.mqtt_password,
-        authority=settings.mqtt_ca,
-    )
-
-
-def _accounts(settings: Settings, place: Place) -> BrokerAccounts:
-    home = None
-    if settings.home_assistant:
-        home = Home(prefix=settings.home_assistant, password=settings.home_assistant_password)
-    if settings.broker == "mosquitto":
-        folder = pathlib.Path(settings.mosquitto_folder)
-        return MosquittoAccounts(folder, service_password=place.password, home=home)
-    if settings.broker == "mosquitto-dynsec":
-        return DynsecAccounts(Control(place), home=home)
-    return EmbeddedAccounts(settings.data / "broker")

@@ -16,7 +16,8 @@ from service.domain.repository import is_host
 PREFIX = "KILN_"
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 MIN_RECONCILE_S = 10
-BROKERS = ("embedded", "mosquitto", "mosquitto-dynsec")
+BROKERS = ("embedded", "mosquitto", "mosquitto-dynsec", "emqx")
+MIN_EMQX_SECRET_CHARS = 32
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -43,6 +44,11 @@ class Settings:
     mqtt_ca: str = ""  # a PEM file: who vouches for the broker, and then the service itself comes to the TLS port
     mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
     mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
+    emqx_secret: str = field(default="", repr=False)  # signs the tokens of devices; EMQX checks them by it
+    emqx_token_days: int = 365
+    emqx_api: str = ""  # its REST API, like http://emqx.lan:18083/api/v5
+    emqx_api_key: str = ""
+    emqx_api_secret: str = field(default="", repr=False)
     home_assistant: str = ""  # its discovery prefix: devices are shown there; empty: they are not
     home_assistant_password: str = field(default="", repr=False)  # of its user at the broker
     objects: str = "local"  # local | s3
@@ -114,6 +120,8 @@ class Settings:
             raise BadInputError(f"KILN_BROKER is {', '.join(BROKERS[:-1])} or {BROKERS[-1]}, not {self.broker!r}")
         if self.broker == "mosquitto" and not self.mosquitto_folder:
             raise BadInputError("KILN_BROKER=mosquitto needs KILN_MOSQUITTO_FOLDER, where its password file is")
+        if self.broker == "emqx":
+            self._check_emqx()
         if self.broker == "embedded" and self.mqtt_tls_port and not (self.mqtt_cert and self.mqtt_key):
             raise BadInputError("KILN_MQTT_TLS_PORT needs KILN_MQTT_CERT and KILN_MQTT_KEY, its PEM files")
         if bool(self.home_assistant) != bool(self.home_assistant_password):
@@ -127,6 +135,16 @@ class Settings:
     def _check_key_place(place: str) -> None:
         if place and not _KEY_PLACE.fullmatch(place):  # it may be the key itself: not repeated
             raise BadInputError("KILN_SEALING_KEY is file:///path or env:NAME: where the key is, not the key")
+
+    def _check_emqx(self) -> None:
+        if len(self.emqx_secret) < MIN_EMQX_SECRET_CHARS:
+            raise BadInputError(f"KILN_BROKER=emqx needs KILN_EMQX_SECRET, at least {MIN_EMQX_SECRET_CHARS} characters")
+        if not self.emqx_token_days:
+            raise BadInputError("KILN_EMQX_TOKEN_DAYS is at least 1")
+        if self.emqx_api and urlsplit(self.emqx_api).scheme not in ("http", "https"):
+            raise BadInputError(f"KILN_EMQX_API is an http or https address, not {self.emqx_api[:200]!r}")
+        if self.emqx_api and not (self.emqx_api_key and self.emqx_api_secret):
+            raise BadInputError("KILN_EMQX_API needs KILN_EMQX_API_KEY and KILN_EMQX_API_SECRET")
 
     @staticmethod
     def _check_hosts(hosts: tuple[str, ...]) -> None:

@@ -12,14 +12,16 @@ from service.ports import BrokerAccounts, Clock
 from service.records import Configurations, Fleet
 
 
-def rotate(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[], str], by: str) -> Device:
+def rotate(
+    name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[str], str], by: str
+) -> Device:
     """Order another token. The old one is taken until the device has confirmed the new one.
 
     While one is under way the same is ordered again: the device may live with it already, and would be locked out
     by a third. Raises: NotFoundError, ConflictError for a retired device, BrokerError.
     """
     under_way = _under_way(living(name, parts.fleet), parts.configurations)
-    token = under_way or new_token()
+    token = under_way or new_token(name)
     accounts.allow_also(name, token)  # before the device can hear of it
 
     def edit(secrets: Secrets) -> Secrets:

@@ -21,7 +21,7 @@ class DeviceDeeds:
     accounts: BrokerAccounts
     broker: Broker
     announced: Callable[[], None]
-    new_token: Callable[[], str]
+    new_token: Callable[[str], str]
     where: dict[str, Any]  # `base` and `mqtt`, as devices are told now
     newest_agent: Callable[[], AgentRelease | None]
     release_agent: Callable[[], AgentRelease]

@@ -39,6 +39,7 @@ DOORS = {
     "littlefs": ("runners/flash/littlefs_image.py",),
     "pathspec": ("runners/recipes/ignore.py",),
     "jwt": (
+        "service/adapters/broker_emqx.py",
         "service/adapters/keys.py",
         "service/adapters/tokens.py",
         "service/adapters/forges/github_*.py",

@@ -29,7 +29,7 @@ def of(**variables: str) -> Settings:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"KILN_BROKER": "rabbit"}, "KILN_BROKER is embedded, mosquitto or mosquitto-dynsec, not 'rabbit'"),
+        ({"KILN_BROKER": "rabbit"}, "KILN_BROKER is embedded, mosquitto, mosquitto-dynsec or emqx, not 'rabbit'"),
         ({"KILN_BROKER": "mosquitto"}, "needs KILN_MOSQUITTO_FOLDER"),
         ({"KILN_MQTT_TLS_PORT": "8883"}, "needs KILN_MQTT_CERT and KILN_MQTT_KEY"),
         ({**TLS, "KILN_MQTT_KEY": ""}, "needs KILN_MQTT_CERT and KILN_MQTT_KEY"),

@@ -223,7 +223,9 @@ def test_a_device_that_was_changed_since_is_not_given_out_again(world: World) ->
     _, code = made(world, id="roof")
     claims.redeem(asked(code), parts(world))
     accounts = MemoryAccounts()
-    credentials.rotate(DeviceId("roof"), configuring(world), accounts=accounts, new_token=lambda: "n" * 43, by="ann")
+    credentials.rotate(
+        DeviceId("roof"), configuring(world), accounts=accounts, new_token=lambda _device: "n" * 43, by="ann"
+    )
     accounts.tokens.clear()
     claims.redeem(asked(code), parts(world, accounts))  # it lives with the old token, until it took the new one
     assert accounts.tokens == {}  # and the broker's account is left as the change has it

@@ -29,7 +29,7 @@ def accounts(world: World) -> MemoryAccounts:
 
 def rotated(world: World, accounts: MemoryAccounts, token: str = NEW) -> str:
     """Digest of the configuration that holds the new token."""
-    credentials.rotate(D1, parts(world), accounts=accounts, new_token=lambda: token, by="ann")
+    credentials.rotate(D1, parts(world), accounts=accounts, new_token=lambda _device: token, by="ann")
     return world.fleet.device(D1).config
 
 
