@@ -17,6 +17,7 @@ def parts(kiln: Kiln) -> rollouts.Parts:
     """What roll-outs need."""
     return rollouts.Parts(
         builds=kiln.builds,
+        channels=kiln.channels,
         fleet=kiln.fleet,
         rollouts=kiln.rollouts,
         crowd=kiln.crowd,

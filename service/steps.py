@@ -145,7 +145,7 @@ def collect(parts: Parts, _build: Build, job: str, result: dict[str, Any]) -> di
 
 
 def release(parts: Parts, build: Build) -> None:
-    if not build.may_release:
+    if not build.is_released:
         return
     names = (each.name for each in dataclasses.fields(publish.Parts))
     publish.publish(build.id, publish.Parts(**{name: getattr(parts, name) for name in names}))

@@ -253,6 +253,8 @@ def _row(planned: _Planned, number: int, now: float) -> dict[str, Any]:
         "tag_message": event.tag_message,
         "request": event.request.number if event.request else None,
         "may_release": event.may_release,
+        "undoes": event.undoes,
+        "channel": event.channel,
         "burst_at": planned.burst_at.timestamp(),
         "is_found": event.is_found,
     }

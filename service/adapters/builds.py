@@ -169,7 +169,7 @@ class DatabaseBuilds:
         with self._engine.begin() as connection:
             lock(connection, release.repository)
             build = build_of(connection.execute(sa.select(builds).where(builds.c.id == release.build)).mappings().one())
-            if build.status is Status.CANCELLED or not build.may_release:
+            if build.status is Status.CANCELLED or not build.is_released:
                 raise ConflictError(f"build {build.id} must not be released")
             kept = connection.execute(sa.select(releases).where(releases.c.build == release.build)).first()
             if kept is None:

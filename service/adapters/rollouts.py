@@ -107,10 +107,6 @@ class DatabaseRollouts:
     def of_build(self, build: BuildId) -> list[Rollout]:
         return self._all(sa.select(rollouts).where(rollouts.c.build == build).order_by(rollouts.c.id.desc()))
 
-    def undone_by(self, build: BuildId) -> Rollout | None:
-        found = self._all(sa.select(rollouts).where(rollouts.c.undone_by == build).limit(1))
-        return found[0] if found else None
-
     def good(self, repository: RepositoryId, channel: str, *, below: int = 0) -> BuildId | None:
         here = (rollouts.c.repository == repository) & (rollouts.c.channel == channel)
         mine = here & (rollouts.c.build == releases.c.build)

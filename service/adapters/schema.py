@@ -93,6 +93,8 @@ builds = sa.Table(
     sa.Column("is_found", sa.Boolean, nullable=False, server_default=sa.false()),  # by looking, not by a delivery
     sa.Column("commits", _text),  # JSON list of [commit, title], newest last; NULL: the push did not say
     sa.Column("tag_message", _text, nullable=False, server_default=""),
+    sa.Column("undoes", _int),  # the roll-out that was aborted, for whose devices it makes again what ran before
+    sa.Column("channel", _text, nullable=False, server_default=""),  # of its release; empty: by its ref
     sa.UniqueConstraint("repository", "number"),
     sa.Index("builds_of_ref", "repository", "ref", "number"),
     sa.Index("builds_of_commit", "repository", "commit"),

@@ -58,6 +58,8 @@ class Build:
     changed: tuple[str, ...] | None = None  # paths that the push touched; None: not known
     request: int | None = None  # the number of the request that it is for
     may_release: bool = True  # False for requests, merge groups and re-runs of what is not the newest any more
+    undoes: int | None = None  # the roll-out that was aborted, for whose devices it makes again what ran before
+    channel: str = ""  # of its release; empty: by its ref
     superseded_by: BuildId | None = None
     status: Status = Status.QUEUED
     message: str = ""
@@ -69,6 +71,11 @@ class Build:
     @property
     def short_ref(self) -> str:
         return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it becomes a release when it succeeds."""
+        return self.may_release or self.undoes is not None
 
     @property
     def is_tag(self) -> bool:

@@ -101,6 +101,8 @@ class Event:
     build: str = ""  # of a re-run: our own id of the build, as we told the forge
     again: bool = False  # a person asks for it: build it, even if it was built
     is_newest: bool = True  # of a re-run: whether the ref has not gone elsewhere since
+    undoes: int | None = None  # the roll-out that was aborted, for whose devices what ran before is made again
+    channel: str = ""  # that its release goes to, whatever its ref says
     change: RepositoryChange | None = None
     is_found: bool = False  # no delivery said so: we looked, when `before` was the newest that we had built
     # Of an installation: the repositories that it is about, an owner standing for all of its. Of a move: where it was.

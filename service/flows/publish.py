@@ -115,7 +115,7 @@ def _signed(build: Build, manifest: Manifest, release: Release, parts: Parts) ->
 
 
 def _release(build: Build, manifest: Manifest, parts: Parts) -> Release:
-    channel = manifest.channel_for(build.ref)
+    channel = build.channel or manifest.channel_for(build.ref)
     return Release(
         build=build.id,
         repository=build.repository,

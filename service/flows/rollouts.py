@@ -36,7 +36,7 @@ from service.domain.rollout_plan import AT_ONCE, DEFAULT, assigned, place
 from service.flows.announce import written
 from service.flows.obstacles import Verdict, obstacle, runs, unfit
 from service.ports import Clock, Keys
-from service.records import Builds, Crowd, Fleet, Rollouts
+from service.records import Builds, Channels, Crowd, Fleet, Rollouts
 from service.records.rollouts import Mark, Noted
 
 TURNS = 20  # of one roll-out, before others have theirs
@@ -55,6 +55,7 @@ class Parts:
     """What roll-outs need."""
 
     builds: Builds
+    channels: Channels
     fleet: Fleet
     rollouts: Rollouts
     crowd: Crowd
@@ -82,8 +83,8 @@ def begin(
     newest = parts.builds.current(release.repository, where)
     if newest is None or newest.build != name:
         return None, 0
-    undone = parts.rollouts.undone_by(name)
-    plan = AT_ONCE if undone is not None else parts.rollouts.plan(release.repository, where) or DEFAULT
+    is_undoing = parts.builds.build(name).undoes is not None
+    plan = AT_ONCE if is_undoing else parts.rollouts.plan(release.repository, where) or DEFAULT
     rollout = parts.rollouts.begin(release, where, plan, by=by, now=parts.clock.now(), again=again)
     return rollout, advance(rollout.id, parts)
 
@@ -187,10 +188,10 @@ def noted(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "
 
 def _fill(rollout: Rollout, parts: Parts) -> bool:
     """Its devices, with the stage of each. Cut off and begun again it goes on where it was."""
-    undone = parts.rollouts.undone_by(rollout.build)
+    undoes = parts.builds.build(rollout.build).undoes
     devices = parts.crowd.candidates(rollout)
-    if undone is not None:  # for those alone that had been updated: the others run this very code
-        updated = _updated(undone, parts)
+    if undoes is not None:  # for those alone that had been updated: the others run this very code
+        updated = _updated(RolloutId(undoes), parts)
         devices = [each for each in devices if each.id in updated]
     stages = assigned(rollout.id, rollout.plan, devices)
     rows = [(name, stage, _delay(rollout, name)) for name, stage in sorted(stages.items())]
@@ -199,10 +200,10 @@ def _fill(rollout: Rollout, parts: Parts) -> bool:
     return parts.rollouts.change(rollout, is_filled=True)
 
 
-def _updated(rollout: Rollout, parts: Parts) -> set[str]:
+def _updated(rollout: RolloutId, parts: Parts) -> set[str]:
     found: set[str] = set()
     after = ""
-    while page := parts.crowd.page(rollout.id, states=[RowState.DONE], after=after, limit=PAGE):
+    while page := parts.crowd.page(rollout, states=[RowState.DONE], after=after, limit=PAGE):
         found |= {each.device for each in page}
         after = page[-1].device
     return found

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 
 from service.domain.audit import Deed
-from service.domain.build import BuildId
+from service.domain.build import BuildId, Delivery
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, NotFoundError
-from service.domain.release import Bundle, Release
+from service.domain.event import Event
+from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.repository import RepositoryId
 from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState
 from service.domain.rollout_plan import Plan
@@ -111,8 +112,41 @@ def call_back(rollout: Rollout, parts: Parts) -> bool:
             raise NotFoundError(f"build {good} has no release")
         if _call_back_some(rollout, release, parts):
             return True
+        if rollout.plan.updated == "roll_back" and rollout.undone_by is None and _has_updated(rollout, parts):
+            return _undo(rollout, good, parts)
     parts.rollouts.change(rollout, finished_at=parts.clock.now())
     return False
+
+
+def _has_updated(rollout: Rollout, parts: Parts) -> bool:
+    return bool(parts.crowd.page(rollout.id, states=[RowState.DONE], limit=1))
+
+
+def _undo(rollout: Rollout, good: BuildId, parts: Parts) -> bool:
+    """Build what ran before once more, under a counter that the updated devices take, and send no other device this.
+
+    What is built is known already, so nothing is compiled. Its release is rolled out to those devices at once.
+    """
+    why = f"roll-out {rollout.id} was aborted: {rollout.why}"[:MAX_REASON_CHARS]
+    parts.channels.withdraw(rollout.build, why=why, by=KILN, now=parts.clock.now())
+    stop(rollout.build, why, parts)
+    before = parts.builds.build(good)
+    event = Event(
+        kind=before.kind,
+        delivery=f"roll-back-{rollout.id}",  # cut off and done again it is the same build
+        ref=before.ref,
+        commit=before.commit,
+        title=before.title,
+        author=before.author,
+        again=True,
+        is_newest=False,
+        undoes=rollout.id,
+        channel=rollout.channel,
+    )
+    delivery = Delivery(repository=rollout.repository, event=event)
+    (taken,) = parts.builds.accept([delivery], now=parts.clock.now())
+    deed = noted(rollout, "undone", parts, by=KILN, detail=f"by build {taken.build}, of {before.commit[:12]}")
+    return parts.rollouts.change(rollout, deed=deed, undone_by=taken.build)
 
 
 def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:

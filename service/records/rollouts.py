@@ -81,9 +81,6 @@ class Rollouts(Protocol):
 
     def of_build(self, build: BuildId) -> list[Rollout]: ...
 
-    def undone_by(self, build: BuildId) -> Rollout | None:
-        """The roll-out that this build is to undo."""
-
     def good(self, repository: RepositoryId, channel: str, *, below: int = 0) -> BuildId | None:
         """The newest release of the channel, not withdrawn, that a roll-out finished with; of one without any roll-out
         (it came before there were any) likewise. `below` this counter, unless 0.

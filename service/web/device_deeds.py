@@ -40,7 +40,9 @@ class DeviceDeeds:
         return self._told(configure.agent(name, self.release_agent(), self.parts, by=by))
 
     def retire(self, name: DeviceId, by: str) -> Device:
-        return self._told(credentials.retire(name, self.parts, accounts=self.accounts, by=by))
+        device = credentials.retire(name, self.parts, accounts=self.accounts, by=by)
+        self.parts.again(name)  # it leaves the roll-outs that it is in
+        return self._told(device)
 
     def ask(self, name: DeviceId) -> bool:
         """Whether the question reached the broker."""

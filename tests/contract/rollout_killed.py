@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.adapters.builds import DatabaseBuilds
+from service.adapters.channels import DatabaseChannels
 from service.adapters.clock import SystemClock
 from service.adapters.crowd import DatabaseCrowd
 from service.adapters.database import open_database
@@ -48,6 +49,7 @@ def main(folder: pathlib.Path, moment: str) -> None:
         setattr(of, verb, deadly(getattr(of, verb), int(number), after=when == "after"))
     parts = rollouts.Parts(
         builds=DatabaseBuilds(engine, start=lambda _connection, _starts: None),
+        channels=DatabaseChannels(engine),
         fleet=DatabaseFleet(engine),
         rollouts=every,
         crowd=crowd,

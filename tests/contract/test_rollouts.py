@@ -8,15 +8,24 @@ from typing import Any
 import pytest
 
 from service.adapters.keys import FileKeys
-from service.domain.build import BuildId
+from service.domain.build import BuildId, JobId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError
 from service.domain.release import Release
 from service.domain.rollout import Counts, Rollout, RolloutState, RowState
 from service.domain.rollout_plan import Plan, Stage
-from service.flows import rollouts, settle, steer
+from service.flows import publish, rollouts, settle, steer
 from tests.unit.service.conftest import BLINK, World, opened
-from tests.unit.service.steps import announced, enrolled, published, reported, rolling
+from tests.unit.service.steps import (
+    FILES,
+    announced,
+    enrolled,
+    planned as jobs_of,
+    publish_again,
+    published,
+    reported,
+    rolling,
+)
 
 
 @pytest.fixture(scope="module")
@@ -350,3 +359,44 @@ def test_a_pinned_device_runs_its_release_and_none_of_its_channel(world: World) 
     assert told(world, good) == ["d0"]
     assert told(world, new) == ["d1"]
     assert "d0" not in rows(world)
+
+
+def test_devices_that_updated_are_led_back_when_the_plan_says_so(world: World) -> None:
+    good = published(world, "good")
+    announced(world, good)
+    fleet(world, 3)
+    for name in ("d0", "d1", "d2"):
+        confirm(world, name, good)
+    planned(world, Stage(count=1), updated="roll_back")
+    bad = published(world, "bad")
+    announced(world, bad)
+    (canary,) = told(world, bad)
+    confirm(world, canary, bad)
+    advanced(world)
+
+    steer.abort(newest(world).id, rolling(world), by="ann", why="it eats batteries")
+    advanced(world)
+
+    aborted = newest(world)
+    assert aborted.is_over
+    assert aborted.undone_by is not None
+    undoing = world.builds.build(aborted.undone_by)
+    assert (undoing.commit, undoing.undoes) == (world.builds.build(good).commit, aborted.id)
+    assert world.builds.heads(BLINK.id)["refs/heads/main"] == world.builds.build(bad).commit  # where the branch is
+    build_and_publish(world, undoing.id)
+    assert announced(world, undoing.id) == 1
+    assert told(world, undoing.id) == [canary]
+    assert told(world, good) == sorted({"d0", "d1", "d2"} - {canary})
+    confirm(world, canary, undoing.id)
+    advanced(world)
+    assert newest(world).state is RolloutState.FINISHED
+    assert rows(world) == {canary: ("done", "")}
+    withdrawn = world.builds.release(bad)
+    assert withdrawn is not None
+    assert withdrawn.withdrawn_why.endswith("it eats batteries")
+
+
+def build_and_publish(world: World, build: BuildId) -> None:
+    for job in jobs_of(world, build):
+        publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
+    publish_again(world, build)

@@ -104,6 +104,7 @@ def announced(world: World, build: BuildId, obstacle: announce.Obstacle = announ
 def rolling(world: World, **others: Any) -> rollouts.Parts:
     given: dict[str, Any] = {
         "builds": world.builds,
+        "channels": world.channels,
         "fleet": world.fleet,
         "rollouts": world.rollouts,
         "crowd": world.crowd,

@@ -16,6 +16,8 @@ _key = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows
 def upgrade() -> None:
     op.add_column("builds", sa.Column("commits", sa.Text))
     op.add_column("builds", sa.Column("tag_message", sa.Text, nullable=False, server_default=""))
+    op.add_column("builds", sa.Column("undoes", sa.BigInteger))
+    op.add_column("builds", sa.Column("channel", sa.Text, nullable=False, server_default=""))
     _devices()
     _releases()
     _rollouts()

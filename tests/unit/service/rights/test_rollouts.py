@@ -6,6 +6,7 @@ import pytest
 
 from service import rolling
 from service.flows import rollouts
+from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Browser, Site
 from tests.unit.service.rights.test_releases import enrolled, released
 
@@ -55,6 +56,18 @@ def test_it_is_paused_resumed_and_aborted_and_all_of_it_is_noted(begun: int, own
     assert (again.status, again.fields["error"]) == (409, f"roll-out {begun} is aborted")
     noted = [each.deed.what for each in site.kiln.audit.entries() if each.deed.who != "kiln"]
     assert noted == ["rollout.aborted", "rollout.resumed", "rollout.paused"]
+
+
+def test_a_device_that_is_retired_leaves(begun: int, owner: Browser, site: Site) -> None:
+    devices = DeviceSite.over(site)
+
+    assert owner.send("DELETE", "/api/v1/devices/one").status == 200
+
+    rows = owner.get(f"{LIST}/{begun}/devices").fields["items"]
+    assert devices.accounts is not None
+    assert [(each["device"], each["state"], each["reason"]) for each in rows if each["state"] == "left"] == [
+        ("one", "left", "it is retired")
+    ]
 
 
 def test_what_waits_for_nobody_is_not_approved_and_what_did_not_fail_not_retried(begun: int, owner: Browser) -> None:
