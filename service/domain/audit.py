@@ -72,8 +72,8 @@ class Checked:
 def check(rows: Iterable[Mapping[str, Any]], *, seen: str = "") -> Checked:
     """Compute the chain of a whole log again, oldest entry first, up to where it breaks.
 
-    `seen` is the `last` of an earlier look: an entry that must be among these. Raises: KeyError, TypeError, ValueError
-    for what is no entry.
+    `seen` is the `last` of an earlier look: an entry that must be among these. Raises: KeyError, TypeError, ValueError,
+    OverflowError for what is no entry.
     """
     chain, count, last, is_seen = "", 0, "", seen == ""
     for row in rows:
