@@ -4,11 +4,12 @@ import dataclasses
 import pathlib
 
 import pytest
+from hypothesis import given, strategies as st
 
 from runners.contract.board import Catalogue
 from runners.contract.pepeunit import Unit
 from runners.contract.setting import SettingSpec
-from service.domain.configuration import Schema
+from service.domain.configuration import Schema, Value
 from service.domain.device import DeviceId
 from service.domain.errors import ObjectsError
 from service.flows.lacks import Needs, lacks
@@ -45,6 +46,30 @@ NEEDS: Schema = {
 )
 def test_what_is_missing_or_wrong_is_named_and_no_value_is(values: dict[str, str | int], said: str) -> None:
     assert lacks(NEEDS, values) == said
+
+
+_kinds = st.sampled_from(["string", "integer", "boolean"])
+_specs = st.dictionaries(st.sampled_from("ABCD"), st.tuples(_kinds, st.booleans(), st.booleans()), max_size=4)
+_given = st.dictionaries(st.sampled_from("ABCDE"), st.sampled_from(["text", 7, True]), max_size=5)
+DEFAULTS: dict[str, Value] = {"string": "x", "integer": 1, "boolean": False}
+
+
+@given(declared=_specs, values=_given)
+def test_nothing_is_in_the_way_exactly_when_all_that_is_needed_is_there_and_right(
+    declared: dict[str, tuple[str, bool, bool]], values: dict[str, Value]
+) -> None:
+    schema = {
+        name: SettingSpec(name=name, type=kind, default=DEFAULTS[kind] if has_default else None, optional=optional)
+        for name, (kind, has_default, optional) in declared.items()
+    }
+    right = {"string": str, "integer": int, "boolean": bool}
+
+    fits = all(
+        type(values[name]) is right[kind] if name in values else has_default or optional
+        for name, (kind, has_default, optional) in declared.items()
+    )
+
+    assert (lacks(schema, values) == "") is fits
 
 
 def test_a_sentence_names_ten_at_most() -> None:
