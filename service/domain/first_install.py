@@ -13,7 +13,21 @@ from service.domain import bundle
 
 MAIN = b"import ota_loader\n\nota_loader.run()\n"
 SLOT = "a"  # of the release that a board is made with
+OTHER = "b"
+CONFIGURATION = f"kiln/config.{SLOT}"
 DATA = "data/"  # an empty folder, for what the application keeps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A configuration as a board keeps it that took it over the air (device/ota/configuration.py)."""
+
+    digest: str  # as orders name it
+    plain: bytes = field(repr=False)  # what is in it
+
+    @property
+    def file(self) -> bytes:
+        return f"{self.digest} {hashlib.sha256(self.plain).hexdigest()} 0\n".encode() + self.plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +36,12 @@ class Identity:
 
     device: Mapping[str, Any] = field(repr=False)  # device.json
     settings: Mapping[str, Any] = field(repr=False)  # settings.json
+    configuration: Taken | None = None  # in force from the first start on, beside a release
 
     @property
     def files(self) -> dict[str, bytes]:
-        return {"kiln/device.json": _json(self.device), "kiln/settings.json": _json(self.settings)}
+        found = {"kiln/device.json": _json(self.device), "kiln/settings.json": _json(self.settings)}
+        return found if self.configuration is None else {**found, CONFIGURATION: self.configuration.file}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +85,9 @@ class NewBoard:
         """As the agent leaves it after a release was confirmed; what is not there is as on a new board."""
         release = bundle.release_digest(self.statement)
         record = {"release": release, "version": self.version, "counter": self.counter}
-        return {"active": SLOT, SLOT: record, "counter": self.counter, "epochs": self._epochs()}
+        state = {"active": SLOT, SLOT: record, "counter": self.counter, "epochs": self._epochs()}
+        taken = self.identity.configuration if self.identity else None
+        return {**state, "config": SLOT, "configs": {SLOT: taken.digest, OTHER: ""}} if taken else state
 
     def _floor(self) -> dict[str, Any]:
         """The same floors once more, should the state be lost before the first update."""

@@ -10,9 +10,10 @@ from service.domain import bundle, readme
 from service.domain.archive import Entry
 from service.domain.audit import Deed
 from service.domain.build import Build, BuildJob
+from service.domain.configuration import Configuration
 from service.domain.device import Device, DeviceId
 from service.domain.errors import AlteredError, NotFoundError
-from service.domain.first_install import Identity, NewBoard, place
+from service.domain.first_install import Identity, NewBoard, Taken, place
 from service.domain.flash import FlashFile
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.flows import flash
@@ -56,15 +57,17 @@ class Content:
 
 def content_of(name: DeviceId, parts: Parts) -> Content:
     """Raises: NotFoundError, ConflictError for a retired device and for one whose token is not kept."""
-    device = living(name, parts.fleet)
-    secrets = parts.configurations.get(name).secrets
+    device, kept = living(name, parts.fleet), parts.configurations.get(name)
+    secrets = kept.secrets
     said = {"id": device.id, "board": device.board, "repo": device.repository, "token": token_of(device, secrets)}
     if secrets.key:
         said["key"] = secrets.key.hex()
     settings = secrets.effective
     where = {**secrets.device, **parts.where}
-    identity = Identity(device={**where, **said}, settings=settings)
     release, signed = _running(device.desired, parts)
+    own = {**where, **said}
+    taken = _taken(device, kept, own) if signed else None
+    identity = Identity(device=own, settings=settings, configuration=taken)
     board = NewBoard(
         agent=parts.agent(),
         trust=parts.trust(),
@@ -74,6 +77,18 @@ def content_of(name: DeviceId, parts: Parts) -> Content:
         identity=identity,
     )
     return Content(device=device, board=board, settings=settings, where=where, release=release, bundle=signed)
+
+
+def _taken(device: Device, kept: Configuration, own: Mapping[str, Any]) -> Taken | None:
+    """What its first order names beside the release, so that the board has nothing to fetch for it.
+
+    None where there is nothing, or where it would lead a board from what its device.json says by now.
+    """
+    if not kept.digest or kept.digest != device.config:
+        return None
+    if any(own.get(name) != value for name, value in kept.secrets.device.items()):
+        return None
+    return Taken(digest=kept.digest, plain=kept.secrets.payload())
 
 
 def _running(wanted: ReleaseDigest | None, parts: Parts) -> tuple[Release, Bundle] | tuple[None, None]:

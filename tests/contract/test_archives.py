@@ -44,7 +44,12 @@ def test_an_archive_holds_the_board_as_it_is_to_be(stage: Stage) -> None:
     }
     assert json.loads(board["kiln/trust.json"]) == stage.site.kiln.keys.root().entries()
     assert json.loads(board["kiln/state.json"])["a"]["counter"] == build.number
-    own = {f"kiln/{name}" for name in ("device.json", "settings.json", "trust.json", "a.jws", "a.index")}
+    kept = stage.site.kiln.configurations.get(DeviceId("desk-1"))
+    state = json.loads(board["kiln/state.json"])
+    assert (state["config"], state["configs"]) == ("a", {"a": kept.digest, "b": ""})
+    assert board["kiln/config.a"].startswith(kept.digest.encode())
+    assert json.loads(board["kiln/config.a"].partition(b"\n")[2])["settings"]["PERIOD_S"] == 5
+    own = {f"kiln/{name}" for name in ("device.json", "settings.json", "trust.json", "a.jws", "a.index", "config.a")}
     assert set(board) - set(AGENT) - {f"a/{path}" for path in FILES} - own == {
         "main.py",
         "data/",
@@ -56,6 +61,25 @@ def test_an_archive_holds_the_board_as_it_is_to_be(stage: Stage) -> None:
         "desk-1/install.sh",
         "desk-1/esp32-generic-4M.bin",
     }
+
+
+def test_a_configuration_that_would_lead_the_board_away_is_not_laid_out(stage: Stage) -> None:
+    """It was told of another address once, and KILN_BASE_URL was changed since."""
+    from dataclasses import replace
+
+    stage.release("esp32-generic")
+    stage.enrol("desk-1", "esp32-generic", WIFI_SSID="workshop")
+    kiln = stage.site.kiln
+    device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.configurations.get(DeviceId("desk-1"))
+    assert "desk-1/board/kiln/config.a" in stage.archive("desk-1").names
+
+    moved = replace(kept, secrets=replace(kept.secrets, device={"base": "http://old.example"}))
+    assert kiln.configurations.change(device, moved, None)
+    found = stage.archive("desk-1")
+
+    assert "desk-1/board/kiln/config.a" not in found.names
+    assert "config" not in found.json("desk-1/board/kiln/state.json")
+    assert found.json("desk-1/board/kiln/device.json")["base"] == "http://kiln.example"
 
 
 def test_the_flash_image_has_the_same_files_inside(stage: Stage) -> None:

@@ -120,6 +120,8 @@ def test_an_archive_boots_reports_and_a_push_updates_it(bench: Bench, way: str, 
 
     bench.boots(folder)
     bench.runs(folder.name, version)
+    # Release and settings are there from the first start on: nothing is fetched, nothing is on trial.
+    assert {each["state"] for each in bench.device(folder.name)["reports"]} <= {"idle", "confirmed"}
     bench.repository.set_version(str(int(version) + 1))
     bench.repository.commit(f"version {int(version) + 1}")
     bench.repository.push()

@@ -12,8 +12,9 @@ from runners.contract.board import Catalogue
 from runners.flash import image
 from service.adapters.agents import compiled, compiled_loader
 from service.domain import bundle
-from service.domain.first_install import Identity, NewBoard
+from service.domain.first_install import Identity, NewBoard, Taken
 from tests.fakes import firmware
+from tests.fakes.configurations import make_configuration
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import root_document, root_key, root_payload, trust
 from tests.integration.device.apps import app, files_of
@@ -108,6 +109,48 @@ def test_an_image_of_one_device_needs_nothing_more(bench: Bench) -> None:
     bench.broker.reported("idle", running=first.digest, version="3.0.0", counter=3, slot="a")
     second = bench.desire(app("4.0.0", board=board), seq=1)
     bench.broker.reported("confirmed", release=second.digest, seq=1)
+
+
+def test_a_configuration_that_is_there_already_is_in_force_and_is_not_fetched(bench: Bench) -> None:
+    """As an archive lays it out: the first order names what the board has, release and settings."""
+    first, board = app("3.0.0", TALK, board="esp32-generic"), "esp32-generic"
+    made = make_configuration({"PERIOD_S": 7}, key=None)
+    bench.board.device.pop("key", None)
+    taken = Taken(digest=made.digest, plain=made.raw.removeprefix(b"KILNC0\n"))
+    own = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5}, configuration=taken)
+    flash(bench, first, files_of("3.0.0", TALK), board, identity=own)
+
+    bench.board.switch_on()
+
+    bench.board.printed("settings {'PERIOD_S': 7}")
+    bench.broker.reported("idle", running=first.digest, config=made.digest)
+    bench.desire(first, seq=1, config=made.digest)
+    bench.broker.reported("confirmed", release=first.digest, seq=1, config=made.digest)
+    assert not bench.store.requests
+    other = make_configuration({"PERIOD_S": 9}, key=None)
+    bench.store.configurations[other.digest] = other.raw
+    bench.desire(first, seq=2, config=other.digest)
+    bench.broker.reported("confirmed", config=other.digest, seq=2)
+    bench.board.printed("settings {'PERIOD_S': 9}")
+
+
+@pytest.mark.parametrize(("lost", "begins"), [("kiln/config.a", "idle"), ("kiln/state.json", "trial")])
+def test_a_board_that_loses_what_it_was_made_with_finds_it_again(bench: Bench, lost: str, begins: str) -> None:
+    first, board = app("3.0.0", TALK, board="esp32-generic"), "esp32-generic"
+    made = make_configuration({"PERIOD_S": 7}, key=None)
+    bench.board.device.pop("key", None)
+    taken = Taken(digest=made.digest, plain=made.raw.removeprefix(b"KILNC0\n"))
+    own = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5}, configuration=taken)
+    flash(bench, first, files_of("3.0.0", TALK), board, identity=own)
+    bench.board.spoil(lost)
+    bench.store.configurations[made.digest] = made.raw
+
+    bench.board.switch_on()
+    bench.broker.reported(begins, running=first.digest)
+    bench.desire(first, seq=1, config=made.digest)
+
+    bench.broker.reported("confirmed", config=made.digest, seq=1)
+    bench.board.printed("settings {'PERIOD_S': 7}")
 
 
 def test_a_board_without_an_identity_has_its_settings(bench: Bench, tmp_path: Path) -> None:
