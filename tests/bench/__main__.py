@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from tests.bench import broker_notices, burst, door, fuzz, jobs, ota, push, recovery
+from tests.bench import broker_notices, burst, door, fleet, fuzz, jobs, ota, push, recovery
 
 PARTS = {
     "door": door.main,
@@ -15,6 +15,7 @@ PARTS = {
     "recovery": recovery.main,
     "broker": broker_notices.main,
     "ota": ota.main,
+    "fleet": fleet.main,
 }
 BY_NAME = {"fuzz": fuzz.main}  # long, and no ratio: only when it is asked for
 

@@ -100,7 +100,7 @@ class Field:
     def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Over a connection that stays: to open one for each look took more than the look, from what is measured."""
         if self._database is None:
-            self._database = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30)
+            self._database = sqlite3.connect(self.kiln.data / "kiln.db", timeout=30, check_same_thread=False)
         return self._database.execute(query, values).fetchall()
 
     def all_released(self, builds: list[int]) -> bool:
