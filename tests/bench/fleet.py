@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ DOOR_S = 20.0
 
 
 def main(count: int = DEVICES, rows: int = ROWS) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no Kiln is left behind
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="kiln-bench-") as name, Home.open(pathlib.Path(name) / "kiln") as home:
