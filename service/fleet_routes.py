@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from service import configuring, device_routes
 from service.adapters.archive import zipped
+from service.adapters.device_cipher import decrypt
 from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
@@ -59,6 +60,7 @@ def _claim_parts(kiln: Kiln, declared: Declared) -> flow.Parts:
         audit=kiln.audit,
         chance=secrets.token_bytes,
         about=lambda _device: device_routes.where(kiln.settings),
+        decrypt=decrypt,
     )
 
 

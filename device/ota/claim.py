@@ -118,11 +118,23 @@ class Claim:
             "seed": kept["seed"],
             "proof": _hex(proof),
         }
+        own = state.read(self.folder + "settings.json") or {}
+        own = {name: own[name] for name in ("WIFI_SSID", "WIFI_PASSWORD") if name in own}
+        if own:
+            # Else the first configuration, which replaces that file, would not have the Wi-Fi.
+            said["own"] = _hex(self._sealed(json.dumps(own).encode()))
         body = json.dumps(said).encode()
         status, raw = yield from poll.fetch(line, "/api/v1/claim", _LIMIT, body, False)
         if status != 200:
             raise OSError(_WRONG.get(status, "HTTP %d" % status))
         return raw
+
+    def _sealed(self, plain):
+        count = 16 - len(plain) % 16
+        iv = os.urandom(16)
+        cipher = _aes()(self._derived(b"own", self._seed), _CBC, iv)
+        body = iv + cipher.encrypt(plain + bytes((count,)) * count)
+        return body + _mac(self._derived(b"own mac", self._seed), body)
 
     def _open(self, raw):
         # The JSON inside, if it was made by who has the code, for this board.

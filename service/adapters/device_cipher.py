@@ -14,3 +14,11 @@ def encrypt(key: bytes, plain: bytes) -> bytes:
     padder = PKCS7(8 * BLOCK_BYTES).padder()
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return iv + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+
+
+def decrypt(key: bytes, encrypted: bytes) -> bytes:
+    """The reverse. Raises: ValueError for what is not of that form."""
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(encrypted[:BLOCK_BYTES])).decryptor()
+    unpadder = PKCS7(8 * BLOCK_BYTES).unpadder()
+    padded = decryptor.update(encrypted[BLOCK_BYTES:]) + decryptor.finalize()
+    return unpadder.update(padded) + unpadder.finalize()

@@ -3,10 +3,11 @@
 import datetime
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.domain.configuration import Value
+from service.domain.configuration import OF_THE_AGENT, Value
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError
 from service.domain.repository import RepositoryId
@@ -18,6 +19,8 @@ ENTROPY_BYTES = 13  # of which 100 bits are used
 SEED_BYTES = 32
 NAME_CHARS = 24  # hex digits
 MAC_BYTES = 32
+MAX_WIFI_CHARS = 64  # of a name or a password: IEEE 802.11 has 32 and 63
+MAX_OWN_BYTES = 512
 MAGIC = b"KILNA1\n"  # before the answer to a claim
 DEFAULT_HOURS = 24
 MAX_HOURS = 24 * 30
@@ -104,6 +107,31 @@ def closed(code: str, seed: bytes, encrypted: bytes) -> bytes:
 
 def answer_key(code: str, seed: bytes) -> bytes:
     return derived(code, "answer", seed)
+
+
+def own_key(code: str, seed: bytes) -> bytes:
+    """Under which a board tells settings of its own."""
+    return derived(code, "own", seed)
+
+
+def own_of(code: str, seed: bytes, sealed: bytes) -> bytes | None:
+    """What a board encrypted by `own_key`; None when it was not this board."""
+    body, mac = sealed[:-MAC_BYTES], sealed[-MAC_BYTES:]
+    right = hmac.digest(derived(code, "own mac", seed), body, hashlib.sha256)
+    return body if hmac.compare_digest(right, mac) else None
+
+
+def wifi_of(plain: bytes) -> dict[str, Value]:
+    """The Wi-Fi that a board has in its settings, as far as it is one."""
+    try:
+        said = json.loads(plain)
+    except (ValueError, RecursionError):
+        return {}
+    found = {name: said[name] for name in sorted(OF_THE_AGENT) if name in said} if isinstance(said, dict) else {}
+    is_good = all(
+        isinstance(each, str) and len(each) <= MAX_WIFI_CHARS and each.isprintable() for each in found.values()
+    )
+    return found if is_good and "WIFI_SSID" in found else {}
 
 
 def made_id(repository: RepositoryId, entropy: bytes) -> DeviceId:

@@ -11,11 +11,11 @@ from service.domain import claim as claims
 from service.domain.audit import Deed
 from service.domain.bundle import canonical
 from service.domain.claim import Claim, Kept
-from service.domain.configuration import Secrets
+from service.domain.configuration import Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.flows import enrol
-from service.flows.configure import Wish
+from service.flows.configure import Encrypt, Wish, shared_with
 from service.records import Audit, Claims
 
 MAX_OPEN = 1000  # codes of one repository that are neither used nor expired
@@ -32,6 +32,7 @@ class Parts:
     audit: Audit
     chance: Callable[[int], bytes]
     about: Callable[[Device], dict[str, Any]]
+    decrypt: Encrypt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Asked:
     name: str
     seed: bytes
     proof: bytes
+    own: bytes = b""  # the Wi-Fi that it has, encrypted; empty: none
 
 
 def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> tuple[Claim, str]:
@@ -90,7 +92,7 @@ def redeem(asked: Asked, parts: Parts) -> bytes:
     taken = parts.claims.take(claim.name, seed_digest=digest, device=name, now=now)
     if taken.seed_digest != digest:
         raise ConflictError("this code was used by another board")
-    device = _enrolled(taken, kept, asked.seed, parts)
+    device = _enrolled(taken, kept, asked, parts)
     answer = {"v": 1, "id": device.id, "board": device.board, "repo": device.repository, **parts.about(device)}
     answer["settings"] = parts.enrolling.configurations.get(device.id).secrets.effective
     key = claims.answer_key(kept.code, asked.seed)
@@ -109,9 +111,9 @@ def _open(asked: Asked, parts: Parts) -> tuple[Claim, Kept]:
     return claim, kept
 
 
-def _enrolled(claim: Claim, kept: Kept, seed: bytes, parts: Parts) -> Device:
+def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
     """The claim's device: it is made now, or was when this board asked before. Raises: KilnError."""
-    token, key = claims.token_of(kept.code, seed), claims.key_of(kept.code, seed)
+    token, key = claims.token_of(kept.code, asked.seed), claims.key_of(kept.code, asked.seed)
     by, name = f"{claim.made_by}, code {claim.name}", device_id(claim.device)
     wanted = enrol.Request(
         id=name,
@@ -120,8 +122,9 @@ def _enrolled(claim: Claim, kept: Kept, seed: bytes, parts: Parts) -> Device:
         channel=claim.channel,
         group=claim.group,
         label=claim.label,
-        wish=Wish(values=kept.settings),
     )
+    settings = {**_wifi(wanted, kept, asked, parts), **kept.settings}
+    wanted = dataclasses.replace(wanted, wish=Wish(values=settings))
     if _known(name, token, parts) is None:
         try:
             enrol.enrol(wanted, parts.enrolling, token=token, key=key, by=by)
@@ -132,8 +135,20 @@ def _enrolled(claim: Claim, kept: Kept, seed: bytes, parts: Parts) -> Device:
     device = parts.enrolling.fleet.device(name)
     if device.new_token_digest is None:
         parts.enrolling.accounts.allow(name, token)  # perhaps it was cut off before it came to this
-    enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=kept.settings), by=by)
+    enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by)
     return device
+
+
+def _wifi(wanted: enrol.Request, kept: Kept, asked: Asked, parts: Parts) -> dict[str, Value]:
+    """What the board has in its own file, where nobody said another: its first configuration replaces that file."""
+    body = claims.own_of(kept.code, asked.seed, asked.own) if asked.own else None
+    said = {**shared_with(enrol.checked(wanted, parts.enrolling), parts.enrolling.shared), **kept.settings}
+    if body is None or "WIFI_SSID" in said:
+        return {}
+    try:
+        return claims.wifi_of(parts.decrypt(claims.own_key(kept.code, asked.seed), body))
+    except ValueError:
+        return {}
 
 
 def _known(name: DeviceId, token: str, parts: Parts) -> Device | None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.domain.claim import DEFAULT_HOURS, NAME_CHARS, SEED_BYTES, Claim
+from service.domain.claim import DEFAULT_HOURS, MAX_OWN_BYTES, NAME_CHARS, SEED_BYTES, Claim
 from service.domain.errors import MalformedError, NotFoundError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
@@ -114,11 +114,16 @@ class ClaimDoor:
 
     async def redeem(self, request: Request) -> Response:
         self.attempts.check(request)
-        fields = await read_fields(request, ("claim", "seed", "proof"))
+        fields = await read_fields(request, ("claim", "seed", "proof"), ("own",))
         if len(fields["claim"]) != NAME_CHARS:
             raise MalformedError(f"'claim' has {NAME_CHARS} hex digits")
+        if len(fields.get("own", "")) > 2 * MAX_OWN_BYTES:
+            raise MalformedError(f"'own' has at most {2 * MAX_OWN_BYTES} hex digits")
         asked = claims.Asked(
-            name=fields["claim"], seed=_bytes(fields, "seed", SEED_BYTES), proof=_bytes(fields, "proof", PROOF_BYTES)
+            name=fields["claim"],
+            seed=_bytes(fields, "seed", SEED_BYTES),
+            proof=_bytes(fields, "proof", PROOF_BYTES),
+            own=_bytes(fields, "own", len(fields["own"]) // 2) if "own" in fields else b"",
         )
         try:
             answer = await run_in_threadpool(claims.redeem, asked, self.parts)

@@ -1,6 +1,6 @@
 """The fleet as a whole: lists and counts of devices, where people put them, groups."""
 
-from service.domain.claim import MAX_HOURS, NAME_CHARS
+from service.domain.claim import MAX_HOURS, MAX_OWN_BYTES, NAME_CHARS
 from service.domain.device import DeviceState
 from service.domain.inventory import MAX_LIMIT, MAX_TEXT_CHARS
 from service.domain.label import MAX_CHANNEL_CHARS, MAX_LABEL_CHARS, MAX_TAGS
@@ -138,7 +138,8 @@ PATHS: Paths = {
                     "claim": text(pattern=f"^[0-9a-f]{{{NAME_CHARS}}}$"),
                     "seed": text(pattern="^[0-9a-f]{64}$"),
                     "proof": text(pattern="^[0-9a-f]{64}$"),
-                }
+                },
+                {"own": text(2 * MAX_OWN_BYTES, pattern="^([0-9a-f]{2})*$")},
             ),
             media_type="application/octet-stream",
             security="",

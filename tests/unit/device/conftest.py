@@ -16,7 +16,11 @@ class Aes:
     def __init__(self, key: bytes, mode: int, iv: bytes) -> None:
         if mode != CBC:
             raise ValueError("mode")
-        self._decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+        cipher = Cipher(algorithms.AES(key), modes.CBC(iv))
+        self._decryptor, self._encryptor = cipher.decryptor(), cipher.encryptor()
+
+    def encrypt(self, plain: bytes) -> bytes:
+        return self._encryptor.update(plain)
 
     def decrypt(self, source: bytes, target: bytearray | None = None) -> bytes:
         plain = self._decryptor.update(source)

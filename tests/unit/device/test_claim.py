@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from ota import claim, hal, poll
 from ota.reason import RefusedError
+from service.adapters.device_cipher import decrypt
 
 CODE = "ABCDE-FGHJK-MNPQR-STVWX"
 Answer = Generator[None, None, tuple[int, bytes]]
+HAD = {"WIFI_SSID": "home", "WIFI_PASSWORD": "hunter2"}
 BOARDS = list[claim.Claim]()
 HOME = "http://192.168.1.2:8080"
 SAID = {
@@ -100,7 +102,7 @@ def claimed(folder: Path) -> claim.Claim:
 
 
 def test_a_board_becomes_the_device_that_the_service_says(kiln: Path, service: Service) -> None:
-    (kiln / "settings.json").write_text('{"WIFI_SSID": "home", "PERIOD_S": 1}')
+    (kiln / "settings.json").write_text('{"WIFI_SSID": "home", "WIFI_PASSWORD": "hunter2", "PERIOD_S": 1}')
     board = claimed(kiln)
 
     for _ in range(2):
@@ -108,7 +110,10 @@ def test_a_board_becomes_the_device_that_the_service_says(kiln: Path, service: S
 
     seed = bytes.fromhex(service.asked[0]["seed"])
     proof = derived("proof", seed).hex()
+    own = bytes.fromhex(service.asked[0].pop("own"))
     assert service.asked == [{"claim": derived("name").hex()[:24], "seed": seed.hex(), "proof": proof}]
+    assert own[-32:] == hmac.digest(derived("own mac", seed), own[:-32], hashlib.sha256)
+    assert json.loads(decrypt(derived("own", seed), own[:-32])) == HAD
     assert read(kiln, "device.json") == {
         "id": "roof",
         "board": "unix",
@@ -121,7 +126,7 @@ def test_a_board_becomes_the_device_that_the_service_says(kiln: Path, service: S
         "token": derived("token", seed).hex(),
         "key": derived("key", seed).hex(),
     }
-    assert read(kiln, "settings.json") == {"WIFI_SSID": "home", "PERIOD_S": 5}
+    assert read(kiln, "settings.json") == {**HAD, "PERIOD_S": 5}
     assert sorted(files(kiln)) == ["device.json", "settings.json"]
     assert board.done
 

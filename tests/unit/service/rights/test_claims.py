@@ -92,6 +92,8 @@ def test_no_code_is_in_the_database_as_it_is(site: Site, owner: Browser, board: 
         {"seed": "5E" * 32},
         {"proof": "00"},
         {"more": "x"},
+        {"own": "0"},
+        {"own": "00" * 513},
     ],
     ids=str,
 )
