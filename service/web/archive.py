@@ -12,11 +12,12 @@ from starlette.routing import Route
 
 from service.domain.archive import Entry
 from service.domain.device import device_id
-from service.domain.errors import NotFoundError
+from service.domain.errors import ForbiddenError, NotFoundError
 from service.domain.flash import FlashFile, part_name, webflash_manifest
 from service.flows import archive
 from service.flows.archive import Content, Parts
 from service.ports import Tokens
+from service.web.auth import FOREIGN
 from service.web.flash import served
 from service.web.sight import Sight
 
@@ -96,6 +97,9 @@ class Archives:
         return await served(request, found.content, found.digest, PRIVATE)
 
     async def _content(self, request: Request) -> Content:
+        """Raises: ForbiddenError when a page of somebody else leads here: it is not for it to have secrets saved."""
+        if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise ForbiddenError(FOREIGN)
         device = await self.sight.device(request, self.parts.fleet)
         return await run_in_threadpool(archive.content_of, device.id, self.parts)
 

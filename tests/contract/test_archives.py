@@ -233,6 +233,17 @@ def test_only_who_manages_devices_gets_one(stage: Stage) -> None:
     assert {each.who for each in stage.made()} == {"administrator"}
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
+def test_no_page_of_somebody_else_has_an_archive_saved(stage: Stage, site: str, status: int) -> None:
+    stage.release("unix")
+    stage.enrol("here", "unix")
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+
+    assert stage.owner.get("/api/v1/devices/here/archive", **headers).status == status
+
+
 def test_whoever_fetches_credentials_is_written_down_and_none_of_them(stage: Stage) -> None:
     stage.release("esp32-generic")
     device = stage.enrol("desk-1", "esp32-generic", WIFI_SSID="workshop", WIFI_PASSWORD=PASSWORD)
