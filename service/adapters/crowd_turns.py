@@ -11,7 +11,7 @@ from service.adapters.schema_devices import devices, outbox
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
-from service.domain.rollout import Counts, Look, Rollout, RolloutState, RowState
+from service.domain.rollout import AWAY_S, Counts, Look, Rollout, RolloutState, RowState
 
 GOES_ON = [RolloutState.WAITING.value, RolloutState.RUNNING.value]
 PENDING, ORDERED = RowState.PENDING.value, RowState.ORDERED.value
@@ -38,7 +38,7 @@ def counts(connection: sa.Connection, rollout: Rollout, now: datetime.datetime) 
     unheard = _unheard(rollout)
     extra = {"silent": _count(connection, unheard & _overdue(rollout, now))}
     if rollout.plan.stages[rollout.stage].count:
-        extra["offline"] = _count(connection, unheard & ~_connected())
+        extra["offline"] = _count(connection, unheard & _away(now))
     values = {name: getattr(here, name) for name in Counts.__dataclass_fields__}
     found[rollout.stage] = Counts(**{**values, **extra})
     return found
@@ -75,7 +75,7 @@ def draw(connection: sa.Connection, rollout: Rollout, count: int) -> int:
 def set_aside(connection: sa.Connection, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:
     if not _take(connection, rollout):
         return 0
-    mine = _unheard(rollout) & (~_connected() if at_once else _overdue(rollout, now))
+    mine = _unheard(rollout) & (_away(now) if at_once else _overdue(rollout, now))
     names = list(connection.execute(sa.select(rows.c.device).where(mine).order_by(rows.c.at).limit(1)).scalars())
     _each(connection, rollout, names, {"stage": rollout.stage + 1})
     return len(names)
@@ -152,6 +152,10 @@ def _unheard(rollout: Rollout) -> Flag:
 
 def _overdue(rollout: Rollout, now: datetime.datetime) -> Flag:
     return rows.c.at < now.timestamp() - rollout.plan.stage_timeout_s
+
+
+def _away(now: datetime.datetime) -> Flag:
+    return (rows.c.at < now.timestamp() - AWAY_S) & ~_connected()
 
 
 def _later(rollout: Rollout) -> Flag:

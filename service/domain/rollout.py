@@ -15,6 +15,7 @@ RolloutId = NewType("RolloutId", int)
 
 BATCH = 500  # devices of one transaction
 BURST_S = 10.0  # an allowance of devices a minute that was not used is kept for that long
+AWAY_S = 30.0  # an order may be under way for that long, and so may the word that its device is connected
 MAX_SET_ASIDE = 3  # devices that were given their order in a stage by count, and were put out by one that is awake
 
 
@@ -81,7 +82,7 @@ class Counts:
     held: int = 0
     left: int = 0
     silent: int = 0  # of the ordered: never heard, for longer than the plan's time
-    offline: int = 0  # of the ordered: never heard, and not connected
+    offline: int = 0  # of the ordered: never heard, not connected, and ordered for longer than `AWAY_S`
 
     @property
     def taking_part(self) -> int:
@@ -120,7 +121,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Those that are ordered and not heard give their places to others: after the time, or at once."""
+    """One that is ordered and not heard gives its place to another: after the plan's time, or `at_once`."""
 
     at_once: bool
 

@@ -143,6 +143,8 @@ def test_a_canary_that_sleeps_gives_its_place_to_one_that_is_awake(world: World)
 
     other = next(name for name in ("d0", "d1", "d2", "d3") if name not in first)
     world.fleet.alive(DeviceId(other), connected=True, now=world.clock.now())
+    assert advanced(world) == 0
+    world.clock.move(seconds=31)
     assert advanced(world) == 1
     assert told(world, build) == sorted([*first, other])
     world.clock.move(seconds=3601)
