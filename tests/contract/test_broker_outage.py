@@ -21,8 +21,8 @@ from tests.unit.service.conftest import BLINK, World, opened
 from tests.unit.service.steps import announced, enrolled, published, token_change
 
 TOKEN = "t" * 43  # as steps.enrolled gives it
-DEVICES = 12
-REPORTS = 8  # of each device, in each half of the time
+DEVICES = 5
+REPORTS = 6  # of each device, in each half of the time
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,13 @@ def restart(stage: Stage, *, kill: bool) -> None:
     stage.broker.server.start()
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
-def test_reports_outlast_the_service_and_the_broker(stage: Stage, name: str, kill: bool) -> None:
+def test_reports_outlast_the_service_and_a_broker_that_is_killed(stage: Stage, name: str) -> None:
     stage.service.stop()
     device = stage.device(name)
     for number in range(20):
         device.publish(report(name), f"before {number}".encode())
 
-    restart(stage, kill=kill)
+    restart(stage, kill=True)
     again = stage.device(name)  # it is back before the service is
     again.publish(report(name), b"after")
     stage.relink()
@@ -66,10 +65,11 @@ def test_reports_outlast_the_service_and_the_broker(stage: Stage, name: str, kil
 def test_what_the_service_has_taken_does_not_come_again(stage: Stage, name: str) -> None:
     stage.device(name).publish(report(name), b"once")
     expect_soon(lambda: stage.reports_of(name) == [b"once"])
-    time.sleep(1.5 + stage.broker.settle_s)  # what is done is taken off the disk
+    time.sleep(max(1.5, stage.broker.settle_s))  # what is done is taken off the disk
 
     stage.service.stop()
-    restart(stage, kill=True)
+    stage.broker.server.kill()
+    stage.broker.server.start()
     stage.relink()
     stage.device(name).publish(report(name), b"twice")
 

@@ -98,7 +98,7 @@ def test_a_broker_of_another_authority_is_not_spoken_to(secure: Secure, tmp_path
     link = linked(replace(secure.place, authority=str(stranger.pem)), secure.broker.prepare)
     try:
         with pytest.raises(AssertionError):
-            expect_soon(lambda: link.is_connected, within_s=1.5)
+            expect_soon(lambda: link.is_connected, within_s=0.8)
     finally:
         link.stop()
 
@@ -108,7 +108,7 @@ def test_a_broker_for_another_name_is_not_spoken_to(secure: Secure) -> None:
     link = linked(replace(secure.place, host="127.0.0.1"), secure.broker.prepare)
     try:
         with pytest.raises(AssertionError):
-            expect_soon(lambda: link.is_connected, within_s=1.5)
+            expect_soon(lambda: link.is_connected, within_s=0.8)
     finally:
         link.stop()
 
