@@ -21,13 +21,14 @@ def main() -> int:
             program_bytes=options.program,
         )
     elif options.command == "make":
-        if not (options.device and options.trust):
-            parser.error("name --device and --trust, or --files")
+        if not ((options.device or options.claim) and options.trust):
+            parser.error("name --device or --claim, and --trust; or --files")
         flash.make(
             options.flash,
-            device=_json(options.device),
+            device=_json(options.device) if options.device else {},
             trust=_json(options.trust),
             settings=_json(options.settings) if options.settings else None,
+            files={"kiln/claim.json": options.claim.read_bytes()} if options.claim else None,
             size_bytes=options.size * 1024,
             program_bytes=options.program,
         )
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "--files", type=Path, help="the whole file system as a folder: `board` of an archive"
     )
     make.add_argument("--device", type=Path, help="device.json, where there is no such folder")
+    make.add_argument("--claim", type=Path, help="claim.json: it enrols itself")
     make.add_argument("--trust", type=Path, help="trust.json, likewise")
     make.add_argument("--settings", type=Path, help="settings.json")
     make.add_argument("--size", type=int, default=1024, help="KiB of flash")

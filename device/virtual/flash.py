@@ -76,12 +76,13 @@ def lay_out(
     trust: Mapping[str, object],
     settings: Mapping[str, object],
 ) -> None:
-    """The files of a new board as a folder."""
+    """The files of a new board as a folder. Without a device it has no device.json."""
     kiln = tree / "kiln"
     for folder in (kiln, tree / "data"):
         folder.mkdir(parents=True)
     for name, value in (("device", device), ("trust", trust), ("settings", settings)):
-        (kiln / f"{name}.json").write_text(json.dumps(value))
+        if value or name != "device":
+            (kiln / f"{name}.json").write_text(json.dumps(value))
     (tree / "main.py").write_text(MAIN)
     compile_agent(tree / "lib" / "ota")
     _compile(LOADER, tree / "lib" / "ota_loader.mpy")

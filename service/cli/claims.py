@@ -8,6 +8,7 @@ from typing import Any
 
 from service.cli import install, typed
 from service.cli.client import Client, CommandError
+from service.domain.configuration import OF_THE_AGENT
 
 PATH = "/api/v1/claims"
 PAGE = 500  # codes asked for at once
@@ -46,12 +47,15 @@ def _make(client: Client, given: argparse.Namespace) -> Any:
             raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     made = client.call("POST", PATH, body)
     answer = {"code": made["code"], **made["claim"]}
-    return answer if folder is None else {**answer, "written": _write(folder, made)}
+    wifi = {name: text for name, text in body.get("texts", {}).items() if name in OF_THE_AGENT}
+    return answer if folder is None else {**answer, "written": _write(folder, made, wifi)}
 
 
-def _write(folder: pathlib.Path, made: dict[str, Any]) -> list[str]:
+def _write(folder: pathlib.Path, made: dict[str, Any], wifi: dict[str, str]) -> list[str]:
+    """Of the settings the Wi-Fi alone: without it the board comes to nobody who would tell it the others."""
     written = []
-    for name, content in (("claim", made["file"]), ("trust", made["trust"])):
+    files = {"claim": made["file"], "trust": made["trust"], **({"settings": wifi} if wifi else {})}
+    for name, content in files.items():
         path = folder / f"{name}.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(content, indent=2) + "\n")

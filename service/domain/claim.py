@@ -128,10 +128,11 @@ def wifi_of(plain: bytes) -> dict[str, Value]:
     except (ValueError, RecursionError):
         return {}
     found = {name: said[name] for name in sorted(OF_THE_AGENT) if name in said} if isinstance(said, dict) else {}
-    is_good = all(
-        isinstance(each, str) and len(each) <= MAX_WIFI_CHARS and each.isprintable() for each in found.values()
-    )
-    return found if is_good and "WIFI_SSID" in found else {}
+    return found if "WIFI_SSID" in found and all(map(_is_wifi, found.values())) else {}
+
+
+def _is_wifi(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_WIFI_CHARS and value.isprintable()
 
 
 def made_id(repository: RepositoryId, entropy: bytes) -> DeviceId:

@@ -76,7 +76,8 @@ class Pages:
         limit, after = searches.limit(request), request.query_params.get("after", "")
         page = await run_in_threadpool(lambda: self.inventory.page(search, after=after, limit=limit))
         rest = urlencode({**request.query_params, "after": page.next}) if page.next else ""
-        return self.page("devices.html", request, found=page.items, rest=rest)
+        asked = {name: request.query_params.get(name, "") for name in (*searches.TEXTS, "state")}
+        return self.page("devices.html", request, found=page.items, rest=rest, asked=asked, states=searches.STATES)
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]

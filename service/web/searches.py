@@ -14,15 +14,15 @@ TEXTS = ("board", "channel", "group", "tag", "version", "text")
 FLAGS = ("connected", "held")
 STATES = ("none", *(each.value for each in DeviceState))
 PAGING = ("after", "limit")
+KNOWN = (*TEXTS, *FLAGS, *PAGING, "state", "unseen_h", "repository")
 MAX_UNSEEN_HOURS = 24 * 366 * 10
 
 
 def search(request: Request, repositories: frozenset[RepositoryId] | None, now: datetime.datetime) -> Search:
-    """Raises: BadInputError naming the word that is not understood."""
-    given = dict(request.query_params)
-    known = (*TEXTS, *FLAGS, *PAGING, "state", "unseen_h", "repository")
-    if unknown := sorted({*given} - {*known}):
-        raise BadInputError(f"{unknown[0][:80]!r} is not known here; known are {', '.join(known)}")
+    """What is empty was left so in a form. Raises: BadInputError naming the word that is not understood."""
+    given = {name: text for name, text in request.query_params.items() if text or name not in KNOWN}
+    if unknown := sorted({*given} - {*KNOWN}):
+        raise BadInputError(f"{unknown[0][:80]!r} is not known here; known are {', '.join(KNOWN)}")
     for name in (*TEXTS, "after"):
         if len(given.get(name, "")) > MAX_TEXT_CHARS:
             raise BadInputError(f"{name} has at most {MAX_TEXT_CHARS} characters")

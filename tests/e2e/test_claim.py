@@ -1,14 +1,15 @@
 """From nothing to a device without anybody typing an identity: a code, a board, `kiln serve`, and its end."""
 
-import json
 import pathlib
 import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
 
-from device.virtual import flash as flashing, launch
+from deploy.demo.parts import ROOT
+from device.virtual import launch
 from tests.e2e.newcomer import Newcomer
 from tests.integration.device.parts import until
 
@@ -23,13 +24,8 @@ class Board:
     def __init__(self, folder: pathlib.Path) -> None:
         self.lines: list[str] = []
         self.flash = folder / "board.flash"
-        trust = json.loads((folder / "trust.json").read_text())
-        flashing.make(self.flash, device={}, trust=trust)
-        flashing.remove(self.flash, "kiln/device.json")
-        tree = folder / "tree" / "kiln"
-        tree.mkdir(parents=True)
-        (tree / "claim.json").write_bytes((folder / "claim.json").read_bytes())
-        flashing.put(self.flash, folder / "tree")
+        words = [f"--{name}={folder / name}.json" for name in ("claim", "trust", "settings")]
+        subprocess.run([sys.executable, "-m", "device.virtual", "make", str(self.flash), *words], cwd=ROOT, check=True)
         self._on = True
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._live)  # the process dies with the thread that started it
@@ -55,8 +51,10 @@ def folder_of_code(user: Newcomer) -> pathlib.Path:
     user.command("repos", "add", f"file://{bare}", "--forge", "local", "--path", "acme/blink")
     folder = user.folder / "code"
     user.command("groups", "add", "roof", "--repository", REPOSITORY)
-    words = ("--repository", REPOSITORY, "--board", "unix", "--group", "roof", "--label", "Antenna", "--set", "A=x")
-    made = user.command("devices", "claim", "make", *words, "--output", str(folder))
+    words = (
+        f"--repository {REPOSITORY} --board unix --group roof --label Antenna --set A=x --set WIFI_SSID=home".split()
+    )
+    made = user.command("devices", "claim", "make", *words, "--set", "WIFI_SSID=home", "--output", str(folder))
     assert made["state"] == "open"
     return folder
 
@@ -76,7 +74,7 @@ def test_a_board_with_a_code_enrols_itself_lives_and_is_retired(user: Newcomer, 
         assert (claim["state"], claim["device"]) == ("used", device["id"])
         assert (shown["report"]["state"], shown["repository"]) == ("idle", REPOSITORY)
         assert [each["what"] for each in shown["events"]] == ["enrolled"]
-        assert shown["configuration"]["settings"] == ["A"]
+        assert shown["configuration"]["settings"] == ["A", "WIFI_SSID"]
 
         user.command("devices", "retire", device["id"])
         at = len(board.lines)

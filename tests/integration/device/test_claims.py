@@ -59,6 +59,7 @@ class Service:
         kept = self.devices.site.kiln.configurations.get(DeviceId(name)).secrets
         settings = json.loads(flashing.cat(flash, "kiln/settings.json"))
         assert (file["id"], file["key"], settings) == (name, kept.key.hex(), {"WIFI_SSID": "home", "A": "x"})
+        assert kept.settings == settings  # the service has the board's Wi-Fi
         assert self.devices.accounts.tokens[name] == file["token"]
         return board.ask("desired").status == 204
 
@@ -73,7 +74,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         path = folder / f"empty-{program}.flash"
         trust = site.kiln.keys.root().entries()
         flashing.make(path, device={}, trust=trust, settings={"WIFI_SSID": "home"}, program_bytes=program)
-        flashing.remove(path, "kiln/device.json")
     with http_server(made.devices.site.app, made.port):
         yield made
     site.close()

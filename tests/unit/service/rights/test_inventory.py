@@ -60,9 +60,13 @@ def test_the_page_of_devices_is_searched_and_goes_on(owner: Browser) -> None:
     assert "one</a> (&lt;b&gt;Roof&lt;/b&gt;)" in first
     assert "/devices?limit=1&amp;text=o&amp;after=one" in first
     assert ("two" in second, "More" in second) == (True, False)
+    form = owner.get("/devices?text=%22%3E%3Cb%3E&channel=&group=&tag=&version=&state=refused").body.decode()
+    assert 'value="&#34;&gt;&lt;b&gt;"' in form
+    assert '<option value="refused" selected>' in form
+    assert "one</a>" not in form
 
 
-WRONG_QUERIES = ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=%D9%A1", "state=fine", "connected=1", "held="]
+WRONG_QUERIES = ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=%D9%A1", "state=fine", "connected=1", "held=1"]
 WRONG_QUERIES += ["what=x", "unseen_h=-1", "unseen_h=nan", "unseen_h=1e30"]
 
 
