@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from service.adapters.forges import github as github_door
 from service.domain.errors import ForgeError
 from service.domain.mark import MarkState
 from service.forge import HookTarget
@@ -68,6 +69,11 @@ def test_a_push_says_what_it_changed(github: Stage, hooked: Receiver) -> None:
     first, second = pushes(hooked)
     assert (first["created"], first["before"]) == (True, ZERO)
     assert [each["id"] for each in second["commits"]] == [sha, last]
+    body = json.dumps(second).encode()
+    event = github_door.decode({"x-github-event": "push", "x-github-delivery": "one"}, body)
+    assert event.commits is not None
+    assert [each for each, _ in event.commits] == [sha, last]
+    assert event.commits[0][1] == "Say more"
     assert (second["after"], second["forced"], second["head_commit"]["id"]) == (last, False, last)
     assert (second["commits"][0]["added"], second["commits"][0]["modified"]) == (["lib/new.py"], ["main.py"])
     assert (second["commits"][1]["removed"], second["commits"][0]["message"]) == (["main.py"], "Say more\n\nMuch more.")

@@ -82,16 +82,22 @@ def test_at_most_twenty_commits_are_listed(stage: GitLabStage) -> None:
 
     assert payload["total_commits_count"] == 25
     assert [each["id"] for each in payload["commits"]] == names[-20:]
+    event = deliveries.decode({"x-gitlab-event": "Push Hook"}, json.dumps(payload).encode())
+    assert event.commits is not None
+    assert event.commits[0] == ("", "5 earlier commits")
+    assert event.commits[1:] == tuple((name, f"number {number}") for number, name in enumerate(names[5:], 5))
 
 
 def test_an_annotated_tag_leads_to_its_commit(stage: GitLabStage) -> None:
-    git(stage.work, "tag", "--annotate", "--message", "one", "v1")
+    git(stage.work, "tag", "--annotate", "--message", "one", "--message", "Lamps.", "v1")
 
     ((event, payload),) = push(stage, "origin", "v1")
 
     assert (event, payload["object_kind"], payload["before"]) == ("Tag Push Hook", "tag_push", ZERO)
     assert payload["after"] == git(stage.work, "rev-parse", "v1")
     assert payload["checkout_sha"] == git(stage.work, "rev-parse", "v1^{commit}") != payload["after"]
+    decoded = deliveries.decode({"x-gitlab-event": event}, json.dumps(payload).encode())
+    assert (decoded.tag, decoded.tag_message) == ("v1", "one\n\nLamps.")
 
 
 def test_a_branch_that_is_deleted_leads_to_nothing(stage: GitLabStage) -> None:

@@ -25,7 +25,7 @@ def push(project: Project, change: RefChange, username: str, options: tuple[str,
         "ref": change.ref,
         "ref_protected": change.ref == f"refs/heads/{project.default_branch}",
         "checkout_sha": commit,
-        "message": None,
+        "message": _tag_message(project, change) if is_tag else None,
         "user_id": 4,
         "user_name": username,
         "user_username": username,
@@ -77,6 +77,13 @@ def merge_request(project: Project, request: MergeRequest, action: str, username
         "labels": [],
         "changes": {},
     }
+
+
+def _tag_message(project: Project, change: RefChange) -> str | None:
+    """Of an annotated tag."""
+    if change.is_gone or git(project.bare, "cat-file", "-t", change.after) != "tag":
+        return None
+    return git(project.bare, "for-each-ref", "--format=%(contents)", change.ref)
 
 
 def _default(project: Project) -> str:
