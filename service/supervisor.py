@@ -35,6 +35,14 @@ class Child:
     environment: Mapping[str, str]
 
 
+# Without the address a broker that listens everywhere does not take the settings for good.
+OF_THE_BROKER = ("KILN_DATA", "KILN_HOST", "KILN_PORT", "KILN_BASE_URL", "KILN_PARENT")
+
+
+def _is_for_the_broker(name: str) -> bool:
+    return name in OF_THE_BROKER or name.startswith(("KILN_MQTT_", "KILN_HOME_ASSISTANT"))
+
+
 def children(settings: Settings, instance: Instance, environment: Mapping[str, str]) -> list[Child]:
     """What `kiln serve` runs with these settings. Only the service is given the operator's secrets."""
     python = (sys.executable, "-m")
@@ -46,11 +54,7 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
     everything = {**environment, "KILN_PARENT": str(os.getpid())}
     found = [Child(name="service", command=(*python, "service", "service"), environment=everything)]
     if settings.broker == "embedded":
-        broker = {
-            name: everything[name]
-            for name in everything
-            if name.startswith(("KILN_DATA", "KILN_HOST", "KILN_MQTT", "KILN_PARENT", "KILN_HOME_ASSISTANT"))
-        }
+        broker = {name: everything[name] for name in everything if _is_for_the_broker(name)}
         found.insert(0, Child(name="broker", command=(*python, "service", "broker"), environment={**plain, **broker}))
     for number in range(1, settings.runners + 1):
         runner = {
