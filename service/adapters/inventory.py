@@ -91,6 +91,10 @@ class DatabaseInventory:
         with self._engine.connect() as connection:
             return groups_of(connection, repositories)
 
+    def has_group(self, repository: RepositoryId, name: str) -> bool:
+        with self._engine.connect() as connection:
+            return has_group(connection, repository, name)
+
     def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
         with self._engine.begin() as connection:
             return insert_group(connection, Group(repository=repository, name=name, created_at=now), at_most=at_most)

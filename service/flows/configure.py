@@ -33,7 +33,7 @@ Encrypt = Callable[[bytes, bytes], bytes]  # key, plain -> IV and encrypted
 class Parts:
     """What changing a configuration needs. `schema` answers what the device's current firmware declares.
 
-    `again` looks at a device that is held once more: it may be sent what it was held from.
+    `again` looks at a device once more: it may be sent what it was held from, or takes part in nothing any more.
     """
 
     builds: Builds

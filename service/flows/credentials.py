@@ -149,4 +149,5 @@ def retire(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, by: str) -
         parts.fleet.retire(name, now=now)
         parts.fleet.note(name, "retired", f"by {by}", now=now)
     accounts.forbid(name)
+    parts.again(name)
     return parts.fleet.device(name)

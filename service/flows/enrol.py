@@ -118,8 +118,7 @@ def checked(wanted: Request, parts: Parts, *, token: str = "") -> Device:
         raise BadInputError(str(error)) from error
     if board.updates == "none":
         raise BadInputError(f"{board.name} cannot update itself over the air: {board.why}")
-    groups = {each.name for each in parts.inventory.groups([known.id])} if wanted.group else set()
-    if wanted.group and wanted.group not in groups:
+    if wanted.group and not parts.inventory.has_group(known.id, wanted.group):
         raise NotFoundError(f"no group {wanted.group[:80]!r} in {known.id}")
     return Device(
         id=device_id(wanted.id),

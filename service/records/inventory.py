@@ -31,6 +31,8 @@ class Inventory(Protocol):
     def groups(self, repositories: Collection[RepositoryId] | None) -> list[Group]:
         """In the order of their repositories and names; of all repositories for None."""
 
+    def has_group(self, repository: RepositoryId, name: str) -> bool: ...
+
     def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
         """Raises: ConflictError when there is one of this name, or there are `at_most` already."""
 

@@ -14,7 +14,9 @@ from service.domain.errors import ConflictError
 from service.domain.release import Release
 from service.domain.rollout import Counts, Rollout, RolloutState, RowState
 from service.domain.rollout_plan import Plan, Stage
-from service.flows import publish, rollouts, settle, steer
+from service.flows import credentials, publish, rollouts, settle, steer
+from tests.fakes.broker import MemoryAccounts
+from tests.unit.service.configuring import parts as configuring
 from tests.unit.service.conftest import BLINK, World, opened
 from tests.unit.service.steps import (
     FILES,
@@ -200,6 +202,21 @@ def test_devices_without_a_bundle_or_pinned_elsewhere_or_retired_take_no_part(wo
     assert state == "left"
     assert why.endswith("has nothing for the board rpi-pico-w")
     assert rows(world)["d1"] == ("left", "it is retired")
+
+
+def test_a_roll_out_does_not_wait_for_a_device_that_was_retired(world: World) -> None:
+    fleet(world, 2)
+    build = published(world, "one")
+    announced(world, build)
+    (canary,) = told(world, build)
+    credentials.retire(DeviceId(canary), configuring(world), accounts=MemoryAccounts(), by="ann")
+    advanced(world)
+
+    assert rows(world)[canary] == ("left", "it is retired")
+    (other,) = told(world, build)
+    confirm(world, other, build)
+    advanced(world)
+    assert newest(world).state is RolloutState.FINISHED
 
 
 def test_who_is_held_gives_its_place_away_and_is_told_when_nothing_holds_it(world: World) -> None:
