@@ -17,8 +17,8 @@ PublishAnew = Callable[[BuildId], object]
 def for_people(kiln: Kiln, sight: Sight, publish_anew: PublishAnew) -> list[Route]:
     parts = _parts(kiln, publish_anew)
 
-    def withdrawn(name: BuildId, why: str, by: str) -> withdraw.Withdrawn:
-        done = withdraw.withdraw(name, why, parts, by=by)
+    def withdrawn(name: BuildId, why: str, by: str, roll_back: bool) -> withdraw.Withdrawn:
+        done = withdraw.withdraw(name, why, parts, by=by, roll_back=roll_back)
         kiln.withdrawn.ring()
         return done
 
@@ -61,5 +61,6 @@ def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
         publish_anew=publish_anew,
         begin=begin,
         stop=stop,
+        undo=lambda name: steer.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
     )

@@ -18,7 +18,8 @@ class Parts:
     """What the verbs of releases need.
 
     `begin` brings a release to the devices of a channel, and is safe to repeat; `stop` ends what brings it anywhere,
-    with a sentence; `settle` is `flows.settle`. `publish_anew` signs a release once more (`flows.publish`).
+    with a sentence; `undo` answers the builds that lead back who runs it; `settle` is `flows.settle`. `publish_anew`
+    signs a release once more (`flows.publish`).
     """
 
     builds: Builds
@@ -29,6 +30,7 @@ class Parts:
     publish_anew: Callable[[BuildId], object]
     begin: Callable[[BuildId, str, str], object]  # the release, the channel, who wants it
     stop: Callable[[BuildId, str], object]
+    undo: Callable[[BuildId], list[BuildId]]
     settle: Callable[[DeviceId], bool]
 
 

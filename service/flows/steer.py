@@ -59,6 +59,15 @@ def stop(build: BuildId, why: str, parts: Parts) -> None:
             _changed(each, "aborted", parts, by=KILN, detail=why, state=RolloutState.ABORTED, why=why)
 
 
+def undo(build: BuildId, parts: Parts) -> list[BuildId]:
+    """Lead the devices back that roll-outs brought this withdrawn release to. The builds that do it; safe to repeat."""
+    for each in parts.rollouts.of_build(build):
+        good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
+        if good is not None and each.undone_by is None and _has_updated(each, parts):
+            _undo(each, good, parts)
+    return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None]
+
+
 def approve(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
     """Let the stage begin that waits for it. Raises: NotFoundError, ConflictError."""
     rollout = _open(name, parts)

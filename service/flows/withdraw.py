@@ -14,18 +14,21 @@ class Withdrawn:
     release: Release
     channels: tuple[str, ...]  # that pointed at it, and point elsewhere or nowhere now
     devices: int  # that were told of it and do not run it: `recall` is for them
+    builds: tuple[BuildId, ...]  # that lead back those that run it
 
 
-def withdraw(name: BuildId, why: str, parts: Parts, *, by: str) -> Withdrawn:
+def withdraw(name: BuildId, why: str, parts: Parts, *, by: str, roll_back: bool = False) -> Withdrawn:
     """No channel and no roll-out brings it anywhere any more. Safe to repeat; the first reason stays.
 
-    Raises: BadInputError, NotFoundError.
+    With `roll_back` what ran before is built again for the devices that run it. Raises: BadInputError, NotFoundError.
     """
     reason = checked_reason(why)
     left = parts.channels.withdraw(name, why=reason, by=by, now=parts.clock.now())
     release = known(name, parts.builds)
     parts.stop(name, _said(release))
-    return Withdrawn(release=release, channels=tuple(left), devices=parts.channels.use(name).ordered)
+    builds = tuple(parts.undo(name)) if roll_back else ()
+    told = parts.channels.use(name).ordered
+    return Withdrawn(release=release, channels=tuple(left), devices=told, builds=builds)
 
 
 def recall(name: BuildId, parts: Parts) -> int:

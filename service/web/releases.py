@@ -25,13 +25,15 @@ from service.web.sight import Sight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseApi:
-    """`promote` takes a release, a channel and who wants it; `withdraw` a release, a reason and who wants it."""
+    """`promote` takes a release, a channel and who wants it; `withdraw` a release, a reason, who wants it, and
+    whether devices that run it are led back.
+    """
 
     sight: Sight
     builds: Builds
     channels: Channels
     promote: Callable[[BuildId, str, str], Release]
-    withdraw: Callable[[BuildId, str, str], Withdrawn]
+    withdraw: Callable[[BuildId, str, str, bool], Withdrawn]
     base_url: str
 
     def routes(self) -> list[Route]:
@@ -100,10 +102,12 @@ class ReleaseApi:
 
     async def do_withdraw(self, request: Request) -> Response:
         release = await self._which(request)
-        why = (await read_fields(request, ("why",)))["why"]
-        done = await run_in_threadpool(self.withdraw, release.build, why, self.sight.auth.name(request))
+        fields = await read_fields(request, ("why",), ("roll_back",))
+        given = (release.build, fields["why"], self.sight.auth.name(request), fields.get("roll_back", False))
+        done = await run_in_threadpool(self.withdraw, *given)
         answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
-        return JSONResponse({**answer, "taken_from": list(done.channels), "devices_recalled": done.devices})
+        effects = {"taken_from": list(done.channels), "devices_recalled": done.devices, "undone_by": list(done.builds)}
+        return JSONResponse({**answer, **effects})
 
     async def _which(self, request: Request, right: Right = Right.DEVICES) -> Release:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError."""

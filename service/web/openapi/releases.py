@@ -50,7 +50,11 @@ SCHEMAS: dict[str, Schema] = {
     },
 }
 
-_TAKEN = record(taken_from=array(text(about="a channel")), devices_recalled=number(about="in the background"))
+_TAKEN = record(
+    taken_from=array(text(about="a channel")),
+    devices_recalled=number(about="in the background"),
+    undone_by=array(number(1)),
+)
 _ONE = "/api/v1/releases/{build}"
 PATHS: Paths = {
     "/api/v1/releases": {
@@ -95,7 +99,10 @@ PATHS: Paths = {
                     ]
                 }
             },
-            takes=body({"why": text(MAX_REASON_CHARS, pattern=LINE, minLength=1)}),
+            takes=body(
+                {"why": text(MAX_REASON_CHARS, pattern=LINE, minLength=1)},
+                {"roll_back": flag("build again what devices ran that run it")},
+            ),
             right="devices",
         )
     },

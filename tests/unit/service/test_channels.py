@@ -19,8 +19,12 @@ from tests.unit.service.steps import announced, enrolled, published, releasing, 
 
 def released(world: World, delivery: str, ref: str = "refs/heads/main") -> BuildId:
     """As a build leaves it, without its jobs: a release with one bundle, of nothing."""
-    build = world.builds.build(world.push(delivery, ref))
     channel = {"refs/heads/main": "beta", "refs/heads/topic": None}.get(ref, "stable")
+    return release_of(world, world.push(delivery, ref), channel)
+
+
+def release_of(world: World, name: BuildId, channel: str | None) -> BuildId:
+    build = world.builds.build(name)
     release = Release(
         build=build.id,
         repository=build.repository,
@@ -31,7 +35,7 @@ def released(world: World, delivery: str, ref: str = "refs/heads/main") -> Build
         created_at=world.clock.now(),
         notes=notes_of(build.id, build.repository, channel, world.channels),
     )
-    statement = world.keys.sign("release", delivery.encode())
+    statement = world.keys.sign("release", str(name).encode())
     digest = ReleaseDigest(hashlib.sha256(statement.encode()).hexdigest())
     bundle = Bundle(
         digest=digest, build=build.id, board="unix", statement=statement, object_digest="0" * 64, size_bytes=9
@@ -59,6 +63,7 @@ def parts(
         publish_anew=publish_anew or (lambda build: publish.publish_anew(build, releasing(world))),
         begin=begin,
         stop=lambda name, why: steer.stop(name, why, rolls),
+        undo=lambda name: steer.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
     )
 
@@ -248,6 +253,32 @@ def test_what_a_withdrawal_left_undone_is_found_again(world: World) -> None:
 
     assert (device(world, "d1").desired, device(world, "d2").desired) == (digest(world, bad), digest(world, good))
     assert recall(bad, parts(world)) == 0
+
+
+def test_devices_that_run_it_are_led_back_by_a_new_build_when_somebody_asks(world: World) -> None:
+    for name in ("d1", "d2"):
+        enrolled(world, name)
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
+    good = released(world, "one")
+    announced(world, good)
+    for name in ("d1", "d2"):
+        runs(world, good, name)
+    rollouts.advance_all(rolling(world))
+    bad = released(world, "two")
+    announced(world, bad)
+    runs(world, bad, "d1")
+
+    once = withdraw(bad, "bricks boards", parts(world), by="github/1", roll_back=True)
+    again = withdraw(bad, "bricks boards", parts(world), by="github/1", roll_back=True)
+    recall(bad, parts(world))
+
+    (build,) = once.builds
+    assert again.builds == once.builds
+    assert world.builds.build(build).commit == world.builds.build(good).commit
+    release_of(world, build, "beta")
+    announced(world, build)
+    assert device(world, "d1").desired == digest(world, build)
+    assert device(world, "d2").desired == digest(world, good)
 
 
 def test_a_withdrawn_release_comes_to_no_channel_again(world: World) -> None:
