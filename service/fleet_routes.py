@@ -44,7 +44,7 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
 
 def claims(kiln: Kiln, sight: Sight, declared: Declared) -> list[Route]:
     """One-time codes, for those who make them."""
-    return ClaimApi(sight=sight, parts=_claim_parts(kiln, declared), base=kiln.settings.url).routes()
+    return ClaimApi(sight=sight, parts=_claim_parts(kiln, declared), where=device_routes.where(kiln.settings)).routes()
 
 
 def for_devices(kiln: Kiln, announced: Callable[[], None], declared: Declared) -> list[Route]:

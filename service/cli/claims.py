@@ -9,6 +9,7 @@ from typing import Any
 from service.cli import install, typed
 from service.cli.client import Client, CommandError
 from service.domain.configuration import OF_THE_AGENT
+from service.domain.readme import VIRTUAL, only_here
 
 PATH = "/api/v1/claims"
 PAGE = 500  # codes asked for at once
@@ -47,6 +48,12 @@ def _make(client: Client, given: argparse.Namespace) -> Any:
             raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     made = client.call("POST", PATH, body)
     answer = {"code": made["code"], **made["claim"]}
+    lost = only_here(made["where"])
+    if lost and given.board != VIRTUAL:
+        answer["warning"] = (
+            f"the board would look for Kiln in itself ({', '.join(lost)}): set KILN_BASE_URL and KILN_MQTT_HOST to "
+            "what it can reach, start Kiln again, and make another code"
+        )
     wifi = {name: text for name, text in body.get("texts", {}).items() if name in OF_THE_AGENT}
     return answer if folder is None else {**answer, "written": _write(folder, made, wifi)}
 

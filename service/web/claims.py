@@ -30,11 +30,11 @@ PROOF_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimApi:
-    """`base` is where boards find us."""
+    """`where` is what boards are told of where we are: `base` and `mqtt`."""
 
     sight: Sight
     parts: claims.Parts
-    base: str
+    where: dict[str, Any]
 
     def routes(self) -> list[Route]:
         return [
@@ -62,8 +62,8 @@ class ClaimApi:
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, "id": "", **fields})
         made, code = await run_in_threadpool(lambda: claims.make(wanted, hours, self.parts, by=by))
         trust = await run_in_threadpool(lambda: self.parts.enrolling.keys.root().entries())
-        file = {"code": code, "base": self.base}
-        answer = {"code": code, "claim": self._view(made), "file": file, "trust": trust}
+        file = {"code": code, "base": self.where["base"]}
+        answer = {"code": code, "claim": self._view(made), "file": file, "trust": trust, "where": self.where}
         return JSONResponse(answer, status_code=201, headers=PRIVATE)
 
     async def revoke(self, request: Request) -> Response:

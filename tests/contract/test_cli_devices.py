@@ -291,6 +291,9 @@ def test_a_code_is_made_for_a_board_that_enrols_itself(terminal: Terminal) -> No
     assert "mpremote fs cp claim.json :/kiln/claim.json" in script
     assert made["code"] not in script
     assert terminal.run("devices claim list") == (0, [])
+    assert "warning" not in made
+    lost = terminal.run("devices claim make --repository github/acme/blink --board esp32-generic")[1]["warning"]
+    assert "look for Kiln in itself (mqtt)" in lost
     terminal.run(f"{line} --set WIFI_SSID=home --output HERE/with-wifi")
     assert json.loads((terminal.folder / "with-wifi/settings.json").read_text()) == {"WIFI_SSID": "home"}
     assert terminal.run(f"{line.replace('--id attic', '--id roof')}")[1] == "kiln: a device 'roof' exists already\n"

@@ -47,7 +47,13 @@ SCHEMAS: dict[str, Schema] = {
         used_at=nullable(moment()),
     ),
     "ClaimPage": page("Claim"),
-    "MadeClaim": record(code=text(), claim=ref("Claim"), file=record(code=text(), base=text()), trust=anything()),
+    "MadeClaim": record(
+        code=text(),
+        claim=ref("Claim"),
+        file=record(code=text(), base=text()),
+        trust=anything(),
+        where=anything(),
+    ),
     "Group": record(repository=text(), name=text(), devices=number(), created_at=moment()),
 }
 
