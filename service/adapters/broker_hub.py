@@ -15,7 +15,7 @@ from service.adapters.broker_connection import Connection
 from service.adapters.broker_packets import Message, matches
 from service.adapters.broker_rights import HOME, SERVICE, Home, may_connect_as
 from service.adapters.broker_session import KeptSession, Router, Session, Spooled
-from service.adapters.broker_store import AccountsReader, MessageFile
+from service.adapters.broker_store import MAX_OF_A_TOPIC, MAX_OF_A_TOPIC_NOW, AccountsReader, MessageFile
 from service.domain.errors import BadInputError, BrokerError
 
 EVERY_S = 1.0  # how often connected clients are held against the accounts, and what is done is taken off the disk
@@ -170,7 +170,8 @@ class Broker:
             try:
                 if retained or waiting or done:
                     self._done = []
-                    await asyncio.to_thread(self._file.write, retained, waiting, done)
+                    most = MAX_OF_A_TOPIC_NOW if self._is_service_here() else MAX_OF_A_TOPIC
+                    await asyncio.to_thread(self._file.write, retained, waiting, done, most=most)
             except BrokerError:
                 logger.exception("messages not kept")
                 self._done += done
@@ -211,6 +212,10 @@ class Broker:
     def _done_with(self, spooled: int) -> None:
         """It goes with the next write; until then it may come twice."""
         self._done.append(spooled)
+
+    def _is_service_here(self) -> bool:
+        session = self._sessions.get(SERVICE)
+        return session is not None and session.is_here
 
     def _keep_filters(self, session: Session) -> None:
         if isinstance(session, KeptSession):

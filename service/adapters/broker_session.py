@@ -45,6 +45,10 @@ class Session:
     def detach(self) -> None:
         self._send = None
 
+    @property
+    def is_here(self) -> bool:
+        return self._send is not None
+
     def subscribe(self, name: str, qos: int) -> bool:
         """False when there are too many."""
         if name not in self.filters and len(self.filters) >= MAX_FILTERS:

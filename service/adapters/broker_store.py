@@ -30,7 +30,9 @@ CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY, client TEXT NOT NULL
 CREATE INDEX IF NOT EXISTS waiting_by_topic ON waiting (client, topic, id);
 CREATE INDEX IF NOT EXISTS waiting_by_client ON waiting (client, id);
 """
-MAX_WAITING_OF_A_TOPIC = 50  # the newest; so one device that talks a lot puts out nobody else's reports
+# The newest of a topic: so one device that talks a lot puts out nobody else's reports.
+MAX_OF_A_TOPIC = 50  # while the service is away
+MAX_OF_A_TOPIC_NOW = 5000  # while it is here, and only slow
 _TOO_MANY = """
 DELETE FROM waiting WHERE client = ? AND topic = ? AND id <=
     (SELECT id FROM waiting WHERE client = ? AND topic = ? ORDER BY id DESC LIMIT 1 OFFSET ?)
@@ -175,14 +177,21 @@ class MessageFile:
             for topic, payload, qos in self._connection.execute("SELECT topic, payload, qos FROM retained"):
                 yield Message(topic, payload, qos, retain=True)
 
-    def write(self, retained: Iterable[Message], waiting: Iterable[Spooled] = (), done: Iterable[int] = ()) -> None:
-        """All of them are on the disk when this returns, and those that are done are not.
+    def write(
+        self,
+        retained: Iterable[Message],
+        waiting: Iterable[Spooled] = (),
+        done: Iterable[int] = (),
+        *,
+        most: int = MAX_OF_A_TOPIC,
+    ) -> None:
+        """All of them are on the disk when this returns, and those that are done are not; `most` wait of one topic.
 
         Raises: BrokerError, and then nothing was changed.
         """
         with _translated("writing messages"), self._turn, self._transaction():
             self._connection.executemany("DELETE FROM waiting WHERE id = ?", [(each,) for each in done])
-            self._spool(list(waiting))
+            self._spool(list(waiting), most)
             for message in retained:
                 if message.is_clear:
                     self._connection.execute("DELETE FROM retained WHERE topic = ?", (message.topic,))
@@ -222,11 +231,11 @@ class MessageFile:
         self._connection.close()
         self._reader.close()
 
-    def _spool(self, waiting: list[Spooled]) -> None:
+    def _spool(self, waiting: list[Spooled], most: int) -> None:
         rows = [(each.id, each.client, each.message.topic, each.message.payload, each.message.qos) for each in waiting]
         self._connection.executemany("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", rows)
         for client, topic in {(row[1], row[2]) for row in rows}:
-            self._connection.execute(_TOO_MANY, (client, topic, client, topic, MAX_WAITING_OF_A_TOPIC))
+            self._connection.execute(_TOO_MANY, (client, topic, client, topic, most))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import pytest
 
 from service.adapters.broker_packets import Message
 from service.adapters.broker_session import Spooled
-from service.adapters.broker_store import MAX_WAITING_OF_A_TOPIC, EmbeddedAccounts, MessageFile
+from service.adapters.broker_store import MAX_OF_A_TOPIC, EmbeddedAccounts, MessageFile
 from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
@@ -75,6 +75,28 @@ def test_what_the_service_has_taken_does_not_come_again(stage: Stage, name: str)
 
     expect_soon(lambda: b"twice" in stage.reports_of(name))
     assert stage.reports_of(name) == [b"once", b"twice"]
+
+
+def test_a_service_that_is_slow_gets_all_of_a_device_that_talks_a_lot(stage: Stage, name: str) -> None:
+    stage.service.stop()
+    heard: list[bytes] = []
+    link = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
+
+    def take(_device: str, payload: bytes) -> None:
+        time.sleep(0.001)
+        heard.append(payload)
+
+    link.on_report(take)
+    link.start()
+    try:
+        expect_soon(lambda: link.is_connected)
+        device = stage.device(name)
+        for number in range(400):
+            device.paho.publish(report(name), str(number).encode(), qos=1)
+        expect_soon(lambda: len(heard) >= 400, within_s=15)
+    finally:
+        link.stop()
+    assert heard == [str(number).encode() for number in range(400)]
 
 
 class Service:
@@ -175,7 +197,7 @@ def test_a_device_that_talks_a_lot_puts_out_nobody_elses_reports(tmp_path: pathl
 
     kept = file.waiting("service", 0, 1000)
     assert [each.message.payload for each in kept if each.message.topic == "b"] == [b"0"]
-    assert [each.id for each in kept if each.message.topic == "a"] == list(range(400 - MAX_WAITING_OF_A_TOPIC, 400))
+    assert [each.id for each in kept if each.message.topic == "a"] == list(range(400 - MAX_OF_A_TOPIC, 400))
     file.close()
 
 
