@@ -23,7 +23,7 @@ from service.domain.release import Place, Release, Use
 from service.domain.repository import RepositoryId
 
 _FAILED = (DeviceState.REFUSED.value, DeviceState.ROLLED_BACK.value)
-_PUSH = tuple(builds.c[name] for name in ("number", "ref", "commit", "title", "commits", "tag_message"))
+_PUSH = tuple(builds.c[name] for name in ("number", "ref", "commit", "title", "commits", "tag_message", "is_found"))
 
 
 class DatabaseChannels:
@@ -86,7 +86,6 @@ class DatabaseChannels:
     def pushes(self, repository: RepositoryId) -> list[Push]:
         kinds = (EventKind.PUSH.value, EventKind.TAG.value)
         mine = (builds.c.repository == repository) & builds.c.kind.in_(kinds) & builds.c.may_release
-        # What was found by looking has no commits and a title of ours.
         query = sa.select(*_PUSH).where(mine, ~builds.c.is_found).order_by(builds.c.number.desc()).limit(MAX_PUSHES)
         return [_push(row) for row in reversed(self._all(query))]
 
@@ -222,4 +221,7 @@ def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 def _push(row: sa.RowMapping) -> Push:
     commits = None if row["commits"] is None else tuple((name, title) for name, title in json.loads(row["commits"]))
-    return Push(**{**row, "commits": commits})
+    # What was found by looking, or started by hand, has a title of ours.
+    title = "" if row["is_found"] else row["title"]
+    fields = {name: row[name] for name in ("number", "ref", "commit", "tag_message")}
+    return Push(**fields, title=title, commits=commits)

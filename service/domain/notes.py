@@ -19,7 +19,7 @@ class Push:
     number: int  # of its build
     ref: str
     commit: str
-    title: str
+    title: str  # empty where it is not the commit's
     commits: Commits | None = None  # that came with it; None: not said
     tag_message: str = ""
 
@@ -39,9 +39,10 @@ def notes(release: Push, before: Push | None, pushes: Sequence[Push]) -> str:
     """Of a release: a tag's message, and a line for each commit since the release before in its channel, newest first.
 
     `pushes` are those of its repository, oldest first. A tag brings no commits: they came with the branch it is on.
+    Where nothing is new, as after a return to an older commit, its own title is told.
     """
-    lines = [f"- {title}" for _, title in reversed(_since(release, before, pushes)) if title]
-    return shortened(release.tag_message, lines)
+    titles = [title for _, title in reversed(_since(release, before, pushes)) if title] or [release.title]
+    return shortened(release.tag_message, [f"- {title}" for title in titles if title])
 
 
 def shortened(head: str, lines: Sequence[str]) -> str:

@@ -74,6 +74,18 @@ def test_a_build_that_ran_twice_is_told_once() -> None:
     assert notes(pushes[-1], pushes[0], pushes) == "- two"
 
 
+def test_a_return_to_an_older_commit_is_called_by_its_own_title() -> None:
+    pushes = [pushed(1, "one"), pushed(2, "two"), pushed(3, "one")]
+
+    assert notes(pushes[2], pushes[0], pushes) == "- one"
+
+
+def test_a_build_without_a_title_has_no_notes() -> None:
+    found = Push(number=1, ref=MAIN, commit="c", title="")
+
+    assert notes(found, None, []) == ""
+
+
 @given(st.sampled_from(["", "Lamps."]), st.lists(st.integers(1, 200), max_size=100), st.integers(1, 8))
 def test_notes_fit(head: str, sizes: list[int], times: int) -> None:
     lines = ["ü" * each for each in sizes * times]
