@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from service.adapters.rows import moments, plain
 from service.adapters.schema import grants, heads, hooks, repositories
-from service.adapters.schema_devices import shared_settings
+from service.adapters.schema_devices import claims, groups, shared_settings
+from service.adapters.schema_rollouts import channel_plans
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Check, Forge, Repository, RepositoryId, Requests
@@ -54,7 +55,8 @@ class DatabaseRepositories:
         self.get(name)
         with self._engine.begin() as connection:
             connection.execute(repositories.delete().where(repositories.c.id == name))
-            for table in (hooks, heads, grants, shared_settings):
+            # Whoever owns it next inherits no code that enrols boards, no group, and no plan.
+            for table in (hooks, heads, grants, shared_settings, claims, groups, channel_plans):
                 connection.execute(table.delete().where(table.c.repository == name))
 
     def hook(self, name: RepositoryId) -> Hook:

@@ -40,6 +40,8 @@ async def read_fields(request: Request, required: tuple[str, ...], optional: tup
         raise MalformedError("the body is not JSON") from error
     if not isinstance(value, dict):
         raise MalformedError("the body is not a JSON object")
+    if _has_half_characters(value):
+        raise MalformedError("there is half a character in the body")
     for name in required:
         if name not in value:
             raise MalformedError(f"{name!r} is missing")
@@ -52,6 +54,15 @@ async def read_fields(request: Request, required: tuple[str, ...], optional: tup
         elif type(each) is not kind:
             raise MalformedError(f"{name!r} must be {words}")
     return value
+
+
+def _has_half_characters(value: Any) -> bool:  # JSON
+    r"""Whether a surrogate stands alone in it (`"\ud800"`): JSON lets it pass, and no database can hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 async def read_form(
