@@ -60,8 +60,11 @@ class DatabaseConfigurations:
 
 
 def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) -> bool:
-    """False when the device's record is another by now."""
+    """False when the device's record is another by now, or it is in another group, whose values these are not."""
     device, order = made.device, made.order
+    here = (devices.c.id == device.id) & (devices.c.group == device.group)
+    if connection.execute(devices.update().where(here).values(group=device.group)).rowcount == 0:
+        return False  # a write first: nobody moves it before we end
     if order is not None:
         is_ours = ordered(connection, device.id, order, device.config)
     else:
@@ -84,9 +87,14 @@ def _unchanged(connection: sa.Connection, made: Sequence[Made]) -> list[Made]:
     connection.execute(
         devices.update().where(mine).values(seq=devices.c.seq)
     )  # a write first, or others had their turn
-    found = connection.execute(sa.select(devices.c.id, devices.c.seq, devices.c.config).where(mine)).all()
-    now = {name: (seq, config) for name, seq, config in found}
-    return [each for each in made if now.get(each.device.id) == (each.device.seq, each.device.config)]
+    columns = (devices.c.id, devices.c.seq, devices.c.config, devices.c.group)
+    now = {row[0]: tuple(row[1:]) for row in connection.execute(sa.select(*columns).where(mine))}
+    return [each for each in made if now.get(each.device.id) == _as_seen(each.device)]
+
+
+def _as_seen(device: Device) -> tuple[int, str, str]:
+    """The group, too: what belongs to one that it left meanwhile is not for it."""
+    return device.seq, device.config, device.group
 
 
 def _order_many(connection: sa.Connection, kept: Sequence[Made]) -> None:

@@ -246,6 +246,27 @@ def test_shared_values_are_sealed_and_opened_for_their_scope_alone(world: World)
         world.shared.get(ROOF)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_device_that_left_a_group_at_this_moment_is_not_given_its_values(world: World, many: bool) -> None:
+    """Neither the number of its order nor its configuration says so: both groups gave it the same."""
+    enrolled(world)
+    announced(world, published(world, "one"))
+    grouped(world, "roof", "d1")
+    share(world, ROOF, A="of the roof")
+    made = configure.remade(world.fleet.device(D1), parts(world))
+    assert made is not None
+
+    grouped(world, "cellar", "d1")  # while the values of the roof were sealed for it
+    if many:
+        kept = bool(world.configurations.change_many([made], why="", now=NOW))
+    else:
+        kept = world.configurations.change(made.device, made.configuration, made.order)
+
+    assert not kept
+    configure.remake(D1, parts(world))
+    assert world.configurations.get(D1).secrets.effective == {}
+
+
 def test_a_repository_that_is_removed_takes_them_along(world: World) -> None:
     share(world, FLEET, A="x")
 
