@@ -281,7 +281,10 @@ def allowance(rollout: Rollout, now: datetime.datetime) -> tuple[int, float]:
         return BATCH, 0.0
     interval = 60 / rollout.plan.per_minute
     least = now.timestamp() - max(BURST_S, interval)
-    base = least if rollout.paced_at is None else max(rollout.paced_at.timestamp(), least)
+    used = least if rollout.paced_at is None else rollout.paced_at.timestamp()
+    if used > now.timestamp() + BURST_S:
+        used = least  # the clock was set back: nobody waits until it is as late again
+    base = max(used, least)
     return max(0, math.floor((now.timestamp() - base) / interval + 1e-6)), base
 
 

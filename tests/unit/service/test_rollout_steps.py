@@ -127,6 +127,17 @@ def test_nobody_is_told_outside_of_the_window() -> None:
     assert step(plan, Counts(pending=1), is_due=True, now=night) == domain.Tell(domain.BATCH)
 
 
+def test_a_clock_that_was_ahead_and_is_set_back_holds_nobody_up() -> None:
+    """What was spent by a wrong clock lies in the future: nobody waits until then."""
+    plan = Plan(stages=(Stage(),), per_minute=60)
+    ahead, a_moment = NOW + datetime.timedelta(days=400), NOW + datetime.timedelta(seconds=1)
+
+    assert step(plan, Counts(pending=99), is_due=True, paced_at=ahead) == domain.Tell(10)
+    assert step(plan, Counts(pending=99), is_due=True, paced_at=a_moment) == domain.Wait()
+    spent = domain.spent(rollout(plan, paced_at=ahead), NOW, 10)
+    assert spent == NOW
+
+
 def test_what_is_over_or_paused_does_nothing_and_what_was_given_up_is_ended() -> None:
     counts = (Counts(failed=1), Counts(pending=1))
 
