@@ -124,7 +124,7 @@ def advance_all(parts: Parts) -> None:
 def _turn(name: RolloutId, parts: Parts) -> tuple[int, bool]:
     """One step: how many devices were told, and whether to look again at once."""
     rollout, now = parts.rollouts.get(name), parts.clock.now()
-    if rollout.is_over:
+    if rollout.is_over or (rollout.state is RolloutState.PAUSED and rollout.is_filled):
         return 0, False
     if rollout.started_at is not None:
         before = now - datetime.timedelta(seconds=rollout.plan.stage_timeout_s)
