@@ -155,7 +155,9 @@ class DeviceApi:
     async def release_agent(self, request: Request) -> Response:
         """Make the agent that this Kiln carries a release, unless it is one already."""
         self.sight.auth.require(request, Right.ADMIN)
-        return JSONResponse(views.agent(await run_in_threadpool(self.deeds.release_agent)), status_code=201)
+        made = await run_in_threadpool(self.deeds.release_agent)
+        about(request, subject=f"agent {made.counter}", detail=made.version)
+        return JSONResponse(views.agent(made), status_code=201)
 
     async def _which(self, request: Request) -> Device:
         return await self.sight.device(request, self.fleet)

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 from typing import Any
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from service.domain.audit import MAX_DETAIL_CHARS, MAX_SUBJECT_CHARS, Deed, Entry, chained, check, words_of
 
@@ -26,6 +26,7 @@ def rows(deeds: list[Deed]) -> list[dict[str, Any]]:
     return made
 
 
+@settings(max_examples=30, deadline=None)
 @given(_logs)
 def test_what_was_not_touched_holds(deeds: list[Deed]) -> None:
     looked = check(rows(deeds))
@@ -34,6 +35,7 @@ def test_what_was_not_touched_holds(deeds: list[Deed]) -> None:
     assert check(rows(deeds), seen=looked.last) == looked
 
 
+@settings(max_examples=30, deadline=None)
 @given(_logs, st.data())
 def test_a_field_that_was_changed_is_found(deeds: list[Deed], data: st.DataObject) -> None:
     made = rows(deeds)
@@ -43,6 +45,7 @@ def test_a_field_that_was_changed_is_found(deeds: list[Deed], data: st.DataObjec
     assert check(made).broken.startswith(f"entry {row['id']} ")
 
 
+@settings(max_examples=30, deadline=None)
 @given(_logs, st.data())
 def test_an_entry_that_is_gone_or_elsewhere_is_found(deeds: list[Deed], data: st.DataObject) -> None:
     made = rows(deeds)
@@ -54,6 +57,7 @@ def test_an_entry_that_is_gone_or_elsewhere_is_found(deeds: list[Deed], data: st
     assert check(made).broken or made == rows(deeds)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(("id", *FIELDS)), st.integers() | st.text(max_size=3) | st.none())))
 def test_what_is_no_log_is_no_log(made: list[dict[str, Any]]) -> None:
     found = None

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from service.domain.semver import MAX_CHARS, Version, leads_back
 
@@ -52,6 +52,7 @@ def test_the_order_is_that_of_rule_11() -> None:
         assert not leads_back(higher, lower)
 
 
+@settings(max_examples=30, deadline=None)
 @given(_versions, _versions, _versions)
 def test_it_is_an_order(one: str, two: str, three: str) -> None:
     a, b, c = (version(each).precedence for each in (one, two, three))
@@ -59,6 +60,7 @@ def test_it_is_an_order(one: str, two: str, three: str) -> None:
     assert not (a <= b <= c) or a <= c
 
 
+@settings(max_examples=30, deadline=None)
 @given(_versions)
 def test_what_was_built_says_nothing(text: str) -> None:
     plain = text.partition("+")[0]
