@@ -5,7 +5,7 @@ import functools
 import importlib.metadata
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
-from service.domain.device import Device, DeviceId
+from service.domain.device import Device
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
@@ -126,11 +126,20 @@ def where(settings: Settings) -> dict[str, Any]:
     return {"base": settings.url, "mqtt": mqtt}
 
 
+def take_reports(kiln: Kiln, said: Sequence[tuple[str, bytes]]) -> list[tuple[str, KilnError]]:
+    """Who was refused, and why: MalformedError, NotFoundError, BadInputError; BrokerError after it was kept."""
+    taken = track.take_reports(said, token_change(kiln))
+    for device, report in taken.heard:
+        logger.info("report", extra={"device": device.id, "state": report.state.value, "reason": report.reason})
+    if taken.heard:
+        heard(kiln, taken.heard)
+    return taken.refused
+
+
 def take_report(kiln: Kiln, device: str, payload: bytes) -> None:
-    """Raises: MalformedError, NotFoundError, BadInputError, BrokerError."""
-    report = track.take_report(device, payload, token_change(kiln))
-    logger.info("report", extra={"device": device, "state": report.state.value, "reason": report.reason})
-    heard(kiln, DeviceId(device), report)
+    """Raises: as `take_reports` says."""
+    for _, error in take_reports(kiln, [(device, payload)]):
+        raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +153,21 @@ class Heard:
     @classmethod
     def at(cls, kiln: Kiln, announced: Callable[[], None]) -> Self:
         heard = cls(kiln, announced, track.Watch(kiln.fleet, kiln.clock))
-        kiln.broker.on_report(heard.report)
+        kiln.broker.on_reports(heard.reports)
         kiln.broker.on_alive(heard.alive)
         kiln.broker.on_log(heard.log)
         kiln.broker.on_return(heard.returned)
         return heard
 
-    def report(self, device: str, payload: bytes) -> None:
-        try:
-            take_report(self.kiln, device, payload)
-        except KilnError as error:
+    def reports(self, said: Sequence[tuple[str, bytes]]) -> None:
+        for device, error in take_reports(self.kiln, said):
             logger.warning("report refused", extra={"device": device, "error": str(error)})
 
-    def alive(self, device: str, is_alive: bool) -> None:
-        try:
-            if self.watch.take_alive(device, is_alive=is_alive):
-                logger.warning("device connects too often", extra={"device": device})
-        except KilnError:
+    def alive(self, said: Sequence[tuple[str, bool]]) -> None:
+        odd, strangers = self.watch.take_alive(said)
+        for device in odd:
+            logger.warning("device connects too often", extra={"device": device})
+        if strangers:
             self.announced()  # of a retired device, perhaps: what it left is cleared again
 
     def returned(self, is_known: bool) -> None:

@@ -42,9 +42,9 @@ def settled_many(kiln: Kiln, names: Sequence[DeviceId]) -> None:
     settle.settle_many(names, parts(kiln))
 
 
-def heard(kiln: Kiln, name: DeviceId, report: Report) -> None:
-    """After a report was kept: roll-outs may go on by it."""
-    if settle.heard(name, report, parts(kiln)):
+def heard(kiln: Kiln, said: Sequence[tuple[Device, Report]]) -> None:
+    """After reports were kept: roll-outs may go on by them."""
+    if settle.heard(said, parts(kiln)):
         kiln.stirred.ring()
 
 

@@ -103,23 +103,27 @@ class DatabaseCrowd:
                 values["at"] = now.timestamp()
                 connection.execute(rows.update().where(mine & states).values(**values))
 
-    def parts(self, device: DeviceId) -> list[Part]:
+    def parts(self, names: Collection[DeviceId]) -> list[Part]:
         fits = (bundles.c.build == rollouts.c.build) & (bundles.c.board == devices.c.board)
         query = (
             sa.select(rollouts, *(each.label(f"row_{each.name}") for each in rows.c), bundles.c.digest.label("digest"))
             .join(rows, rows.c.rollout == rollouts.c.id)
             .join(devices, devices.c.id == rows.c.device)
             .outerjoin(bundles, fits)
-            .where(rows.c.device == device, rollouts.c.finished_at.is_(None))
+            .where(rows.c.device.in_(names), rollouts.c.finished_at.is_(None))
         )
         with self._engine.connect() as connection:
             found = connection.execute(query.order_by(rollouts.c.id)).mappings().all()
         return [Part(rollout=rollout_of(each), row=_row(each, "row_"), digest=each["digest"]) for each in found]
 
-    def heard(self, rollout: RolloutId, device: DeviceId, reason: str, *, now: datetime.datetime) -> None:
-        mine = (rows.c.rollout == rollout) & (rows.c.device == device) & (rows.c.state == RowState.ORDERED.value)
+    def heard(self, rollout: RolloutId, said: Sequence[tuple[DeviceId, str]], *, now: datetime.datetime) -> None:
+        mine = (rows.c.rollout == rollout) & (rows.c.device == sa.bindparam("name"))
+        ordered = mine & (rows.c.state == RowState.ORDERED.value)
+        values = {"heard_at": now.timestamp(), "reason": sa.bindparam("why")}
         with self._engine.begin() as connection:
-            connection.execute(rows.update().where(mine).values(heard_at=now.timestamp(), reason=reason))
+            connection.execute(
+                rows.update().where(ordered).values(**values), [{"name": name, "why": why} for name, why in said]
+            )
 
     def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
         mine = (rows.c.rollout == rollout.id) & (rows.c.state == RowState.ORDERED.value) & (rows.c.reason != "")

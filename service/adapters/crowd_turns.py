@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.fleet import device_of
+from service.adapters.rows import device_of
 from service.adapters.schema_devices import devices, outbox
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
 from service.domain.device import Device, DeviceId

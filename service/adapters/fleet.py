@@ -1,13 +1,13 @@
 """Devices, their reports and the outbox of notices in the database."""
 
 import datetime
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.rows import moment
+from service.adapters.heard import keep_alive, keep_reports
+from service.adapters.rows import device_of, moment, report_of
 from service.adapters.schema_devices import (
     configurations,
     device_events,
@@ -17,13 +17,12 @@ from service.adapters.schema_devices import (
     outbox,
     reports,
 )
-from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, DeviceState, Report, joined
+from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report, joined
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order
 from service.domain.repository import RepositoryId
 
-MAX_REPORTS = 200  # kept for each device
-MAX_EVENTS = 200  # likewise
+MAX_EVENTS = 200  # kept for each device
 MAX_EVENT_CHARS = 300
 
 
@@ -102,31 +101,19 @@ class DatabaseFleet:
         with self._engine.begin() as connection:
             connection.execute(devices.update().where(mine).values(token_digest=digest, new_token_digest=None))
 
-    def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
-        text = json.dumps(_plain(report))
+    def report(self, said: Sequence[tuple[DeviceId, Report]], *, now: datetime.datetime) -> dict[DeviceId, Device]:
         with self._engine.begin() as connection:
-            mine = living(name)
-            # Written first, so that two reports of one device follow each other.
-            if connection.execute(devices.update().where(mine).values(seen_at=now.timestamp())).rowcount == 0:
-                raise NotFoundError(f"no device {name[:80]!r}")
-            before = connection.execute(sa.select(devices.c.report).where(mine)).scalar()
-            shown = report.after(_report(before) if before else None)
-            values = {"report": json.dumps(_plain(shown)), "state": shown.state.value, "version": shown.version}
-            connection.execute(devices.update().where(mine).values(**values))
-            connection.execute(reports.insert().values(device=name, at=now.timestamp(), report=text))
-            _keep_newest(connection, reports, name, MAX_REPORTS)
+            return keep_reports(connection, said, now)
 
     def reports(self, name: DeviceId, *, limit: int = 50) -> list[tuple[datetime.datetime, Report]]:
         query = sa.select(reports).where(reports.c.device == name).order_by(reports.c.id.desc()).limit(limit)
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [(moment(row["at"]), _report(row["report"])) for row in rows]
+        return [(moment(row["at"]), report_of(row["report"])) for row in rows]
 
-    def alive(self, name: DeviceId, *, connected: bool, now: datetime.datetime) -> None:
-        values: dict[str, Any] = {"connected": connected, "seen_at": now.timestamp()}
+    def alive(self, said: Sequence[tuple[DeviceId, bool]], *, now: datetime.datetime) -> set[DeviceId]:
         with self._engine.begin() as connection:
-            if connection.execute(devices.update().where(living(name)).values(**values)).rowcount == 0:
-                raise NotFoundError(f"no device {name[:80]!r}")
+            return keep_alive(connection, said, now)
 
     def clear_again(self, name: DeviceId) -> None:
         with self._engine.begin() as connection:
@@ -207,22 +194,3 @@ def _keep_newest(connection: sa.Connection, table: sa.Table, name: DeviceId, cou
     oldest = connection.execute(newest.offset(count).limit(1)).scalar()
     if oldest is not None:
         connection.execute(table.delete().where((table.c.device == name) & (table.c.id <= oldest)))
-
-
-def device_of(row: sa.RowMapping) -> Device:
-    values: dict[str, Any] = {name: row[name] for name in Device.__dataclass_fields__}
-    values["created_at"] = moment(row["created_at"])
-    for name in ("seen_at", "desired_until", "retired_at"):
-        values[name] = None if row[name] is None else moment(row[name])
-    values["report"] = None if row["report"] is None else _report(row["report"])
-    return Device(**values)
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    values = {name: getattr(report, name) for name in Report.__dataclass_fields__}
-    return {**values, "state": report.state.value}
-
-
-def _report(text: str) -> Report:
-    values = json.loads(text)
-    return Report(**{**values, "state": DeviceState(values["state"])})

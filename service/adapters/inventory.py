@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.fleet import device_of, living
+from service.adapters.fleet import living
 from service.adapters.groups import groups_of, has_group, insert_group, remove_group
-from service.adapters.rows import moment
+from service.adapters.rows import device_of, moment
 from service.adapters.schema import releases
 from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices, rollouts

@@ -8,7 +8,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
@@ -23,13 +24,16 @@ PUBLISH_TIMEOUT_S = 10.0
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
 MAX_INFLIGHT = 1000  # notices on the way to the broker at once
+MAX_TOGETHER = 50  # messages of devices that are taken together: others who write wait for that long
 _TOPIC_LEVELS = 4
+
+_Said = TypeVar("_Said")
 
 logger = logging.getLogger(__name__)
 
-ReportCallback = Callable[[str, bytes], None]
+ReportsCallback = Callable[[Sequence[tuple[str, bytes]]], None]
 LogCallback = Callable[[str, bytes], None]
-AliveCallback = Callable[[str, bool], None]
+AliveCallback = Callable[[Sequence[tuple[str, bool]]], None]
 OtherCallback = Callable[[str, bytes], None]
 ReturnCallback = Callable[[bool], None]
 
@@ -42,8 +46,8 @@ class MqttBroker:
     """`service.ports.Broker`, and what devices say.
 
     Connects in the background, again and again, from `start` to `stop`. What devices send while it is away waits at
-    the broker. Callbacks run one after another in a thread of their own, so they may publish; a message is
-    acknowledged after its callback, so a service that dies in between gets it again.
+    the broker. Callbacks run one after another in a thread of their own, so they may publish; messages are
+    acknowledged after their callback, so a service that dies in between gets them again.
     """
 
     def __init__(self, place: Place, *, client_id: str = SERVICE, prepare: Callable[[], None] = no_deed) -> None:
@@ -55,7 +59,7 @@ class MqttBroker:
         self._prepare = prepare
         self._connected = threading.Event()
         self._incoming: queue.SimpleQueue[paho.MQTTMessage | Callable[[], None] | None] = queue.SimpleQueue()
-        self._report: ReportCallback | None = None
+        self._reports: ReportsCallback | None = None
         self._alive: AliveCallback | None = None
         self._log: LogCallback | None = None
         self._returns: list[ReturnCallback] = []
@@ -69,12 +73,15 @@ class MqttBroker:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
 
-    def on_report(self, callback: ReportCallback) -> None:
-        """Before `start`: called with a device id and the payload of each report, as untrusted as it came."""
-        self._report = callback
+    def on_reports(self, callback: ReportsCallback) -> None:
+        """Before `start`: called with reports that came together, in their order: device id and payload of each.
+
+        They are as untrusted as they came.
+        """
+        self._reports = callback
 
     def on_alive(self, callback: AliveCallback) -> None:
-        """Before `start`: called with a device id and whether it is connected."""
+        """Before `start`: called with words that came together, in their order: device id, and whether it is there."""
         self._alive = callback
 
     def on_log(self, callback: LogCallback) -> None:
@@ -186,17 +193,28 @@ class MqttBroker:
     # -- the callbacks' thread
 
     def _dispatch(self) -> None:
-        while (found := self._incoming.get()) is not None:
-            if not isinstance(found, paho.MQTTMessage):
+        for found in self._coming():
+            if not isinstance(found, list):
                 self._attempt(found)
                 continue
-            self._attempt(functools.partial(self._tell, found.topic.split("/"), bytes(found.payload)))
-            for name, callback in self._others:
-                if paho.topic_matches_sub(name, found.topic) and not found.retain:
-                    self._attempt(functools.partial(callback, found.topic, bytes(found.payload)))
-            code = self._client.ack(found.mid, found.qos)
-            if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-                logger.warning("a report was not acknowledged", extra={"topic": found.topic})
+            self._take(found)
+            for each in found:
+                code = self._client.ack(each.mid, each.qos)
+                if code not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+                    logger.warning("a report was not acknowledged", extra={"topic": each.topic})
+
+    def _coming(self) -> Iterator[list[paho.MQTTMessage] | Callable[[], None]]:
+        """Messages that came while the last ones were taken, and what else is to be done, in order; until None."""
+        while True:
+            found = [self._incoming.get()]
+            while isinstance(found[-1], paho.MQTTMessage) and len(found) < MAX_TOGETHER and not self._incoming.empty():
+                found.append(self._incoming.get())
+            if messages := [each for each in found if isinstance(each, paho.MQTTMessage)]:
+                yield messages
+            if found[-1] is None:
+                return
+            if not isinstance(found[-1], paho.MQTTMessage):
+                yield found[-1]
 
     def _attempt(self, deed: Callable[[], None]) -> None:
         try:
@@ -204,13 +222,32 @@ class MqttBroker:
         except Exception:  # the thread outlives whatever one report does
             logger.exception("a report was not taken")
 
-    def _tell(self, levels: list[str], payload: bytes) -> None:
-        if len(levels) != _TOPIC_LEVELS:
-            return
-        device, kind = levels[2:]
-        if kind == "report" and self._report is not None:
-            self._report(device, payload)
-        elif kind == "alive" and self._alive is not None and payload:  # an empty one clears what was kept
-            self._alive(device, payload == b"1")
-        elif kind == "log" and self._log is not None:
-            self._log(device, payload)
+    def _attempt_all(self, callback: Callable[[Sequence[_Said]], None], said: Sequence[_Said]) -> None:
+        """What cannot be taken together is taken one by one: the others outlive one that is odd."""
+        try:
+            callback(said)
+        except Exception:
+            if len(said) == 1:
+                logger.exception("a report was not taken")
+                return
+            for each in said:
+                self._attempt_all(callback, [each])
+
+    def _take(self, messages: Sequence[paho.MQTTMessage]) -> None:
+        """Reports together and words of who is there together: that takes the disk once, however many there are."""
+        said = [(each.topic.split("/"), bytes(each.payload)) for each in messages]
+        named = [(levels[2], levels[3], payload) for levels, payload in said if len(levels) == _TOPIC_LEVELS]
+        # An empty one clears what was kept.
+        alive = [(device, payload == b"1") for device, kind, payload in named if kind == "alive" and payload]
+        reports = [(device, payload) for device, kind, payload in named if kind == "report"]
+        if alive and self._alive is not None:
+            self._attempt_all(self._alive, alive)
+        if reports and self._reports is not None:
+            self._attempt_all(self._reports, reports)
+        for device, kind, payload in named:
+            if kind == "log" and self._log is not None:
+                self._attempt(functools.partial(self._log, device, payload))
+        for each in messages:
+            for name, callback in self._others:
+                if paho.topic_matches_sub(name, each.topic) and not each.retain:
+                    self._attempt(functools.partial(callback, each.topic, bytes(each.payload)))

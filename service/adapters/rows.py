@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from runners.contract.job import Result
 from service.domain.build import Build, BuildJob, Status
+from service.domain.device import Device, DeviceState, Report
 from service.domain.event import EventKind
 from service.domain.release import Attestation, AttestationKind, Bundle, Release
 
@@ -54,6 +55,22 @@ def release_of(row: sa.RowMapping) -> Release:
 
 def attestation_of(row: sa.RowMapping) -> Attestation:
     return Attestation(**{**row, "kind": AttestationKind(row["kind"]), "created_at": moment(row["created_at"])})
+
+
+def device_of(row: sa.RowMapping) -> Device:
+    values: dict[str, Any] = {name: row[name] for name in Device.__dataclass_fields__}
+    values |= moments(row, ("created_at", "seen_at", "desired_until", "retired_at"))
+    return Device(**{**values, "report": None if row["report"] is None else report_of(row["report"])})
+
+
+def report_text(report: Report) -> str:
+    values = {name: getattr(report, name) for name in Report.__dataclass_fields__}
+    return json.dumps({**values, "state": report.state.value})
+
+
+def report_of(text: str) -> Report:
+    values = json.loads(text)
+    return Report(**{**values, "state": DeviceState(values["state"])})
 
 
 def bundle_of(row: sa.RowMapping) -> Bundle:

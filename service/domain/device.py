@@ -49,9 +49,13 @@ class DeviceState(enum.Enum):
     REFUSED = "refused"
 
 
+def is_device_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
 def device_id(text: str) -> DeviceId:
     """Raises: BadInputError. It is an MQTT user name and a topic level, hence so strict."""
-    if not _ID.fullmatch(text):
+    if not is_device_id(text):
         raise BadInputError(f"not a device id (a-z, 0-9, '-', at most 48): {text[:80]!r}")
     return DeviceId(text)
 

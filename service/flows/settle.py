@@ -28,7 +28,7 @@ def settle(name: DeviceId, parts: Parts) -> bool:
     the newest release that a roll-out finished with. True when it was given another order now. Safe to repeat.
     """
     device = parts.fleet.device(name)
-    for part in parts.crowd.parts(name):
+    for part in parts.crowd.parts([name]):
         why = _leaves(device, part.rollout)
         if why or _is_lost(device, part, parts):
             state = RowState.LEFT if why else RowState.PENDING
@@ -50,7 +50,7 @@ def settle_many(names: Sequence[DeviceId], parts: Parts) -> None:
     """`settle` for many of which roll-outs hold most: each of these goes on once for all of them, not once for each."""
     held: dict[RolloutId, list[Mark]] = defaultdict(list)
     for name in names:
-        found = [each.rollout for each in parts.crowd.parts(name) if each.row.state is RowState.HELD]
+        found = [each.rollout for each in parts.crowd.parts([name]) if each.row.state is RowState.HELD]
         for rollout in found:
             held[rollout.id].append(_due(parts.fleet.device(name), rollout, parts))
         if not found:
@@ -116,33 +116,42 @@ def _give(device: Device, build: BuildId, parts: Parts) -> bool:
     return told
 
 
-def heard(name: DeviceId, report: Report, parts: Parts) -> bool:
-    """What a report means to the roll-outs that the device is in; whether anything changed."""
-    found = parts.crowd.parts(name)
-    if not found:
-        return False
-    device = parts.fleet.device(name)
-    changed = [_judge(part, device, report, parts) for part in found]
-    return any(changed)
+def heard(said: Sequence[tuple[Device, Report]], parts: Parts) -> bool:
+    """What reports mean to the roll-outs that the devices are in; whether anything changed."""
+    found: dict[DeviceId, list[Part]] = defaultdict(list)
+    for part in parts.crowd.parts({device.id for device, _ in said}):
+        found[part.row.device].append(part)
+    now = parts.clock.now()
+    marks: dict[RolloutId, list[Mark]] = defaultdict(list)
+    words: dict[RolloutId, list[tuple[DeviceId, str]]] = defaultdict(list)
+    for device, report in said:
+        for part in found[device.id]:
+            meant = _judged(part, device, report, now)
+            if isinstance(meant, Mark):
+                marks[part.rollout.id].append(meant)
+            elif meant is not None:
+                words[part.rollout.id].append((device.id, meant))
+    for rollout, each in words.items():
+        parts.crowd.heard(rollout, each, now=now)
+    for rollout, some in marks.items():
+        parts.crowd.mark(rollout, some, now=now)
+    return bool(marks)
 
 
-def _judge(part: Part, device: Device, report: Report, parts: Parts) -> bool:
-    now, rollout, row = parts.clock.now(), part.rollout, part.row
+def _judged(part: Part, device: Device, report: Report, now: datetime.datetime) -> Mark | str | None:
+    """What becomes of its row; or that it was heard, with what it refused its order for; None: nothing new."""
+    row = part.row
     if part.digest is None or row.state in (RowState.DONE, RowState.LEFT):
-        return False
+        return None
     if report.running == part.digest and report.state not in ON_TRIAL:
-        parts.crowd.mark(rollout.id, [_row(part, RowState.DONE)], now=now)
-        return True
+        return _row(part, RowState.DONE)
     if row.state is not RowState.ORDERED:
-        return False
+        return None
     why, is_final = outcome(report, device, part.digest)
     if is_final:
-        parts.crowd.mark(rollout.id, [_failed(part, why, now)], now=now)
-        return True
+        return _failed(part, why, now)
     follows = report.release == part.digest and report.state in ON_TRIAL
-    if (follows and not row.is_heard) or (why and why != row.reason):
-        parts.crowd.heard(rollout.id, device.id, why, now=now)
-    return False
+    return why if (follows and not row.is_heard) or (why and why != row.reason) else None
 
 
 def outcome(report: Report, device: Device, digest: ReleaseDigest) -> tuple[str, bool]:

@@ -2,10 +2,11 @@
 
 import datetime
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.domain.device import DeviceId, Report, device_id, readable
-from service.domain.errors import NotFoundError
+from service.domain.device import Device, DeviceId, Report, device_id, is_device_id, readable
+from service.domain.errors import BadInputError, BrokerError, KilnError, NotFoundError
 from service.flows.credentials import Change, settle
 from service.ports import Clock
 from service.records import Fleet
@@ -21,17 +22,34 @@ SAID = (
 MAX_WATCHED = 10_000  # devices whose connections are remembered
 
 
-def take_report(
-    name: str,
-    payload: bytes,
-    parts: Change,
-) -> Report:
-    """Raises: MalformedError, BadInputError, NotFoundError; nothing is kept then. BrokerError after it was kept."""
-    report = Report.parse(payload)
-    device = device_id(name)
-    parts.fleet.report(device, report, now=parts.clock.now())
-    settle(parts.fleet.device(device), report, parts)
-    return report
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of reports: the devices as they are now with what each said, and why others were not taken."""
+
+    heard: list[tuple[Device, Report]]
+    refused: list[tuple[str, KilnError]]
+
+
+def take_reports(said: Sequence[tuple[str, bytes]], parts: Change) -> Taken:
+    """What devices said together is kept together. Each is refused for itself; BrokerError: after it was kept."""
+    read: list[tuple[DeviceId, Report]] = []
+    taken = Taken([], [])
+    for name, payload in said:
+        try:
+            read.append((device_id(name), Report.parse(payload)))
+        except BadInputError as error:
+            taken.refused.append((name, error))
+    known = parts.fleet.report(read, now=parts.clock.now()) if read else {}
+    for device, report in read:
+        if device not in known:
+            taken.refused.append((device, NotFoundError(f"no device {device!r}")))
+            continue
+        taken.heard.append((known[device], report))
+        try:
+            settle(known[device], report, parts)
+        except BrokerError as error:
+            taken.refused.append((device, error))
+    return taken
 
 
 def take_log(name: str, payload: bytes, *, fleet: Fleet, clock: Clock) -> None:
@@ -68,19 +86,23 @@ class Watch:
     clock: Clock
     _comings: "OrderedDict[DeviceId, _Comings]" = field(default_factory=OrderedDict)
 
-    def take_alive(self, name: str, *, is_alive: bool) -> bool:
-        """Whether this raised an alarm. Raises: BadInputError, NotFoundError."""
-        device, now = device_id(name), self.clock.now()
-        try:
-            self.fleet.alive(device, connected=is_alive, now=now)
-        except NotFoundError:
-            self.fleet.clear_again(device)  # the last word of one that was retired while it was connected
-            raise
+    def take_alive(self, said: Sequence[tuple[str, bool]]) -> tuple[list[DeviceId], list[DeviceId]]:
+        """Who raised an alarm, and who is not there or retired."""
+        named = [(DeviceId(name), is_alive) for name, is_alive in said if is_device_id(name)]
+        now = self.clock.now()
+        known = self.fleet.alive(named, now=now) if named else set()
+        odd = [name for name, is_alive in named if name in known and self._is_odd(name, now, is_alive=is_alive)]
+        strangers = [name for name, _ in named if name not in known]
+        for name in strangers:
+            self.fleet.clear_again(name)  # the last word of one that was retired while it was connected
+        return [name for name in odd if self._alarm(name, now)], strangers
+
+    def _is_odd(self, device: DeviceId, now: datetime.datetime, *, is_alive: bool) -> bool:
         comings = self._comings.setdefault(device, _Comings())
         self._comings.move_to_end(device)
         while len(self._comings) > MAX_WATCHED:
             self._comings.popitem(last=False)
-        return comings.are_odd(now, is_alive=is_alive) and self._alarm(device, now)
+        return comings.are_odd(now, is_alive=is_alive)
 
     def _alarm(self, device: DeviceId, now: datetime.datetime) -> bool:
         last = next((each.at for each in self.fleet.events(device) if each.what == "alarm"), None)

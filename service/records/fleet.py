@@ -51,14 +51,17 @@ class Fleet(Protocol):
     def settle_token(self, name: DeviceId, digest: str) -> None:
         """The new token with this digest is the only one from now on. Nothing is done when there is a newer one."""
 
-    def report(self, name: DeviceId, report: Report, *, now: datetime.datetime) -> None:
-        """Keep what a device said; an outcome outlasts the `idle` of a later start. Raises: NotFoundError."""
+    def report(self, said: Sequence[tuple[DeviceId, Report]], *, now: datetime.datetime) -> dict[DeviceId, Device]:
+        """Keep what devices said, in their order and all at once; an outcome outlasts the `idle` of a later start.
+
+        The devices as they are then; one that is not there, or retired, is not among them, and nothing of it is kept.
+        """
 
     def reports(self, name: DeviceId, *, limit: int = 50) -> list[tuple[datetime.datetime, Report]]:
         """Newest first."""
 
-    def alive(self, name: DeviceId, *, connected: bool, now: datetime.datetime) -> None:
-        """Whether it is connected to the broker. Raises: NotFoundError, also for one that is retired."""
+    def alive(self, said: Sequence[tuple[DeviceId, bool]], *, now: datetime.datetime) -> set[DeviceId]:
+        """Whether devices are connected to the broker, the last word of each; who is there and not retired."""
 
     def clear_again(self, name: DeviceId) -> None:
         """What the broker keeps of a retired device is cleared once more."""

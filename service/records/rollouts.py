@@ -132,11 +132,11 @@ class Crowd(Protocol):
 
     def mark(self, rollout: RolloutId, marks: Sequence[Mark], *, now: datetime.datetime) -> None: ...
 
-    def parts(self, device: DeviceId) -> list[Part]:
-        """In roll-outs that are not over. Most devices have one or none."""
+    def parts(self, devices: Collection[DeviceId]) -> list[Part]:
+        """Of these in roll-outs that are not over. Most devices have one or none."""
 
-    def heard(self, rollout: RolloutId, device: DeviceId, reason: str, *, now: datetime.datetime) -> None:
-        """It follows its order (`reason` empty), or refused it for now."""
+    def heard(self, rollout: RolloutId, said: Sequence[tuple[DeviceId, str]], *, now: datetime.datetime) -> None:
+        """Those that follow their order (with an empty reason), or refused it for now."""
 
     def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
         """Those that were ordered before then, and refuse it again and again, have failed."""

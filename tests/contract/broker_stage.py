@@ -142,9 +142,9 @@ class Stage:
 
     def _link(self, wanted: dict[str, list[tuple[str, bytes]]] | None = None) -> MqttBroker:
         link = MqttBroker(self.broker.place, prepare=self.broker.prepare)
-        link.on_report(lambda device, payload: self.reports.append((device, payload)))
+        link.on_reports(self.reports.extend)
         link.on_log(lambda device, payload: self.logs.append((device, payload)))
-        link.on_alive(lambda device, is_alive: self.alive.append((device, is_alive)))
+        link.on_alive(self.alive.extend)
         for name, found in (wanted or {}).items():
             link.on_topic(name, lambda topic, payload, found=found: found.append((topic, payload)))  # type: ignore[misc]  # mypy knows no lambda defaults
         link.start()

@@ -1,6 +1,7 @@
 """One suite for both brokers, Kiln's own and a real Mosquitto: what arrives, and what survives."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -86,16 +87,39 @@ def test_reports_wait_for_a_service_that_is_away(stage: Stage, name: str) -> Non
     expect_soon(lambda: stage.reports_of(name) == [b"while you were away"])
 
 
+def test_one_odd_report_keeps_none_of_those_that_came_with_it(stage: Stage, name: str) -> None:
+    device = stage.device(name)
+    taken: list[bytes] = []
+    stage.service.stop()
+    for number in range(5):
+        device.publish(report(name), b"%d" % number)
+    other = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
+
+    def take(said: Sequence[tuple[str, bytes]]) -> None:
+        if (name, b"2") in said:
+            raise ValueError(said)
+        taken.extend(payload for device, payload in said if device == name)
+
+    other.on_reports(take)
+    other.start()
+    try:
+        expect_soon(lambda: taken == [b"0", b"1", b"3", b"4"])
+    finally:
+        other.stop()
+    assert taken == [b"0", b"1", b"3", b"4"]
+
+
 def test_a_callback_may_fail_and_may_publish(stage: Stage, name: str, caplog: pytest.LogCaptureFixture) -> None:
     other = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
     stage.service.stop()
 
-    def answer(device: str, payload: bytes) -> None:
-        if payload == b"bad":
-            raise ValueError(payload)
-        other.publish(desired(device), b"answer", retain=True)
+    def answer(said: Sequence[tuple[str, bytes]]) -> None:
+        if any(payload == b"bad" for _, payload in said):
+            raise ValueError(said)
+        for device, _ in said:
+            other.publish(desired(device), b"answer", retain=True)
 
-    other.on_report(answer)
+    other.on_reports(answer)
     other.start()
     try:
         expect_soon(lambda: other.is_connected)

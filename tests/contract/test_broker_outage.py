@@ -3,7 +3,7 @@
 import json
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -82,11 +82,11 @@ def test_a_service_that_is_slow_gets_all_of_a_device_that_talks_a_lot(stage: Sta
     heard: list[bytes] = []
     link = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
 
-    def take(_device: str, payload: bytes) -> None:
-        time.sleep(0.001)
-        heard.append(payload)
+    def take(said: Sequence[tuple[str, bytes]]) -> None:
+        time.sleep(0.001 * len(said))
+        heard.extend(payload for _, payload in said)
 
-    link.on_report(take)
+    link.on_reports(take)
     link.start()
     try:
         expect_soon(lambda: link.is_connected)
@@ -111,10 +111,10 @@ class Service:
         link = MqttBroker(self.broker.place, prepare=self.broker.prepare)
         change = token_change(self.world)
 
-        def take(device: str, payload: bytes) -> None:
-            track.take_report(device, payload, change)
+        def take(said: Sequence[tuple[str, bytes]]) -> None:
+            track.take_reports(said, change)
 
-        link.on_report(take)
+        link.on_reports(take)
         link.start()
         expect_soon(lambda: link.is_connected, within_s=10)
         return link

@@ -65,8 +65,8 @@ def reported(site: Site, name: str, state: str, digest: str) -> None:
     running = digest if state == "confirmed" else ""
     report = f'{{"v":1,"state":"{state}","reason":"import_error","release":"{digest}","running":"{running}","seq":1}}'
     kept = Report.parse(report.encode())
-    site.kiln.fleet.report(DeviceId(name), kept, now=site.kiln.clock.now())
-    rolling.heard(site.kiln, DeviceId(name), kept)
+    known = site.kiln.fleet.report([(DeviceId(name), kept)], now=site.kiln.clock.now())
+    rolling.heard(site.kiln, [(known[DeviceId(name)], kept)])
     rollouts.advance_all(rolling.parts(site.kiln))
 
 

@@ -1,9 +1,8 @@
 """The end of a device, and a second one of the same identity, at both brokers with the real flows beside them."""
 
-import contextlib
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import paho.mqtt.client as paho
 import pytest
@@ -12,7 +11,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
-from service.domain.errors import NotFoundError
 from service.flows import credentials, deliver
 from service.flows.track import CONNECTS, Watch
 from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, desired, expect_soon, report
@@ -46,9 +44,8 @@ class Service:
         self.link.start()
         expect_soon(lambda: self.link.is_connected)
 
-    def _alive(self, device: str, is_alive: bool) -> None:
-        with contextlib.suppress(NotFoundError):  # of another test, or retired
-            self.watch.take_alive(device, is_alive=is_alive)
+    def _alive(self, said: Sequence[tuple[str, bool]]) -> None:
+        self.watch.take_alive(said)
 
     def drain(self) -> None:
         deliver.drain(fleet=self.world.fleet, broker=self.link, clock=self.world.clock)

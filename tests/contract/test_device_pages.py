@@ -224,7 +224,7 @@ def test_a_page_says_what_a_device_reported_and_what_it_is_held_for(stage: Stage
 
     report = {"v": 1, "state": "rolled_back", "reason": "import_error", "detail": "main.py:1 <script>"}
     said = json.dumps({**report, "version": "1.2.0"}).encode()
-    kiln.fleet.report(DeviceId("desk-1"), Report.parse(said), now=kiln.clock.now())
+    kiln.fleet.report([(DeviceId("desk-1"), Report.parse(said))], now=kiln.clock.now())
 
     text = stage.owner.get("/devices/desk-1").body.decode()
 

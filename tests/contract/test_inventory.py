@@ -54,7 +54,7 @@ def fleet(engine: sa.Engine) -> DatabaseFleet:
         )
     report(made, D1, b'{"v":1,"state":"confirmed","version":"1.0"}', NOW)
     report(made, D2, b'{"v":1,"state":"rolled_back","version":"0.9"}', NOW - datetime.timedelta(days=1))
-    made.alive(D1, connected=True, now=NOW)
+    made.alive([(D1, True)], now=NOW)
     return made
 
 
@@ -69,7 +69,7 @@ def inventory(engine: sa.Engine, fleet: DatabaseFleet) -> DatabaseInventory:
 
 
 def report(fleet: DatabaseFleet, name: DeviceId, payload: bytes, at: datetime.datetime) -> None:
-    fleet.report(name, Report.parse(payload), now=at)
+    fleet.report([(name, Report.parse(payload))], now=at)
 
 
 def found(inventory: DatabaseInventory, search: Search) -> list[str]:

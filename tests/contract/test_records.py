@@ -13,7 +13,8 @@ from runners.contract.job import Artifact, Outcome, Result
 from service.adapters.acceptance import Start
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.database import open_database
-from service.adapters.fleet import MAX_REPORTS, DatabaseFleet
+from service.adapters.fleet import DatabaseFleet
+from service.adapters.heard import MAX_REPORTS
 from service.adapters.repositories import DatabaseRepositories
 from service.domain.build import BuildId, BuildJob, Delivery, JobId, Status, Taken
 from service.domain.device import Device, DeviceId, DeviceState, Report
@@ -271,10 +272,10 @@ def test_an_outcome_outlasts_the_idle_of_a_later_start(fleet: DatabaseFleet) -> 
     fleet.add_device(device())
     rolled_back = Report(state=DeviceState.ROLLED_BACK, reason="import_error", release="b" * 64, seq=3, boots=1)
 
-    fleet.report(DeviceId("d1"), rolled_back, now=NOW)
-    fleet.report(DeviceId("d1"), Report(state=DeviceState.IDLE, seq=3, boots=2), now=NOW)
+    fleet.report([(DeviceId("d1"), rolled_back)], now=NOW)
+    fleet.report([(DeviceId("d1"), Report(state=DeviceState.IDLE, seq=3, boots=2))], now=NOW)
     shown = fleet.device(DeviceId("d1")).report
-    fleet.report(DeviceId("d1"), Report(state=DeviceState.DOWNLOADING, seq=4), now=NOW)
+    fleet.report([(DeviceId("d1"), Report(state=DeviceState.DOWNLOADING, seq=4))], now=NOW)
     later = fleet.device(DeviceId("d1")).report
 
     assert shown is not None
@@ -284,10 +285,40 @@ def test_an_outcome_outlasts_the_idle_of_a_later_start(fleet: DatabaseFleet) -> 
     assert later.state is DeviceState.DOWNLOADING
 
 
+def test_reports_of_many_devices_are_kept_at_once_in_their_order(fleet: DatabaseFleet) -> None:
+    for name in ("d1", "d2", "gone"):
+        fleet.add_device(device(name))
+    fleet.retire(DeviceId("gone"), now=NOW)
+    refused = Report(state=DeviceState.REFUSED, reason="no_space", seq=3)
+    said = [("d1", refused), ("d2", Report(state=DeviceState.TRIAL)), ("d1", Report(state=DeviceState.IDLE, seq=3))]
+    strangers = [("none", Report(state=DeviceState.IDLE)), ("gone", Report(state=DeviceState.IDLE))]
+
+    known = fleet.report([(DeviceId(name), each) for name, each in (*said, *strangers)], now=NOW)
+
+    assert known == {name: fleet.device(name) for name in (DeviceId("d1"), DeviceId("d2"))}
+    shown = known[DeviceId("d1")].report
+    assert shown is not None
+    assert (shown.state, shown.reason) == (DeviceState.REFUSED, "no_space")
+    assert [each.state.value for _, each in fleet.reports(DeviceId("d1"))] == ["idle", "refused"]
+    assert fleet.reports(DeviceId("gone")) == []
+
+
+def test_of_several_words_about_a_connection_the_last_is_kept(fleet: DatabaseFleet) -> None:
+    for name in ("d1", "d2", "gone"):
+        fleet.add_device(device(name))
+    fleet.retire(DeviceId("gone"), now=NOW)
+    said = [("d1", False), ("d2", True), ("d1", True), ("d2", False), ("gone", True), ("none", True)]
+
+    known = fleet.alive([(DeviceId(name), is_alive) for name, is_alive in said], now=NOW)
+
+    assert known == {"d1", "d2"}
+    assert [fleet.device(DeviceId(each)).connected for each in ("d1", "d2", "gone")] == [True, False, False]
+
+
 def test_reports_are_kept_newest_first_and_not_for_ever(fleet: DatabaseFleet) -> None:
     fleet.add_device(device())
     for number in range(MAX_REPORTS + 5):
-        fleet.report(DeviceId("d1"), Report(state=DeviceState.IDLE, counter=number), now=NOW)
+        fleet.report([(DeviceId("d1"), Report(state=DeviceState.IDLE, counter=number))], now=NOW)
 
     history = fleet.reports(DeviceId("d1"), limit=MAX_REPORTS + 5)
 
@@ -296,5 +327,4 @@ def test_reports_are_kept_newest_first_and_not_for_ever(fleet: DatabaseFleet) ->
     last = fleet.device(DeviceId("d1"))
     assert last.report == history[0][1]
     assert last.seen_at == NOW
-    with pytest.raises(NotFoundError):
-        fleet.report(DeviceId("none"), Report(state=DeviceState.IDLE), now=NOW)
+    assert fleet.report([(DeviceId("none"), Report(state=DeviceState.IDLE))], now=NOW) == {}

@@ -14,7 +14,7 @@ from service.domain.errors import ConflictError
 from service.domain.release import Release
 from service.domain.rollout import Counts, Rollout, RolloutState, RowState
 from service.domain.rollout_plan import Plan, Stage
-from service.flows import credentials, publish, rollouts, settle, steer
+from service.flows import credentials, publish, rollouts, settle, steer, track
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.configuring import parts as configuring
 from tests.unit.service.conftest import BLINK, World, opened
@@ -27,6 +27,7 @@ from tests.unit.service.steps import (
     published,
     reported,
     rolling,
+    token_change,
 )
 
 
@@ -83,7 +84,7 @@ def rows(world: World) -> dict[str, tuple[str, str]]:
 
 def test_one_device_is_first_and_the_others_follow_when_it_confirms(world: World) -> None:
     fleet(world, 5)
-    world.fleet.alive(DeviceId("d3"), connected=True, now=world.clock.now())
+    world.fleet.alive([(DeviceId("d3"), True)], now=world.clock.now())
     build = published(world, "one")
 
     assert announced(world, build) == 1
@@ -101,6 +102,27 @@ def test_one_device_is_first_and_the_others_follow_when_it_confirms(world: World
     assert set(rows(world).values()) == {("done", "")}
     words = [each.deed.what for each in world.audit.entries()]
     assert words == ["rollout.finished", "rollout.stage", "rollout.started"]
+
+
+def test_what_devices_say_together_counts_as_if_it_came_one_by_one(world: World) -> None:
+    fleet(world, 4)
+    build = published(world, "one")
+    announced(world, build)
+    confirm(world, told(world, build)[0], build)
+    advanced(world)
+    canary, *others = sorted(told(world, build), key=lambda each: rows(world)[each][0] != "done")
+    digest = next(each.digest for each in world.builds.bundles(build) if each.board == "unix")
+    said = {"v": 1, "release": digest, "running": digest, "seq": 1}
+    words = [(each, {**said, "state": "trial"}) for each in others]
+    words += [(each, {**said, "state": "confirmed"}) for each in others[:2]]
+    words += [(others[2], {**said, "state": "rolled_back", "reason": "crashed", "running": ""})]
+
+    taken = track.take_reports([(name, json.dumps(each).encode()) for name, each in words], token_change(world))
+    changed = settle.heard(taken.heard, rolling(world))
+
+    assert changed
+    assert taken.refused == []
+    assert [rows(world)[each] for each in (canary, *others)] == [*[("done", "")] * 3, ("failed", "crashed")]
 
 
 def test_a_canary_that_fails_pauses_it_and_the_next_release_goes_on(world: World) -> None:
@@ -144,7 +166,7 @@ def test_a_canary_that_sleeps_gives_its_place_to_one_that_is_awake(world: World)
     first = told(world, build)
 
     other = next(name for name in ("d0", "d1", "d2", "d3") if name not in first)
-    world.fleet.alive(DeviceId(other), connected=True, now=world.clock.now())
+    world.fleet.alive([(DeviceId(other), True)], now=world.clock.now())
     assert advanced(world) == 0
     world.clock.move(seconds=31)
     assert advanced(world) == 1

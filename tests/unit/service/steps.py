@@ -171,9 +171,11 @@ def token_change(world: World, accounts: BrokerAccounts | None = None, shown: Sh
 
 
 def reported(world: World, name: str, payload: bytes, parts: Change | None = None) -> Report:
-    report = track.take_report(name, payload, parts or token_change(world))
-    settle.heard(DeviceId(name), report, rolling(world))
-    return report
+    taken = track.take_reports([(name, payload)], parts or token_change(world))
+    for _, error in taken.refused:
+        raise error
+    settle.heard(taken.heard, rolling(world))
+    return taken.heard[0][1]
 
 
 def verified(world: World, role: Role, token: str) -> dict[str, Any]:

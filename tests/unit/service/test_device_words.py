@@ -83,15 +83,19 @@ def test_lines_are_joined_where_they_overlap() -> None:
     assert readable(b"a\tb\r\n") == "a b \n"
 
 
+def is_odd(watch: Watch, *, is_alive: bool) -> bool:
+    return watch.take_alive([("d1", is_alive)]) == ([D1], [])
+
+
 def test_a24_two_boards_with_one_identity_are_told_by_how_they_come_and_go(world: World) -> None:
     enrolled(world)
     watch = Watch(world.fleet, world.clock)
 
-    alarms = [watch.take_alive("d1", is_alive=True)]
+    alarms = [is_odd(watch, is_alive=True)]
     for _ in range(3 * CONNECTS):
         world.clock.move(seconds=10)
-        watch.take_alive("d1", is_alive=False)  # the broker says it of the one that is put out
-        alarms.append(watch.take_alive("d1", is_alive=True))
+        is_odd(watch, is_alive=False)  # the broker says it of the one that is put out
+        alarms.append(is_odd(watch, is_alive=True))
 
     noted = [each for each in world.fleet.events(D1) if each.what == "alarm"]
     assert alarms.index(True) == CONNECTS
@@ -103,7 +107,7 @@ def test_a_service_that_comes_back_to_the_broker_hears_nothing_odd(world: World)
     enrolled(world)
     watch = Watch(world.fleet, world.clock)
 
-    assert not any(watch.take_alive("d1", is_alive=True) for _ in range(3 * CONNECTS))
+    assert not any(is_odd(watch, is_alive=True) for _ in range(3 * CONNECTS))
 
 
 @pytest.mark.parametrize(("here_s", "away_s"), [(20, 3), (90, 0), (3, 90)])
@@ -112,14 +116,14 @@ def test_restarts_and_a_bad_line_are_no_alarm(world: World, here_s: int, away_s:
     watch = Watch(world.fleet, world.clock)
 
     for _ in range(30):
-        assert not watch.take_alive("d1", is_alive=True)
+        assert not is_odd(watch, is_alive=True)
         world.clock.move(seconds=here_s)
-        watch.take_alive("d1", is_alive=False)
+        is_odd(watch, is_alive=False)
         world.clock.move(seconds=away_s)
 
     assert not any(each.what == "alarm" for each in world.fleet.events(D1))
     assert world.fleet.device(D1).connected is False
-    watch.take_alive("d1", is_alive=True)
+    is_odd(watch, is_alive=True)
     assert world.fleet.device(D1).connected is True
 
 
@@ -130,8 +134,7 @@ def test_a23_the_last_word_of_a_retired_device_is_cleared_again(world: World) ->
     deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
     broker.retained["kiln/v1/d1/alive"] = b"0"  # its last will, told when the broker closed it
 
-    with pytest.raises(NotFoundError):
-        watch.take_alive("d1", is_alive=False)
+    assert watch.take_alive([("d1", False)]) == ([], [D1])
     deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
 
     assert broker.retained == {}

@@ -6,13 +6,23 @@ import pytest
 
 from service.domain.build import JobId
 from service.domain.device import DeviceId, DeviceState
-from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.errors import BadInputError, ConflictError, MalformedError, NotFoundError
 from service.domain.notice import MAX_NOTICE_BYTES, Order
 from service.domain.release import ReleaseDigest
-from service.flows import announce, deliver, publish
+from service.flows import announce, deliver, publish, track
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.unit.service.conftest import NOW, World
-from tests.unit.service.steps import FILES, announced, enrolled, planned, publish_again, published, reported, verified
+from tests.unit.service.steps import (
+    FILES,
+    announced,
+    enrolled,
+    planned,
+    publish_again,
+    published,
+    reported,
+    token_change,
+    verified,
+)
 
 
 def test_a_device_is_told_of_its_channels_newest_release_once(world: World) -> None:
@@ -161,6 +171,22 @@ def test_a_report_is_kept_for_its_device(world: World) -> None:
     for name in ("unknown", "#", ""):
         with pytest.raises((NotFoundError, BadInputError)):
             reported(world, name, b'{"v":1,"state":"idle"}')
+
+
+def test_of_reports_that_come_together_each_is_refused_for_itself(world: World) -> None:
+    enrolled(world)
+    enrolled(world, "d2")
+    said = [("d1", b'{"v":1,"state":"trial"}'), ("d2", b"{"), ("#", b"{}"), ("who", b'{"v":1,"state":"idle"}')]
+
+    taken = track.take_reports([*said, ("d1", b'{"v":1,"state":"confirmed"}')], token_change(world))
+
+    assert [(device.id, report.state.value) for device, report in taken.heard] == [("d1", "trial"), ("d1", "confirmed")]
+    assert [(name, type(error)) for name, error in taken.refused] == [
+        ("d2", MalformedError),
+        ("#", BadInputError),
+        ("who", NotFoundError),
+    ]
+    assert track.take_reports([], token_change(world)) == track.Taken([], [])
 
 
 def test_a_device_that_is_retired_while_it_is_enrolled_is_not_given_out(world: World) -> None:
