@@ -2,13 +2,15 @@
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.adapters import crowd_turns as turns
+from service.adapters.acceptance import lock
+from service.adapters.audit import written
 from service.adapters.rollouts import rollout_of
 from service.adapters.rows import moment
 from service.adapters.schema import bundles
@@ -18,7 +20,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
 from service.domain.rollout_plan import Candidate
-from service.records.rollouts import Mark, Part, Row
+from service.records.rollouts import Mark, Noted, Part, Row
 
 AGAIN = [RowState.LEFT.value]  # who comes back takes part again
 
@@ -147,13 +149,27 @@ class DatabaseCrowd:
         with self._engine.begin() as connection:
             connection.execute(rows.update().where(mine).values(is_excused=True))
 
-    def retry(self, rollout: RolloutId, devices_: Collection[DeviceId] | None, *, now: datetime.datetime) -> int:
-        mine = (rows.c.rollout == rollout) & (rows.c.state == RowState.FAILED.value)
+    def retry(
+        self,
+        rollout: Rollout,
+        devices_: Collection[DeviceId] | None,
+        *,
+        now: datetime.datetime,
+        deed: Callable[[int], Noted],
+    ) -> int | None:
+        mine = (rows.c.rollout == rollout.id) & (rows.c.state == RowState.FAILED.value)
         if devices_ is not None:
             mine &= rows.c.device.in_(devices_)
         with self._engine.begin() as connection:
+            lock(connection, rollout.repository)  # no newer one begins meanwhile
+            if not turns.is_as_seen(connection, rollout):
+                return None
             values = {"due_at": None, "is_excused": False, **_pending(now)}
-            return connection.execute(rows.update().where(mine).values(**values)).rowcount
+            count = connection.execute(rows.update().where(mine).values(**values)).rowcount
+            if count:
+                turns.wake(connection, rollout)
+                written(connection, *deed(count))
+            return count
 
     def page(
         self, rollout: RolloutId, *, states: Collection[RowState] = (), after: str = "", limit: int = 100

@@ -108,6 +108,21 @@ def order(
     return len(fitting)
 
 
+def is_as_seen(connection: sa.Connection, rollout: Rollout) -> bool:
+    """Whether it is in the same state and stage, and the newest of its channel."""
+    here = (rollouts.c.repository == rollout.repository) & (rollouts.c.channel == rollout.channel)
+    columns = (rollouts.c.id, rollouts.c.state, rollouts.c.stage)
+    newest = connection.execute(sa.select(*columns).where(here).order_by(rollouts.c.id.desc()).limit(1)).one()
+    return tuple(newest) == (rollout.id, rollout.state.value, rollout.stage)
+
+
+def wake(connection: sa.Connection, rollout: Rollout) -> None:
+    """One that had finished goes on."""
+    mine = (rollouts.c.id == rollout.id) & (rollouts.c.state == RolloutState.FINISHED.value)
+    values = {"state": RolloutState.RUNNING.value, "finished_at": None}
+    connection.execute(rollouts.update().where(mine).values(**values))
+
+
 def write_orders(connection: sa.Connection, orders: dict[DeviceId, Order]) -> None:
     """As `fleet.ordered` for each of them; the caller has seen that they follow the devices' records."""
     if not orders:

@@ -83,7 +83,7 @@ def begin(
     newest = parts.builds.current(release.repository, where)
     if newest is None or newest.build != name:
         return None, 0
-    is_undoing = parts.builds.build(name).undoes is not None
+    is_undoing = _undone(name, where, parts) is not None
     plan = AT_ONCE if is_undoing else parts.rollouts.plan(release.repository, where) or DEFAULT
     rollout = parts.rollouts.begin(release, where, plan, by=by, now=parts.clock.now(), again=again)
     return rollout, advance(rollout.id, parts)
@@ -188,16 +188,24 @@ def noted(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "
 
 def _fill(rollout: Rollout, parts: Parts) -> bool:
     """Its devices, with the stage of each. Cut off and begun again it goes on where it was."""
-    undoes = parts.builds.build(rollout.build).undoes
+    undone = _undone(rollout.build, rollout.channel, parts)
     devices = parts.crowd.candidates(rollout)
-    if undoes is not None:  # for those alone that had been updated: the others run this very code
-        updated = _updated(RolloutId(undoes), parts)
+    if undone is not None:  # for those alone that had been updated: the others run this very code
+        updated = _updated(undone, parts)
         devices = [each for each in devices if each.id in updated]
     stages = assigned(rollout.id, rollout.plan, devices)
     rows = [(name, stage, _delay(rollout, name)) for name, stage in sorted(stages.items())]
     for start in range(0, len(rows), FILL):
         parts.crowd.add(rollout.id, rows[start : start + FILL], now=parts.clock.now())
     return parts.rollouts.change(rollout, is_filled=True)
+
+
+def _undone(name: BuildId, channel: str, parts: Parts) -> RolloutId | None:
+    """The roll-out in this channel whose devices a build leads back. To another channel it is as any other build."""
+    undoes = parts.builds.build(name).undoes
+    if undoes is None or parts.rollouts.get(RolloutId(undoes)).channel != channel:
+        return None
+    return RolloutId(undoes)
 
 
 def _updated(rollout: RolloutId, parts: Parts) -> set[str]:

@@ -14,7 +14,7 @@ from service.domain.rollout_plan import Plan
 from service.flows.announce import tell
 from service.flows.obstacles import obstacle
 from service.flows.rollouts import KILN, Parts, noted
-from service.records.rollouts import Mark
+from service.records.rollouts import Mark, Noted
 
 PAGE = 500  # devices of one turn
 
@@ -85,11 +85,14 @@ def retry(name: RolloutId, devices: Collection[DeviceId] | None, parts: Parts, *
     is_finished = rollout.state is RolloutState.FINISHED
     if newest is None or newest.id != name or not (rollout.state.is_open or is_finished):
         raise ConflictError(f"roll-out {name} is {rollout.state.value}: its devices get what came later")
-    count = parts.crowd.retry(name, devices, now=parts.clock.now())
-    if count:
-        values = {"state": RolloutState.RUNNING, "finished_at": None} if is_finished else {}
-        rollout = _changed(rollout, "retried", parts, by=by, detail=f"{count} devices", why=rollout.why, **values)
-    return rollout, count
+
+    def deed(count: int) -> Noted:
+        return noted(rollout, "retried", parts, by=by, detail=f"{count} devices")
+
+    count = parts.crowd.retry(rollout, devices, now=parts.clock.now(), deed=deed)
+    if count is None:
+        raise _moved(rollout)
+    return parts.rollouts.get(name), count
 
 
 def _open(name: RolloutId, parts: Parts) -> Rollout:
@@ -101,8 +104,12 @@ def _open(name: RolloutId, parts: Parts) -> Rollout:
 
 def _changed(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "", **values: object) -> Rollout:
     if not parts.rollouts.change(rollout, deed=noted(rollout, what, parts, by=by, detail=detail), **values):
-        raise ConflictError(f"roll-out {rollout.id} was changed at this moment: look at it, and say so again")
+        raise _moved(rollout)
     return parts.rollouts.get(rollout.id)
+
+
+def _moved(rollout: Rollout) -> ConflictError:
+    return ConflictError(f"roll-out {rollout.id} was changed at this moment: look at it, and say so again")
 
 
 def call_back(rollout: Rollout, parts: Parts) -> bool:

@@ -1,7 +1,7 @@
 """Roll-outs and the devices in them."""
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,8 +147,17 @@ class Crowd(Protocol):
     def excuse(self, rollout: RolloutId) -> None:
         """What failed up to now stops it no more."""
 
-    def retry(self, rollout: RolloutId, devices: Collection[DeviceId] | None, *, now: datetime.datetime) -> int:
-        """Those that failed are pending again; None: all of them."""
+    def retry(
+        self,
+        rollout: Rollout,
+        devices: Collection[DeviceId] | None,
+        *,
+        now: datetime.datetime,
+        deed: Callable[[int], Noted],
+    ) -> int | None:
+        """Those that failed are pending again (None: all of them), and one that had finished goes on: all of it, with
+        its entry in the audit log, or nothing. How many; None when it is not as it was seen, or a newer one began.
+        """
 
     def page(
         self, rollout: RolloutId, *, states: Collection[RowState] = (), after: str = "", limit: int = 100

@@ -1,0 +1,119 @@
+"""Roll-outs when a process dies between two writes, two people act at once, or what was undone is promoted."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.adapters import crowd
+from service.adapters.keys import FileKeys
+from service.domain.device import DeviceId
+from service.domain.errors import ConflictError
+from service.domain.rollout import RolloutState, RowState
+from service.domain.rollout_plan import Plan, Stage
+from service.flows import rollouts, steer
+from tests.contract.test_rollouts import build_and_publish, confirm, fleet, newest, says, told
+from tests.unit.service.conftest import BLINK, World, opened
+from tests.unit.service.steps import announced, enrolled, published, rolling
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
+    return FileKeys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
+    with opened(tmp_path, keys) as made:
+        yield made
+
+
+def plans(world: World, channel: str, *stages: Stage, **others: Any) -> None:
+    steer.plan(BLINK.id, channel, Plan(stages=(*stages, Stage()), **others), rolling(world), by="ann")
+
+
+def finished_with_a_failure(world: World) -> None:
+    """A roll-out that is over, in which d0 failed."""
+    plans(world, "beta")
+    fleet(world, 2)
+    build = published(world, "one")
+    announced(world, build)
+    says(world, "d0", build, "rolled_back", reason="crash")
+    confirm(world, "d1", build)
+    rollouts.advance(newest(world).id, rolling(world))
+    assert newest(world).state is RolloutState.FINISHED
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+def test_a_retry_that_is_cut_off_leaves_nobody_waiting_in_a_roll_out_that_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_with_a_failure(world)
+
+    def killed(*_args: Any, **_values: Any) -> bool:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crowd, "written", killed)
+        with pytest.raises(KilledError):
+            steer.retry(newest(world).id, None, rolling(world), by="ann")
+
+    assert newest(world).state is RolloutState.FINISHED
+    assert world.crowd.page(newest(world).id, states=[RowState.PENDING]) == []
+    _, count = steer.retry(newest(world).id, None, rolling(world), by="ann")
+    assert (count, newest(world).state) == (1, RolloutState.RUNNING)
+
+
+def test_a_retry_that_comes_with_a_newer_release_does_not_wake_the_older_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_with_a_failure(world)
+    older, seen = newest(world), world.rollouts.newest
+
+    def overtaken(*where: Any) -> Any:
+        found = seen(*where)
+        monkeypatch.undo()
+        announced(world, published(world, "two"))  # between the look and the write
+        return found
+
+    monkeypatch.setattr(world.rollouts, "newest", overtaken)
+    with pytest.raises(ConflictError):
+        steer.retry(older.id, None, rolling(world), by="ann")
+
+    assert world.rollouts.get(older.id).state is not RolloutState.RUNNING
+    assert [each.state for each in world.crowd.page(older.id, states=[RowState.PENDING])] == []
+
+
+def test_what_was_built_again_for_some_is_rolled_out_as_any_other_when_it_is_promoted(world: World) -> None:
+    good = published(world, "good")
+    announced(world, good)
+    fleet(world, 2)
+    for name in ("d0", "d1"):
+        confirm(world, name, good)
+    plans(world, "beta", Stage(count=1), updated="roll_back")
+    bad = published(world, "bad")
+    announced(world, bad)
+    (canary,) = told(world, bad)
+    confirm(world, canary, bad)
+    steer.abort(newest(world).id, rolling(world), by="ann")
+    rollouts.advance(newest(world).id, rolling(world))
+    undoing = newest(world).undone_by
+    assert undoing is not None
+    build_and_publish(world, undoing)
+    announced(world, undoing)
+    enrolled(world, "roof", channel="stable")
+    plans(world, "stable", start="approval")
+
+    world.channels.promote(undoing, "stable", by="ann", now=world.clock.now())
+    made, _ = rollouts.begin(undoing, rolling(world), channel="stable", by="ann", again=True)
+
+    assert made is not None
+    assert world.rollouts.get(made.id).state is RolloutState.WAITING
+    steer.approve(made.id, rolling(world), by="ann")
+    rollouts.advance(made.id, rolling(world))
+    assert "roof" in told(world, undoing)
+    assert world.fleet.device(DeviceId("roof")).hold == ""
