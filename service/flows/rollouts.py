@@ -1,6 +1,7 @@
 """Roll-outs: a release comes to a channel, and its devices are told stage by stage."""
 
 import datetime
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
-from service.domain.errors import NotFoundError
+from service.domain.errors import KilnError, NotFoundError
 from service.domain.notice import Order
 from service.domain.release import Bundle, Release
 from service.domain.rollout import (
@@ -38,6 +39,8 @@ from service.flows.obstacles import Verdict, obstacle, runs, unfit
 from service.ports import Clock, Keys
 from service.records import Builds, Channels, Crowd, Fleet, Rollouts
 from service.records.rollouts import Mark, Noted
+
+logger = logging.getLogger("kiln.rollouts")
 
 TURNS = 20  # of one roll-out, before others have theirs
 FILL = 1000  # rows of one transaction: others that write wait for it
@@ -115,10 +118,25 @@ def advance_some(name: RolloutId, parts: Parts) -> tuple[int, bool]:
 
 
 def advance_all(parts: Parts) -> None:
-    """All roll-outs in which something is to do, each of them some turns at a time."""
+    """All roll-outs in which something is to do, each of them some turns at a time.
+
+    One that cannot go on now keeps no other from it. Raises: KilnError, the first of them, when all had their turns.
+    """
+    failed: list[KilnError] = []
+
+    def goes_on(name: RolloutId) -> bool:
+        try:
+            return advance_some(name, parts)[1]
+        except KilnError as error:
+            logger.warning("roll-out not advanced", extra={"rollout": name, "error": str(error)})
+            failed.append(error)
+            return False
+
     names = parts.rollouts.going_on()
     while names:
-        names = [each for each in names if advance_some(each, parts)[1]]
+        names = [each for each in names if goes_on(each)]
+    if failed:
+        raise failed[0]
 
 
 def _turn(name: RolloutId, parts: Parts) -> tuple[int, bool]:

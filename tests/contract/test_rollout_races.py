@@ -8,10 +8,11 @@ import pytest
 
 from service.adapters import crowd
 from service.adapters.keys import FileKeys
-from service.domain.device import DeviceId
-from service.domain.errors import ConflictError
+from service.domain.device import Device, DeviceId
+from service.domain.errors import ConflictError, ObjectsError
+from service.domain.release import Release
 from service.domain.rollout import RolloutState, RowState
-from service.domain.rollout_plan import Plan, Stage
+from service.domain.rollout_plan import DEFAULT, Plan, Stage
 from service.flows import rollouts, steer
 from tests.contract.test_rollouts import build_and_publish, confirm, fleet, newest, says, told
 from tests.unit.service.conftest import BLINK, World, opened
@@ -117,3 +118,24 @@ def test_what_was_built_again_for_some_is_rolled_out_as_any_other_when_it_is_pro
     rollouts.advance(made.id, rolling(world))
     assert "roof" in told(world, undoing)
     assert world.fleet.device(DeviceId("roof")).hold == ""
+
+
+def test_a_roll_out_that_cannot_go_on_keeps_no_other_from_it(world: World) -> None:
+    def unreadable(device: Device, _release: Release) -> str:
+        if device.channel == "beta":
+            raise ObjectsError("the storage does not answer")
+        return ""
+
+    for channel in ("beta", "stable"):
+        enrolled(world, f"of-{channel}", channel=channel)
+    build = published(world, "one")
+    world.channels.promote(build, "stable", by="ann", now=world.clock.now())
+    for channel in ("beta", "stable"):  # written down, and then the process ended
+        release = world.builds.release(build)
+        assert release is not None
+        world.rollouts.begin(release, channel, DEFAULT, by="ann", now=world.clock.now())
+
+    with pytest.raises(ObjectsError):
+        rollouts.advance_all(rolling(world, obstacle=unreadable))
+
+    assert told(world, build) == ["of-stable"]
