@@ -14,6 +14,7 @@ from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, OutsideError
+from service.domain.rights import Right
 from service.domain.shared import Layers, Scope
 from service.flows import archive, claims as flow, configure, enrol, offer, place, shared
 from service.flows.configure import Wish
@@ -21,6 +22,7 @@ from service.flows.flash import ManifestOf
 from service.kiln import Kiln
 from service.web.archive import Archives
 from service.web.attempts import Attempts
+from service.web.auth import may_still
 from service.web.claims import MAX_WRONG_A_MINUTE, ClaimApi, ClaimDoor
 from service.web.device_pages import DevicePages
 from service.web.inventory import InventoryApi
@@ -61,6 +63,7 @@ def _claim_parts(kiln: Kiln, declared: Declared) -> flow.Parts:
         chance=secrets.token_bytes,
         about=lambda _device: device_routes.where(kiln.settings),
         decrypt=decrypt,
+        may=lambda name, of: may_still(name, Right.DEVICES, kiln.repositories.get(of), kiln.people),
     )
 
 

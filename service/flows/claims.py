@@ -14,6 +14,7 @@ from service.domain.claim import Claim, Kept
 from service.domain.configuration import Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.repository import RepositoryId
 from service.flows import enrol
 from service.flows.configure import Encrypt, Wish, shared_with
 from service.records import Audit, Claims
@@ -25,7 +26,9 @@ NO_CODE = "no such code, or it has expired"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`chance` makes so many random bytes. `about` is what device.json says beside who the device is."""
+    """`chance` makes so many random bytes. `about` is what device.json says beside who the device is. `may` answers
+    whether who made a code may still enrol devices of that repository.
+    """
 
     claims: Claims
     enrolling: enrol.Parts
@@ -33,6 +36,7 @@ class Parts:
     chance: Callable[[int], bytes]
     about: Callable[[Device], dict[str, Any]]
     decrypt: Encrypt
+    may: Callable[[str, RepositoryId], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,8 @@ def _open(asked: Asked, parts: Parts) -> tuple[Claim, Kept]:
         raise NotFoundError(NO_CODE) from error
     is_good = kept is not None and claims.is_proven(kept.code, asked.seed, asked.proof)
     if kept is None or not is_good or parts.enrolling.clock.now() >= claim.expires_at:
+        raise NotFoundError(NO_CODE)
+    if not parts.may(claim.made_by, claim.repository):  # or who may no more would still be given what the fleet has
         raise NotFoundError(NO_CODE)
     return claim, kept
 

@@ -13,7 +13,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.errors import BadSignatureError, ForbiddenError, NotFoundError
 from service.domain.repository import Repository
-from service.domain.rights import ADMINISTRATOR, Administrator, Anonymous, Principal, Right, Token, User, allows
+from service.domain.rights import (
+    ADMINISTRATOR,
+    Administrator,
+    Anonymous,
+    Principal,
+    Right,
+    Token,
+    TokenId,
+    User,
+    allows,
+)
 from service.ports import ApiTokens, Clock, Tokens
 from service.records import People
 from service.web.attempts import Attempts
@@ -23,6 +33,7 @@ SESSION_S = 14 * 24 * 3600
 MAX_TRIES_A_MINUTE = 10  # of the administrator's token, from one address
 NOTHING = "there is nothing here that you may see; sign in at /login"
 FOREIGN = "this request does not come from a page of this Kiln"
+THROUGH = " by token "  # in the name of who acts
 _KEY = "kiln.principal"  # in the request's scope, once it is known
 
 
@@ -102,7 +113,7 @@ class Auth:
         """For the record of who did what."""
         found = self.principal(request)
         if isinstance(found, Token):
-            return f"{subject_of(found.maker)} by token {found.id}"
+            return f"{subject_of(found.maker)}{THROUGH}{found.id}"
         return "" if isinstance(found, Anonymous) else subject_of(found)
 
     # -- whether
@@ -223,3 +234,19 @@ class _Recognised:
 def subject_of(principal: Administrator | User) -> str:
     """As sessions and tokens name them."""
     return principal.id if isinstance(principal, User) else ADMINISTRATOR
+
+
+def may_still(name: str, right: Right, repository: Repository, people: People) -> bool:
+    """Whether who acted under this name (`Auth.name`) has the right now. A token that ended by its age was good then;
+    one that was revoked is not.
+    """
+    subject, _, token = name.partition(THROUGH)
+    maker = people.principal(subject)
+    if maker is None or not token:
+        return maker is not None and allows(maker, right, repository)
+    try:
+        kept = people.token(TokenId(token))
+    except NotFoundError:
+        return False
+    found = Token(id=kept.id, maker=maker, scopes=kept.scopes, repository=kept.repository)
+    return kept.revoked_at is None and allows(found, right, repository)

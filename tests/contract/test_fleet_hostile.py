@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from service.domain.claim import derived
 from service.domain.repository import RepositoryId
+from service.domain.rights import Role
 from tests.fakes.asgi import Reply
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site
 
@@ -72,3 +74,30 @@ def test_whoever_owns_a_repository_next_inherits_no_code_no_group_and_no_plan(si
     sent(admin, "DELETE", f"claims/{name}", {}, 404)
     assert admin.get(f"/api/v1/groups?repository={BLINK}").body == b"[]"
     assert site.kiln.rollouts.plan(RepositoryId(BLINK), "beta") is None
+
+
+def redeemed(site: Site, code: str, seed: bytes) -> int:
+    """As a board with this code."""
+    proof = {"claim": derived(code, "name").hex()[:24], "seed": seed.hex(), "proof": derived(code, "proof", seed).hex()}
+    return site.browser().send("POST", "/api/v1/claim", json=proof).status
+
+
+@pytest.mark.parametrize("how", ["grant", "user", "token"])
+def test_a_code_of_whom_nobody_trusts_any_more_is_good_for_nothing(site: Site, admin: Browser, how: str) -> None:
+    """It would bring what the fleet is given now, new passwords included."""
+    user = site.user(1, "ann", blink=Role.OWNER)
+    owner = site.browser().sign_in_as(user)
+    token = sent(owner, "POST", "tokens", {"name": "line", "scopes": "devices"}, 201).fields
+    maker = site.program(token["token"]) if how == "token" else owner
+    wanted = {"repository": BLINK, "board": "unix"}
+    codes = [sent(maker, "POST", "claims", wanted, 201).fields["code"] for _ in range(2)]
+    assert redeemed(site, codes[0], b"1" * 32) == 200
+
+    if how == "grant":
+        sent(admin, "DELETE", f"grants?user={user}&repository={BLINK}", {}, 200)
+    elif how == "user":
+        sent(admin, "DELETE", f"users?user={user}", {}, 200)
+    else:
+        sent(admin, "DELETE", f"tokens/{token['id']}", {}, 200)
+
+    assert redeemed(site, codes[1], b"2" * 32) == 404

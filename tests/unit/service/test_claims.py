@@ -78,6 +78,7 @@ def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
         chance=secrets.token_bytes,
         about=lambda _device: WHERE,
         decrypt=decrypt,
+        may=lambda _name, _of: True,
     )
 
 
