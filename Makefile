@@ -29,7 +29,7 @@ test: setup-test check ## everything that CI runs
 check: lint types arch ## every check that runs nothing
 
 unit: setup-test ## the fast tests
-	@$(PYTEST) tests/unit
+	@$(PYTEST) -n 2 tests/unit
 
 contract: setup-test ## each port's suite, on each of its adapters
 	@$(PYTEST) tests/contract
