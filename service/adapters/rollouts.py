@@ -12,7 +12,7 @@ from service.adapters.audit import written
 from service.adapters.rows import moments, plain
 from service.adapters.schema import bundles, releases
 from service.adapters.schema_devices import devices
-from service.adapters.schema_rollouts import channel_plans, channel_releases, rollouts
+from service.adapters.schema_rollouts import channel_plans, channel_releases, rollout_devices, rollouts
 from service.domain.build import BuildId
 from service.domain.errors import NotFoundError
 from service.domain.release import Release
@@ -138,6 +138,21 @@ class DatabaseRollouts:
             statement = rollouts.update().where((rollouts.c.id == seen.id) & as_seen).values(**row)
             done = connection.execute(statement).rowcount > 0
             if done and deed is not None:
+                written(connection, *deed)
+            return done
+
+    def replan(self, seen: Rollout, plan: Plan, *, deed: Noted) -> bool:
+        as_seen = (rollouts.c.state == seen.state.value) & (rollouts.c.stage == seen.stage)
+        started = rollouts.c.started_at.is_(None) if seen.started_at is None else rollouts.c.started_at.is_not(None)
+        row: dict[str, Any] = {"plan": json.dumps(plan.to_json())}
+        if seen.started_at is None:
+            row["is_filled"] = False
+        with self._engine.begin() as connection:
+            statement = rollouts.update().where((rollouts.c.id == seen.id) & as_seen & started).values(**row)
+            done = connection.execute(statement).rowcount > 0
+            if done and seen.started_at is None:
+                connection.execute(rollout_devices.delete().where(rollout_devices.c.rollout == seen.id))
+            if done:
                 written(connection, *deed)
             return done
 

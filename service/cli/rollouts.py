@@ -43,6 +43,9 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     retry = _of_one(rollouts, "retry", "try those again that failed")
     retry.add_argument("devices", nargs="*", metavar="ID", help="only these")
     retry.set_defaults(act=_deed("retry", lambda given: {"devices": given.devices} if given.devices else {}))
+    replan = _of_one(rollouts, "replan", "another plan for this one; once it began, its stages keep their devices")
+    replan.add_argument("--file", required=True, help="the whole plan, in TOML (docs/fleet.md); - is standard input")
+    replan.set_defaults(act=_replan)
     _add_plan(rollouts)
 
 
@@ -90,6 +93,11 @@ def _deed(
         return found if given.json or not sys.stdout.isatty() else picture(found)
 
     return act
+
+
+def _replan(client: Client, given: argparse.Namespace) -> Any:
+    found = client.call("PUT", f"{PATH}/{given.rollout}/plan", {"plan": _read(given.file)})
+    return found if given.json or not sys.stdout.isatty() else picture(found)
 
 
 def _plan(client: Client, given: argparse.Namespace) -> Any:

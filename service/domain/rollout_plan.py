@@ -39,6 +39,11 @@ class Stage:
         return not (self.count or self.percent or self.tag or self.group)
 
     @property
+    def whom(self) -> tuple[int, float, str, str]:
+        """Which devices it is for."""
+        return self.count, self.percent, self.tag, self.group
+
+    @property
     def name(self) -> str:
         """For people."""
         if self.count:

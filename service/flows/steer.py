@@ -27,6 +27,22 @@ def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Par
     return wanted
 
 
+def replan(name: RolloutId, wanted: Plan, parts: Parts, *, by: str) -> Rollout:
+    """Another plan for one roll-out. Once it began, the devices of its stages stay what they are; all else may change.
+
+    Raises: NotFoundError, ConflictError.
+    """
+    rollout = _open(name, parts)
+    if rollout.started_at is not None and [each.whom for each in wanted.stages] != [
+        each.whom for each in rollout.plan.stages
+    ]:
+        raise ConflictError(f"roll-out {name} began: its stages keep their devices, all else may change")
+    stages = ", then ".join(each.name for each in wanted.stages)
+    if not parts.rollouts.replan(rollout, wanted, deed=noted(rollout, "replanned", parts, by=by, detail=stages)):
+        raise ConflictError(f"roll-out {name} was changed at this moment: look at it, and say so again")
+    return parts.rollouts.get(name)
+
+
 def pause(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
     """Nobody is told any more; who was told goes on. Raises: NotFoundError, ConflictError."""
     rollout = _open(name, parts)

@@ -92,6 +92,9 @@ class Rollouts(Protocol):
     def change(self, seen: Rollout, *, deed: Noted | None = None, **values: Any) -> bool:
         """Write these fields, and who did it, unless state or stage are others than those that were seen."""
 
+    def replan(self, seen: Rollout, plan: Plan, *, deed: Noted) -> bool:
+        """As `change`, of the plan; one that did not start has its devices written down anew."""
+
 
 class Crowd(Protocol):
     """The devices of roll-outs."""

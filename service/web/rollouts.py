@@ -40,6 +40,7 @@ class RolloutApi:
             Route(rollouts, self.every, methods=["GET"]),
             Route(one, self.show, methods=["GET"]),
             Route(f"{one}/devices", self.devices, methods=["GET"]),
+            Route(f"{one}/plan", self.replan, methods=["PUT"]),
             Route(f"{one}/pause", self.pause, methods=["POST"]),
             Route(f"{one}/resume", self.resume, methods=["POST"]),
             Route(f"{one}/approve", self.approve, methods=["POST"]),
@@ -83,6 +84,12 @@ class RolloutApi:
         )
         following = found[limit - 1].device if len(found) > limit else None
         return JSONResponse({"items": [views.row(each) for each in found[:limit]], "next": following})
+
+    async def replan(self, request: Request) -> Response:
+        """Of this roll-out alone."""
+        await self._which(request)
+        wanted = Plan.parse((await read_fields(request, ("plan",)))["plan"])
+        return await self._steer(request, lambda name, by: steer.replan(name, wanted, self.parts, by=by))
 
     async def pause(self, request: Request) -> Response:
         return await self._steer(request, lambda name, by: steer.pause(name, self.parts, by=by))

@@ -135,6 +135,19 @@ def test_a_plan_comes_from_a_file_or_from_options(site: Site, terminal: Terminal
     assert "--percent is numbers" in terminal.run(*beta, "--percent", "ten")[1]
 
 
+def test_one_that_goes_on_gets_another_plan(site: Site, terminal: Terminal, tmp_path: pathlib.Path) -> None:
+    released(site)
+    file = tmp_path / "plan.toml"
+    file.write_text("per_minute = 7\n[[stages]]\ncount = 1\n[[stages]]\n")
+
+    changed = terminal.run("rollouts", "replan", "1", "--file", str(file))
+    file.write_text("[[stages]]")
+    refused = terminal.run("rollouts", "replan", "1", "--file", str(file))
+
+    assert (changed[0], '"per_minute": 7' in changed[1]) == (0, True)
+    assert "its stages keep their devices" in refused[1]
+
+
 def test_nothing_of_a_device_moves_a_terminal() -> None:
     counts = dict.fromkeys(("pending", "ordered", "done", "held", "left"), 0) | {"failed": 3}
     found = {

@@ -441,3 +441,26 @@ def build_and_publish(world: World, build: BuildId) -> None:
     for job in jobs_of(world, build):
         publish.collect(JobId(job.id), world.upload(job.id, FILES), builds=world.builds, objects=world.objects)
     publish_again(world, build)
+
+
+def test_a_roll_out_that_did_not_begin_gets_other_stages_and_one_that_did_another_pace(world: World) -> None:
+    planned(world, start="approval")
+    fleet(world, 6)
+    build = published(world, "one")
+    announced(world, build)
+    first = newest(world)
+    parts = rolling(world)
+
+    canaries = Plan(stages=(Stage(count=2), Stage()), start="approval")
+    steer.replan(first.id, canaries, parts, by="ann")
+    steer.approve(first.id, parts, by="ann")
+
+    assert advanced(world) == 2
+    slow = Plan(stages=(Stage(count=2, success_percent=50), Stage()), per_minute=6)
+    steer.replan(first.id, slow, parts, by="ann")
+    confirm(world, told(world, build)[0], build)
+    assert advanced(world) == 1  # what a pace of six a minute lets through at first
+    with pytest.raises(ConflictError, match="keep their devices"):
+        steer.replan(first.id, Plan(stages=(Stage(),)), parts, by="ann")
+    noted = [each.deed.detail for each in world.audit.entries() if each.deed.what == "rollout.replanned"]
+    assert noted == ["2 devices, then all the rest"] * 2

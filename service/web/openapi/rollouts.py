@@ -108,6 +108,14 @@ PATHS: Paths = {
             right="devices",
         )
     },
+    f"{_ONE}/plan": {
+        "put": operation(
+            "Another plan for this roll-out; once it began, its stages keep their devices",
+            {202: "WholeRollout"},
+            takes=body({"plan": anything()}),
+            right="devices",
+        )
+    },
     f"{_ONE}/pause": _deed("Tell nobody any more"),
     f"{_ONE}/resume": _deed("Go on; what has failed up to now stops it no more"),
     f"{_ONE}/approve": _deed("Let the stage begin that waits for it"),

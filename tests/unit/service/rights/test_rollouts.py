@@ -123,6 +123,7 @@ def test_only_an_owner_sees_and_steers_roll_outs(begun: int, site: Site, viewer:
         assert who.get(WHOSE).status == status
         assert who.send("PUT", "/api/v1/plans", json=body).status == status
         assert who.send("DELETE", WHOSE).status == status
+        assert who.send("PUT", f"{LIST}/{begun}/plan", json={"plan": PLAN}).status == status
         for deed in ("pause", "resume", "approve", "abort", "retry"):
             assert who.send("POST", f"{LIST}/{begun}/{deed}", json={}).status == status, deed
     assert viewer.get(LIST).fields["items"] == []
