@@ -25,9 +25,8 @@ def run(loaded=None, dog=None):
     # their 768 bytes in one piece.
     if hasattr(gc, "threshold"):
         gc.threshold(4096)  # bytes
-    from ota import hal, log, slots
+    from ota import hal, slots
 
-    hal.log = log.say
     try:
         if any(slots.waits("", left) for left in range(1, slots.STARTS + 1)):
             from ota import alone
@@ -39,9 +38,9 @@ def run(loaded=None, dog=None):
     except Exception as e:
         # The agent itself failed, out of memory for example. A board never ends here: it starts
         # again, and a trial that keeps failing is rolled back by the count of its starts.
-        from ota import trace
+        from ota import logbook
 
-        trace.explain(e, "")
+        logbook.explain(e, "")
         if not (loaded and loaded["trial"]):
             hal.sleep_ms(5000)
     hal.reset()
@@ -49,7 +48,7 @@ def run(loaded=None, dog=None):
 
 def _live(loaded, dog):
     global _agent
-    from ota import agent, app, hal
+    from ota import agent, hal
 
     try:
         _agent = agent.Agent("", loaded)
@@ -58,12 +57,12 @@ def _live(loaded, dog):
             raise  # perhaps only this new agent cannot read it: back to the one before
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
-        from ota import claim
+        from ota import claim, start
 
         _agent = claim.begin("")
         if _agent is None:
             hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
-        app.start_alone()
+        start.without_agent()
         if _agent is not None:
             _agent.stay()
         return

@@ -24,6 +24,7 @@ class Agent(Board):
         self.fresh = bool(loaded and loaded["trial"])  # this agent, or firmware, is on trial
         self.trying = False  # this firmware is on trial
         self.renew = False  # another agent, or firmware, is to be taken
+        self._word = None  # what the broker said last, not judged yet
         self._again = None  # ticks of an attempt that failed for now, and the pause in ms
         self.busy = False
         self.short = False  # of heap for an order
@@ -126,6 +127,10 @@ class Agent(Board):
             return
         raw = self.link.poll()
         if raw is not None:
+            self._word = raw
+        # An errand ends first, where one is moved on: few heaps hold both.
+        if self._word is not None and (self.errand is None or not errands):
+            raw, self._word = self._word, None
             self.hear(raw)
         if self.voice.speak(self):
             self.save()
@@ -159,7 +164,7 @@ class Agent(Board):
 
     def _give_up(self):
         # Whether there was an errand to give up for the sake of an order; it comes again.
-        app.forget("orders", "notice", "moves", "verify", "field", "trust")
+        app.forget("orders", "notice", "wants", "moves", "field")
         errand, self.errand = self.errand, None
         if errand is None:
             return False

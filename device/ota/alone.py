@@ -68,6 +68,7 @@ class Alone(Board):
         while not wifi.online() and self.age(start) < self.device["connect_s"] * 1000:
             hal.sleep_ms(100)
         app.forget("wifi")
+        self.settings = None  # nobody reads them in this start
 
     def _take_order(self):
         from ota import leave
@@ -116,7 +117,7 @@ class Alone(Board):
         try:
             return prepare.want(self, desired), prepare.configure(self, desired)
         finally:
-            app.forget("prepare", "upkeep", "moves")
+            app.forget("prepare", "upkeep", "wants", "moves")
             app.forget("configuration", "config", "poll", "http", "net")
 
     def _refuse(self, desired, error):

@@ -30,22 +30,6 @@ def _drop(name):
     del sys.modules[name]
 
 
-def start_alone(root=""):
-    """Start the active slot without an agent: the device's identity cannot be read."""
-    import ota
-    from ota import config, hal, slots, state, wifi
-
-    kept, _ = state.load(root + "/kiln")
-    try:
-        ota.settings.update(config.settings(root, kept))
-    except ValueError as e:
-        hal.log(*e.args)
-    forget("config")
-    wifi.join(ota.settings)
-    if kept["active"] and slots.startable(root, kept["active"]):
-        start(slots.path(root, kept["active"]))
-
-
 def firmware():
     """The module that updates MicroPython itself."""
     from ota import native
@@ -61,6 +45,20 @@ def keys(root, role):
     return trust.keys(root, role)
 
 
+def signed(root, role, jws, limit):
+    """The payload of `jws`, of at most `limit` bytes, signed by a key of that role.
+
+    Raises RefusedError. In steps, each alone on the heap: 3,072 bits squared want 768 bytes in one
+    piece.
+    """
+    found = keys(root, role)
+    from ota import verify
+
+    forget("verify")
+    gc.collect()
+    return verify.payload(jws, found, limit, True)
+
+
 def forget(*names):
     """Give back the memory of the agent's modules `names`; the next import loads them again."""
     package = sys.modules["ota"]
@@ -69,3 +67,7 @@ def forget(*names):
         if hasattr(package, name):
             setattr(package, name, None)  # as in _drop
             delattr(package, name)
+    # Now, and not when there is no room: then the stack is deep, and what was left on it by calls
+    # that are over looks like pointers to all this. (CPython knows its stack.)
+    if hasattr(gc, "mem_free"):
+        gc.collect()

@@ -1,11 +1,14 @@
 # What both lives of a board have in common: running an application (ota/agent.py), and following
 # an order (ota/alone.py), for which there is a start of its own with the whole heap free.
+import hashlib
+
 from micropython import const
 
 from ota import app, hal, state
 from ota.reason import RefusedError
 
 POLL_MS = const(20)
+_LIMIT = const(1024)  # bytes of an order as JWS
 
 
 class Board:
@@ -35,11 +38,27 @@ class Board:
         hal.reset()
 
     def hear(self, raw, last=False):
-        """Judge a desired state: a message of the broker, or the answer to a question by HTTP."""
+        """Judge a desired state: a message of the broker, or the answer to a question by HTTP.
+
+        Unless it is the `last` word, a newer root document is looked for before it is refused.
+        """
+        mark = hashlib.sha256(raw).digest()
+        if mark == self.heard:
+            return  # a repetition costs nothing
+        self.heard = mark
+        if raw == self.tried:
+            return  # its download failed just before this start
+        payload = error = None
+        try:
+            # First, and with nothing else: there is room for the signature's numbers.
+            app.forget("notice", "wants", "moves", "field")
+            payload = app.signed(self.root, "director", raw, _LIMIT) if raw else None
+        except RefusedError as e:
+            error = e
         from ota import orders
 
-        orders.hear(self, raw, last)
-        app.forget("orders", "notice", "moves", "verify", "field", "trust")
+        orders.judge(self, raw, payload, error, last)
+        app.forget("orders", "notice", "wants", "moves", "field")
 
     def finish(self, errand, limit_ms):
         """Run `errand` to its end, before the application; its result. Raises RefusedError."""

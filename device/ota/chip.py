@@ -1,5 +1,5 @@
-# Watchdog, deep sleep, and the memory that outlives it, where the board has them. With hal.py the
-# only file that knows the hardware. Imported when one of them is used.
+# Watchdog, deep sleep, the memory that outlives it, and other things that not every board has.
+# With hal.py the only file that knows the hardware. Imported when one is used, and forgotten.
 import sys
 
 from micropython import const
@@ -80,3 +80,39 @@ def _memory():
     except ImportError:
         return None
     return getattr(RTC(), "memory", None)
+
+
+def cause():
+    """Why the board started last, one word; "" where it does not know."""
+    try:
+        import machine
+
+        found = machine.reset_cause()
+    except (ImportError, AttributeError):
+        return ""
+    if sys.platform == "rp2" and found == machine.WDT_RESET:
+        return ""  # machine.reset() looks the same there
+    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
+        if found == getattr(machine, name + "_RESET", None):
+            return name.lower()
+    return "%d" % found
+
+
+def inflater():
+    """What makes a stream of what is deflated in a file (raw, window 2^10: 4 KB of heap), or None.
+
+    `deflate` is there since MicroPython 1.21; before, `zlib` under two names.
+    """
+    try:
+        from deflate import RAW, DeflateIO
+
+        return lambda source: DeflateIO(source, RAW, 10)
+    except ImportError:
+        pass
+    for name in ("zlib", "uzlib"):
+        try:
+            make = __import__(name).DecompIO
+            return lambda source: make(source, -10)
+        except (ImportError, AttributeError):
+            pass
+    return None

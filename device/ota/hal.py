@@ -8,8 +8,19 @@ from micropython import const
 RESET_EXIT = const(3)
 
 
+LOG_SIZE = const(640)  # bytes kept of the last lines of this start, in RAM; read by logbook.py
+
+ring = bytearray(LOG_SIZE)
+written = 0  # bytes since the start
+
+
 def log(*words):
+    """Print a line and keep it."""
+    global written
     print("[ota]", *words)
+    for byte in (" ".join(str(word) for word in words) + "\n").encode():
+        ring[written % LOG_SIZE] = byte
+        written += 1
 
 
 def reset():
@@ -58,37 +69,11 @@ def jitter(limit):
     return (two[0] << 8 | two[1]) * limit >> 16
 
 
-def free_heap():
-    """Free bytes of the heap, 0 where that is unknown."""
-    import gc
-
-    gc.collect()
-    return gc.mem_free() if hasattr(gc, "mem_free") else 0
-
-
 def mpy():
     """sys.implementation._mpy: what `.mpy` files this interpreter loads; 0 for none."""
     import sys
 
     return getattr(sys.implementation, "_mpy", 0)
-
-
-def cause():
-    """Why the board started last, one word; "" where it does not know."""
-    try:
-        import sys
-
-        import machine
-
-        found = machine.reset_cause()
-    except (ImportError, AttributeError):
-        return ""
-    if sys.platform == "rp2" and found == machine.WDT_RESET:
-        return ""  # machine.reset() looks the same there
-    for name in ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT"):
-        if found == getattr(machine, name + "_RESET", None):
-            return name.lower()
-    return "%d" % found
 
 
 def partitions():
@@ -98,23 +83,3 @@ def partitions():
     except ImportError:
         return None
     return Partition
-
-
-def inflater():
-    """What makes a stream of what is deflated in a file (raw, window 2^10: 4 KB of heap), or None.
-
-    `deflate` is there since MicroPython 1.21; before, `zlib` under two names.
-    """
-    try:
-        from deflate import RAW, DeflateIO
-
-        return lambda source: DeflateIO(source, RAW, 10)
-    except ImportError:
-        pass
-    for name in ("zlib", "uzlib"):
-        try:
-            make = __import__(name).DecompIO
-            return lambda source: make(source, -10)
-        except (ImportError, AttributeError):
-            pass
-    return None

@@ -2,8 +2,8 @@
 # while a signature is checked, the better that fits.
 from micropython import const
 
+from ota.bundle import read_exactly
 from ota.reason import RefusedError
-from ota.stream import read_exactly
 
 MAGIC = b"KILN1\n"
 LIMIT = const(1536)  # bytes of a statement
@@ -19,10 +19,12 @@ def read(source):
 
 
 def _line(source, limit):
-    view = memoryview(bytearray(limit + 1))
-    # Byte by byte: what follows the line end must stay in the stream.
-    for at in range(limit + 1):
-        read_exactly(source, view[at : at + 1])
-        if view[at] == 10:
-            return bytes(view[:at])
+    # Byte by byte: what follows the line end must stay in the stream. Not into a buffer of the
+    # limit, which may be half as long again as the line.
+    line, byte = bytearray(), bytearray(1)
+    while len(line) <= limit:
+        read_exactly(source, byte)
+        if byte[0] == 10:
+            return bytes(line)
+        line.extend(byte)
     raise RefusedError("too_large", "a line over %d bytes" % limit)

@@ -1,5 +1,5 @@
-# How what the agent must not forget (ota/state.py) changes, one function an event. Imported when
-# needed, and forgotten.
+# How what the agent must not forget (ota/state.py) changes, one function an event; what an order
+# changes is in ota/wants.py. Imported when needed, and forgotten.
 #
 # The functions change the dict; the caller saves it once. Keys:
 #   active   "a", "b" or "" (nothing installed)
@@ -8,7 +8,7 @@
 #   configs  {"a", "b"}: digest of the configuration in each of them, or ""
 #   trial    None, or {"back": slot to return to, "config": the same for the configuration,
 #            "boots": starts so far, "sleeps": starts that ended in an orderly sleep}
-#   seq      highest sequence number accepted; wanted: what it asked for, as order() names it
+#   seq      highest sequence number accepted; wanted: what it asked for, as wants.order() names it
 #   counter  lowest release counter accepted
 #   epochs   [release, director]: the epochs of the root document that counter and seq belong to
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
@@ -20,11 +20,10 @@
 #   crashes  crashes in a row of a confirmed release, for the pause between restarts
 from micropython import const
 
-from ota.state import CONFIRMED, REFUSED, ROLLED_BACK, in_force, other
+from ota.state import CONFIRMED, REFUSED, ROLLED_BACK, other
 
 _DETAIL_LIMIT = const(200)  # characters
 _LAST_LIMIT = const(120)  # characters
-_DAY_S = const(86400)
 
 
 def empty():
@@ -49,43 +48,6 @@ def empty():
     }
 
 
-def order(desired):
-    """What a desired state asks for, as one text: release, then configuration if there is one."""
-    return desired["release"] + desired.get("config", "")
-
-
-def runs(state):
-    """The same of what runs, "" where nothing does."""
-    record = state[state["active"]] if state["active"] else None
-    return record["release"] + in_force(state) if record else ""
-
-
-def unfinished(state):
-    """Whether an order was accepted and is neither done nor given up."""
-    return state["wanted"] not in ("", runs(state)) and state["failed"] != state["seq"]
-
-
-def want(state, desired):
-    """`desired` was accepted; older sequence numbers are refused from now on."""
-    learn(state, desired.get("issued", 0))
-    if desired["seq"] > state["seq"]:
-        state["seq"] = desired["seq"]
-        state["wanted"] = order(desired)
-        state["failed"] = state["tries"] = 0
-        day = state["time"] // _DAY_S
-        state["day"] = [day, state["day"][1] + 1 if state["day"][0] == day else 1]
-
-
-def learn(state, time):
-    """A signed message says that it is not earlier than `time`, Unix seconds."""
-    state["time"] = max(state["time"], time)
-
-
-def spent(state, limit):
-    """Whether the day of `time` had `limit` new orders already."""
-    return state["day"][0] == state["time"] // _DAY_S and state["day"][1] >= limit
-
-
 def rebase(state, epochs):
     """Take up the epochs [release, director] of a root document: a higher one frees its floor.
 
@@ -104,13 +66,6 @@ def rebase(state, epochs):
         state["time"], state["day"] = 0, [0, 0]
         changed = True
     return changed
-
-
-def note(state, desired):
-    """A newer order for the release that runs already: answered, nothing to install."""
-    want(state, desired)
-    if state["trial"] is None:
-        post(state, CONFIRMED, "", "", desired["release"])
 
 
 def refuse(state, desired, reason, detail):

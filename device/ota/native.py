@@ -150,7 +150,7 @@ def _believe(agent, source, wanted):
 def _index(source, stated):
     # (size, digest) of the image.
     from ota import listing
-    from ota.stream import read_exactly
+    from ota.bundle import read_exactly
 
     raw = bytearray(min(stated["index"]["size"], _INDEX_LIMIT))
     read_exactly(source, memoryview(raw))
@@ -167,7 +167,7 @@ def _index(source, stated):
 
 
 def _write(source, target, size, digest, idle):
-    from ota.stream import read_exactly
+    from ota.bundle import read_exactly
 
     block, seen = bytearray(_BLOCK), hashlib.sha256()
     for number in range(-(-size // _BLOCK)):

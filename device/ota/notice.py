@@ -1,7 +1,7 @@
 # The desired state: which release this device shall run (docs/ota.md, "Desired state").
 from micropython import const
 
-from ota import field, moves
+from ota import field, wants
 from ota.reason import RefusedError
 
 LIMIT = const(1024)  # bytes of the JWS
@@ -44,12 +44,12 @@ def judge(desired, device_id, state, now):
     """
     if desired["device"] != device_id:
         raise RefusedError("wrong_device", "for " + desired["device"])
-    seq, order = desired["seq"], moves.order(desired)
+    seq, order = desired["seq"], wants.order(desired)
     if seq < state["seq"] or (seq == state["seq"] and order != state["wanted"]):
         raise RefusedError("replayed", "seq %d, floor %d" % (seq, state["seq"]))
     if seq == state["seq"] and state["failed"] == seq:
         return IGNORE
-    runs = order == moves.runs(state)
+    runs = order == wants.runs(state)
     if runs and seq == state["seq"]:
         return IGNORE
     # Without a clock there is still a time that it is not before.

@@ -5,8 +5,8 @@ import binascii
 from micropython import const
 
 from ota import bundle, install, patch, slots
+from ota.bundle import Inflated, read_exactly
 from ota.reason import RefusedError
-from ota.stream import Inflated, read_exactly
 
 _OLDER_INDEX = const(0xFFFF)
 _ROW = const(6)  # bytes a file of the older release: four of its digest, two where its line begins

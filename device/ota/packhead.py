@@ -3,12 +3,13 @@
 # was checked, but for sizes. Imported for that, and forgotten.
 import binascii
 import io
+import os
 
 from micropython import const
 
 from ota import patch
+from ota.bundle import Inflated, read_exactly
 from ota.reason import RefusedError
-from ota.stream import Inflated, read_exactly
 
 _MAGIC = b"KILNP2\n"
 _HEAD = const(27)  # bytes: magic, eight of the older release, eight of the key id, two sizes
@@ -55,7 +56,8 @@ def _payload(stream, length, kept, view):
     if kind != 68 or not kept:  # D
         raise RefusedError("malformed", "no entry of a pack")
     with open(kept, "rb") as f:
-        older = _bytes((f.read(_KEPT_LIMIT).split(b".") + [b""])[1])
+        # Not read(limit), which takes as much of the heap, whatever there is to read.
+        older = _bytes((f.read(min(os.stat(kept)[6], _KEPT_LIMIT)).split(b".") + [b""])[1])
     made = io.BytesIO()
     patch.apply(stream, io.BytesIO(older), len(older), length, view, made)
     return made.getvalue()

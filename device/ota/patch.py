@@ -2,8 +2,8 @@
 # for the base, which lies on flash.
 from micropython import const
 
+from ota.bundle import read_exactly
 from ota.reason import RefusedError
-from ota.stream import read_exactly
 
 _NUMBER_BITS = const(28)  # four bytes of seven
 

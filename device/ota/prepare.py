@@ -39,10 +39,10 @@ def judge(board, raw):
 
 def want(board, desired):
     """`desired` is accepted from now on. Whether its release is the one that runs."""
-    from ota import moves
+    from ota import wants
 
-    same = moves.runs(board.state).startswith(desired["release"])
-    moves.want(board.state, desired)
+    same = wants.runs(board.state).startswith(desired["release"])
+    wants.want(board.state, desired)
     board.save()
     return same
 

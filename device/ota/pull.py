@@ -41,7 +41,7 @@ def head(desired, agent, idle):
         return head.read(line), line.at
     finally:
         line.close()
-        app.forget("download", "http", "net", "head", "stream")
+        app.forget("download", "http", "net", "head", "bundle")
 
 
 def source(desired, agent, idle, at):

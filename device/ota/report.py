@@ -1,10 +1,11 @@
 # What a device says about itself (docs/ota.md, "Report"): at most 1,024 bytes of JSON.
+import gc
 import json
 import sys
 
 from micropython import const
 
-from ota import hal, slots, state as states
+from ota import chip, hal, slots, state as states
 
 LIMIT = const(1024)  # bytes
 
@@ -31,7 +32,7 @@ def compose(agent, what, reason, detail, release):
         "agent": agent.loaded["counter"] if agent.loaded else 0,
         "root": agent.facts[0],
         "free": slots.free(agent.root),
-        "heap": hal.free_heap(),
+        "heap": free_heap(),
         "mpy": hal.mpy(),
         "sys": _plain(sys.version[:60], 60),
     }
@@ -39,10 +40,16 @@ def compose(agent, what, reason, detail, release):
         fields["stale"] = True
     if state["last"]:
         fields["last"] = _plain(state["last"], 120)
-    cause = hal.cause()
+    cause = chip.cause()
     if cause:
         fields["cause"] = cause
     return _fit(fields)
+
+
+def free_heap():
+    """Free bytes of the heap, 0 where that is unknown."""
+    gc.collect()
+    return gc.mem_free() if hasattr(gc, "mem_free") else 0
 
 
 def _is_stale(agent):

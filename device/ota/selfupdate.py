@@ -1,6 +1,5 @@
 # Another agent, named by the configuration in force, goes into the agent slot that does not run;
 # the loader starts it from there, on trial until a report of it was acknowledged.
-import gc
 import os
 
 from micropython import const
@@ -132,7 +131,7 @@ def _fill(agent, wanted, slot):
         raise RefusedError("download_failed", "out of memory") from None
     finally:
         source.close()
-        app.forget("download", "http", "net", "look", "install", "bundle", "stream")
+        app.forget("download", "http", "net", "look", "install", "bundle")
 
 
 def take(agent, source, wanted, slot):
@@ -160,22 +159,13 @@ def take(agent, source, wanted, slot):
 
 
 def _believe(agent, jws, wanted):
-    # In steps, as in update.py: room for the signature's numbers.
-    payload = _verified(jws, app.keys(agent.root, "release"))
+    payload = app.signed(agent.root, "release", jws, _LIMIT)
     from ota import statement
 
     stated = statement.claims(payload, "agent")
     statement.judge(jws, stated, wanted, _OURS, 0, hal.mpy())
     app.forget("head", "statement", "field")
     return stated
-
-
-def _verified(jws, keys):
-    from ota import verify
-
-    app.forget("verify")
-    gc.collect()
-    return verify.payload(jws, keys, _LIMIT)
 
 
 def _switch(agent, wanted, kept, slot):

@@ -48,7 +48,8 @@ def boot(agent):
     _check_slot(agent)
     if agent.state["config"] != config:
         agent.restart("the configuration from before")
-    if hal.cause() == "deepsleep":
+    cause = _cause()
+    if cause == "deepsleep":
         from ota import nap
 
         agent.resting = nap.rests(agent)
@@ -60,9 +61,16 @@ def boot(agent):
         agent.renewal().report(agent)
     app.forget("selfupdate", "native", "moves")
     if agent.state["trial"] is None:
-        if hal.cause() == "wdt":
+        if cause == "wdt":
             agent.trial().bitten(agent)
         app.forget("trial")
+
+
+def _cause():
+    from ota import chip
+
+    app.forget("chip")
+    return chip.cause()
 
 
 def _join(agent):
@@ -87,7 +95,7 @@ def _restore(agent):
     from ota import rebuild
 
     found = rebuild.restore(agent)
-    app.forget("rebuild", "look", "install", "bundle", "stream")
+    app.forget("rebuild", "look", "install", "bundle")
     if found:
         agent.restart("the state was lost and found")
 
@@ -105,3 +113,19 @@ def _check_slot(agent):
         moves.drop(agent.state, active)
         agent.save()
     _check_slot(agent)
+
+
+def without_agent(root=""):
+    """Start the active slot without an agent: the device's identity cannot be read."""
+    import ota
+    from ota import config, wifi
+
+    kept, _ = state.load(root + "/kiln")
+    try:
+        ota.settings.update(config.settings(root, kept))
+    except ValueError as e:
+        hal.log(*e.args)
+    app.forget("config")
+    wifi.join(ota.settings)
+    if kept["active"] and slots.startable(root, kept["active"]):
+        app.start(slots.path(root, kept["active"]))

@@ -72,9 +72,9 @@ def unhealthy(agent, why):
 
 def crashed(agent, error):
     """The application raised `error`. Does not return."""
-    from ota import trace
+    from ota import logbook
 
-    detail = trace.explain(error, slots.path(agent.root, agent.state["active"]))
+    detail = logbook.explain(error, slots.path(agent.root, agent.state["active"]))
     if agent.state["trial"]:
         roll_back(agent, "crashed" if agent.ticked else "import_error", detail)
         agent.restart("rolled back")
@@ -114,4 +114,4 @@ def _suspect(agent):
         agent.save()
         agent.until(agent.voice.silent, _TELL_MS)
         agent.restart("another slot")
-    app.forget("rebuild", "look", "install", "bundle", "stream")
+    app.forget("rebuild", "look", "install", "bundle")

@@ -1,7 +1,6 @@
 # One update: fetch, verify, install into the inactive slot, look at every byte once more. Imported
 # only while it happens, before the application. Each step has modules of its own, gone before the
 # next one: this one alone stays, so it is small.
-import gc
 import os
 
 from micropython import const
@@ -31,7 +30,7 @@ def fetch(desired, agent, idle):
 
 def _by_pack(desired, agent, idle):
     # None: take the bundle. Nothing about a pack is a reason to refuse a release.
-    if hal.inflater() is None:
+    if not _inflates():
         return None
     while True:
         path, begun = _pull(desired, agent, idle)
@@ -46,12 +45,19 @@ def _by_pack(desired, agent, idle):
             why = e.reason + " " + e.detail
         except (OSError, EOFError, ValueError, MemoryError) as e:
             why = repr(e)
-        app.forget("packhead", "pack", "patch", "look", "install", "listing", "bundle", "stream")
+        app.forget("packhead", "pack", "patch", "look", "install", "listing", "bundle")
         app.forget("statement", "verify", "field", "trust")
         hal.log("no pack:", why)
         os.remove(path)
         if not begun:
             return None  # else what was there before may have been of another pack: once more
+
+
+def _inflates():
+    from ota import chip
+
+    app.forget("chip")
+    return chip.inflater() is not None
 
 
 def _pull(desired, agent, idle):
@@ -76,9 +82,12 @@ def _by_bundle(desired, agent, idle):
     from ota import bundle
 
     try:
-        return _install(bundle.Files(source), jws, stated, desired, agent, idle)
+        _fill(bundle.Files(source), jws, stated, agent, idle)
     finally:
         source.close()
+    source = None
+    app.forget("download")
+    return _look(stated, desired, agent, idle)
 
 
 def take(source, desired, agent, idle):
@@ -89,7 +98,8 @@ def take(source, desired, agent, idle):
     stated = _believe(jws, desired, agent)
     from ota import bundle
 
-    return _install(bundle.Files(source), jws, stated, desired, agent, idle)
+    _fill(bundle.Files(source), jws, stated, agent, idle)
+    return _look(stated, desired, agent, idle)
 
 
 def take_pack(source, desired, agent, idle):
@@ -99,7 +109,10 @@ def take_pack(source, desired, agent, idle):
     from ota import pack
 
     supply = pack.Files(source, at, taken, agent.root, agent.state["active"], idle)
-    return _install(supply, jws, stated, desired, agent, idle)
+    _fill(supply, jws, stated, agent, idle)
+    pack = supply = None  # what holds them is gone before the look
+    app.forget("pack", "patch")
+    return _look(stated, desired, agent, idle)
 
 
 def _pack_head(source, agent):
@@ -109,7 +122,7 @@ def _pack_head(source, agent):
     try:
         return packhead.read(source, running(agent), kept)
     finally:
-        app.forget("packhead", "patch", "stream")
+        app.forget("packhead", "patch", "bundle")
 
 
 def running(agent):
@@ -119,15 +132,8 @@ def running(agent):
 
 
 def _believe(jws, desired, agent):
-    # In steps, each alone on the heap: 3,072 bits squared want 768 bytes in one piece.
-    keys = app.keys(agent.root, "release")
-    app.forget("head", "stream")
-    from ota import verify
-
-    gc.collect()
-    payload = verify.payload(jws, keys, _LIMIT)
-    keys = None
-    app.forget("verify")
+    app.forget("head", "bundle")
+    payload = app.signed(agent.root, "release", jws, _LIMIT)
     from ota import statement
 
     stated = statement.claims(payload)
@@ -137,7 +143,7 @@ def _believe(jws, desired, agent):
     return stated
 
 
-def _install(supply, jws, stated, desired, agent, idle):
+def _fill(supply, jws, stated, agent, idle):
     slot = state.other(agent.state["active"])
 
     def leave():
@@ -153,9 +159,12 @@ def _install(supply, jws, stated, desired, agent, idle):
         # What a cut or a failed trial left is in nobody's way, nor counted as room that is taken.
         install.clear(agent.root, slot)
     install.write(supply, stated, agent.root, slot, idle, jws, leave)
-    supply.pause()
+
+
+def _look(stated, desired, agent, idle):
     from ota import look
 
+    slot = state.other(agent.state["active"])
     look.check(stated, agent.root, slot, idle, desired["release"])
     if not slots.startable(agent.root, slot):
         raise RefusedError("malformed", "no main.py and no main.mpy")

@@ -44,11 +44,11 @@ def time(agent):
     jws = yield from _ask(agent, "time", nonce)
     said, seq = _accept(agent, jws, nonce)
     agent.clock.set(said)
-    from ota import moves
+    from ota import wants
 
-    moves.learn(agent.state, said)
+    wants.learn(agent.state, said)
     # One that was accepted, and lost by a power cut before it was done, may be held back as well.
-    known = agent.state["seq"] - moves.unfinished(agent.state)
+    known = agent.state["seq"] - wants.unfinished(agent.state)
     if seq > known and not (agent.pending and seq <= agent.pending["seq"]):
         hal.log("an order is held back: seq", seq)
         raw = yield from _ask(agent, "desired")

@@ -5,23 +5,22 @@ import hashlib
 
 from micropython import const
 
-from ota.reason import RefusedError
+from ota.reason import UNKNOWN, RefusedError
 
 _EXPONENT = const(65537)
 _MIN_MODULUS_BYTES = const(256)
 _MAX_MODULUS_BYTES = const(512)
 _PIECE = const(128)  # characters of base64url; a multiple of 4
 
-UNKNOWN = "unknown key or algorithm"  # detail of a refusal that a newer root document may mend
-
 # DER of DigestInfo for SHA-256 up to the digest itself (RFC 8017 section 9.2, note 1).
 _DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
 
 
-def payload(jws, keys, limit):
+def payload(jws, keys, limit, spend=False):
     """The payload bytes of `jws`, signed by one of `keys` ({"kid", "n" hex, "e"}).
 
-    `limit` is the size in bytes from docs/ota.md. Raises RefusedError; the bytes returned are
+    `limit` is the size in bytes from docs/ota.md; with `spend` the keys are taken out of the list
+    before the arithmetic, which wants their room. Raises RefusedError; the bytes returned are
     exactly those that were verified.
     """
     if len(jws) > limit:
@@ -33,8 +32,13 @@ def payload(jws, keys, limit):
     key = named(jws[:first], keys)
     if key is None:
         raise RefusedError("bad_signature", UNKNOWN)
+    number = numbered(key)
+    key = None
+    if spend:
+        del keys[:]
     view = memoryview(jws)
-    if not signed(view[second + 1 :], hashlib.sha256(view[:second]).digest(), key):
+    digest = hashlib.sha256(view[:second]).digest()
+    if number is None or not opens(view[second + 1 :], digest, *number):
         raise RefusedError("bad_signature", "signature does not verify")
     return decode(view[first + 1 : second])
 
@@ -53,13 +57,23 @@ def named(header, keys):
 
 def signed(signature, digest, key):
     """Whether `signature` (base64url) is that of the SHA-256 `digest` by `key`."""
+    number = numbered(key)
+    return number is not None and opens(signature, digest, *number)
+
+
+def numbered(key):
+    """(modulus of `key`, its bytes), or None if it may not be used."""
     modulus = usable(key)
+    return None if modulus is None else (int.from_bytes(modulus, "big"), len(modulus))
+
+
+def opens(signature, digest, n, size):
+    """The same with the modulus `n` of the key, `size` bytes long."""
     raw = decode(signature)
-    size = len(raw)
-    if modulus is None or size != len(modulus) or raw >= modulus:
+    s = int.from_bytes(raw, "big")
+    if size != len(raw) or s >= n:
         return False
-    s, n = int.from_bytes(raw, "big"), int.from_bytes(modulus, "big")
-    del raw, modulus  # the power wants the room
+    del raw  # the power wants the room
     opened = power(s, n).to_bytes(size, "big")
     padding = b"\xff" * (size - 3 - len(_DIGEST_INFO) - len(digest))
     return opened == b"\x00\x01" + padding + b"\x00" + _DIGEST_INFO + digest

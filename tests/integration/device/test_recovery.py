@@ -209,10 +209,10 @@ for name in ("device.json", "trust.json"):
     with open("/host" + lib + "/" + name) as f, open("/kiln/" + name, "w") as g:
         g.write(f.read())
 sys.path[:] = [".frozen", "/host" + lib]
-from ota import agent, orders
+from ota import agent
 board = agent.Agent()
 with open("/host" + order, "rb") as f:
-    orders.hear(board, f.read())
+    board.hear(f.read())
 print(json.dumps({"pending": board.pending is not None, "says": board.voice._sayings}))
 """
 

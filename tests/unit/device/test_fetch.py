@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import ota
-from ota import app, hal, update
+from ota import app, update
 from ota.reason import RefusedError
 from tests.fakes.packboard import PackBoard, quiet
 from tests.fakes.packs import pack_of
@@ -137,7 +137,7 @@ def test_where_there_is_no_pack_the_bundle_is_taken(board: PackBoard, line: Line
 def test_a_board_that_cannot_inflate_takes_the_bundle(
     board: PackBoard, line: Line, releases: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hal, "inflater", lambda: None)
+    monkeypatch.setattr(update, "_inflates", lambda: False)
 
     assert fetched(board, releases[1]) == NEW
     assert line.asked == ["bundle"]

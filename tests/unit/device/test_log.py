@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ota import log, logbook
+from ota import hal, logbook
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    log.written = 0
+    hal.written = 0
     yield
-    log.written = 0
+    hal.written = 0
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_it_keeps_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
-    log.say("broker:", 5)
-    log.say("update to", "abc")
+    hal.log("broker:", 5)
+    hal.log("update to", "abc")
 
     assert logbook.tail() == "broker: 5\nupdate to abc\n"
     assert capsys.readouterr().out == "[ota] broker: 5\n[ota] update to abc\n"
@@ -34,24 +34,24 @@ def test_it_keeps_the_newest_640_bytes(length: int) -> None:
     said = ""
     for number in range(200):
         line = f"{number} " + "x" * (length if number == 150 else number % 23)
-        log.say(line)
+        hal.log(line)
         said += line + "\n"
         assert logbook.tail() == said[-640:]
 
 
 def test_other_characters_than_ascii_are_marked_bytewise() -> None:
-    log.say("schöne\tneue\x00Welt")
+    hal.log("schöne\tneue\x00Welt")
 
     assert logbook.tail() == "sch??ne?neue?Welt\n"
     assert len(logbook.tail()) == len(logbook.tail().encode())
 
 
 def test_the_flash_keeps_what_was_before_the_start(root: Path) -> None:
-    log.say("roll back: crashed")
+    hal.log("roll back: crashed")
     logbook.keep(str(root))
-    log.written = 0
+    hal.written = 0
 
-    log.say("start 1.0.0")
+    hal.log("start 1.0.0")
 
     assert logbook.tail(str(root)) == "roll back: crashed\n-- start\nstart 1.0.0\n"
     assert [path.name for path in (root / "kiln").iterdir()] == ["log"]
@@ -59,11 +59,11 @@ def test_the_flash_keeps_what_was_before_the_start(root: Path) -> None:
 
 def test_both_together_stay_within_1024_bytes(root: Path) -> None:
     for number in range(90):
-        log.say("before", number)
+        hal.log("before", number)
     logbook.keep(str(root))
-    log.written = 0
+    hal.written = 0
     for number in range(60):
-        log.say("after", number)
+        hal.log("after", number)
 
     text = logbook.tail(str(root))
 
@@ -81,7 +81,7 @@ def test_without_a_place_on_flash_it_goes_on(root: Path) -> None:
 
 def test_a_damaged_file_is_still_text(root: Path) -> None:
     (root / "kiln" / "log").write_bytes(bytes(range(256)) * 8)
-    log.say("here")
+    hal.log("here")
 
     text = logbook.tail(str(root))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ota import clock, hal, moves, report
+from ota import chip, clock, hal, moves, report
 
 RECORD = {"release": "a" * 64, "version": "1.2.3", "counter": 5}
 WHERE = " (lib/drivers/thermometer.py:1234)"
@@ -86,8 +86,8 @@ def test_a_roll_back_is_remembered_with_file_and_line(tmp_path: Path) -> None:
 
 
 def test_the_longest_report_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hal, "cause", lambda: "deepsleep")
-    monkeypatch.setattr(hal, "free_heap", lambda: 2**31)
+    monkeypatch.setattr(chip, "cause", lambda: "deepsleep")
+    monkeypatch.setattr(report, "free_heap", lambda: 2**31)
     monkeypatch.setattr(hal, "mpy", lambda: 2**31)
     longest = {"release": "a" * 64, "version": "1" * 64, "counter": 2**31 - 1}
     made = agent(

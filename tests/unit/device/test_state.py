@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ota import moves, state
+from ota import moves, state, wants
 
 OLD = {"release": "1" * 64, "version": "1.0.0", "counter": 1}
 NEW = {"release": "2" * 64, "version": "2.0.0", "counter": 2}
@@ -20,7 +20,7 @@ def confirmed() -> dict[str, Any]:
 
 def on_trial() -> dict[str, Any]:
     kept = confirmed()
-    moves.want(kept, {"seq": 5, "release": NEW["release"]})
+    wants.want(kept, {"seq": 5, "release": NEW["release"]})
     moves.begin_trial(kept, dict(NEW))
     return kept
 
@@ -74,7 +74,7 @@ def test_a_newer_order_forgets_the_failure() -> None:
     kept = on_trial()
     moves.roll_back(kept, "crashed", "")
 
-    moves.want(kept, {"seq": 6, "release": NEW["release"]})
+    wants.want(kept, {"seq": 6, "release": NEW["release"]})
 
     assert kept["failed"] == 0
 
@@ -82,7 +82,7 @@ def test_a_newer_order_forgets_the_failure() -> None:
 def test_an_order_never_lowers_the_floor() -> None:
     kept = confirmed()
 
-    moves.want(kept, {"seq": 3, "release": "9" * 64})
+    wants.want(kept, {"seq": 3, "release": "9" * 64})
 
     assert (kept["seq"], kept["wanted"]) == (4, OLD["release"])
 
@@ -184,7 +184,7 @@ def with_new_configuration(*, release: bool) -> dict[str, Any]:
 
 def test_release_and_configuration_are_switched_and_rolled_back_together() -> None:
     kept = with_new_configuration(release=True)
-    assert (kept["active"], state.in_force(kept), moves.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
+    assert (kept["active"], state.in_force(kept), wants.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
 
     moves.roll_back(kept, "no_confirm", "3 starts")
 
@@ -266,22 +266,22 @@ def test_a28_orders_of_a_day_are_counted(tmp_path: Path) -> None:
     kept = confirmed()
     noon = 86400 * 20_000 + 43_200
     for seq in (5, 5, 6, 7):
-        assert not moves.spent(kept, 3)
-        moves.want(kept, {"seq": seq, "release": NEW["release"], "issued": noon})
-    assert moves.spent(kept, 3)
+        assert not wants.spent(kept, 3)
+        wants.want(kept, {"seq": seq, "release": NEW["release"], "issued": noon})
+    assert wants.spent(kept, 3)
 
     # Losing the state does not help whoever wears the flash out; the next day does.
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").unlink()
     assert state.load(str(tmp_path))[0]["day"] == [20_000, 3]
-    moves.learn(kept, noon + 86400)
-    assert not moves.spent(kept, 3)
+    wants.learn(kept, noon + 86400)
+    assert not wants.spent(kept, 3)
 
 
 def test_time_never_goes_back() -> None:
     kept = confirmed()
-    moves.want(kept, {"seq": 5, "release": NEW["release"], "issued": 100})
-    moves.learn(kept, 50)
+    wants.want(kept, {"seq": 5, "release": NEW["release"], "issued": 100})
+    wants.learn(kept, 50)
 
     assert kept["time"] == 100
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, app, moves, orders, state
+from ota import agent as agents, app, moves, state, wants
 from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
 from tests.fakes.signing import canonical, foreign_key, trust
 from tests.unit.device.test_errands import DEVICE, QuietLink
@@ -60,7 +60,7 @@ def obey(agent: Any) -> bool:
     if desired is None:
         return False
     release = next(each for each in RELEASES if each.digest == desired["release"])
-    moves.want(agent.state, desired)
+    wants.want(agent.state, desired)
     assert agent.save()
     moves.begin_trial(agent.state, record(release))
     assert agent.save()
@@ -74,11 +74,11 @@ def test_a28_ten_thousand_flips_of_one_day_are_few_writes(
     agent: Any, writes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Signed by whoever stole the director key. That signatures are checked is not what is tried here.
-    monkeypatch.setattr(orders, "_verified", lambda _agent, raw: raw)
+    monkeypatch.setattr(app, "signed", lambda _root, _role, raw, _limit: raw)
     installs = 0
     for flip in range(FLIPS):
         order = canonical(desired_for(RELEASES[(flip + 1) % 2], seq=2 + flip, issued=NOON + flip))
-        orders.hear(agent, order)
+        agent.hear(order)
         installs += obey(agent)
 
     assert installs == LIMIT
@@ -88,19 +88,19 @@ def test_a28_ten_thousand_flips_of_one_day_are_few_writes(
 
 def test_a28_the_next_day_is_another(agent: Any) -> None:
     for seq in range(2, 40):
-        orders.hear(agent, sign_desired(RELEASES[seq % 2 - 1], seq=seq, issued=NOON))
+        agent.hear(sign_desired(RELEASES[seq % 2 - 1], seq=seq, issued=NOON))
         obey(agent)
-    running = moves.runs(agent.state)
+    running = wants.runs(agent.state)
     other = next(each for each in RELEASES if each.digest != running)
 
-    orders.hear(agent, sign_desired(other, seq=99, issued=NOON + 86400))
+    agent.hear(sign_desired(other, seq=99, issued=NOON + 86400))
 
     assert obey(agent)
 
 
 def test_a28_newer_orders_for_the_release_that_runs_are_few_writes(agent: Any, writes: list[str]) -> None:
     for seq in range(2, 502):
-        orders.hear(agent, sign_desired(RELEASES[0], seq=seq, issued=NOON))
+        agent.hear(sign_desired(RELEASES[0], seq=seq, issued=NOON))
 
     assert len(writes) <= 2 * LIMIT
     # They are answered all the same.
@@ -109,8 +109,8 @@ def test_a28_newer_orders_for_the_release_that_runs_are_few_writes(agent: Any, w
 
 def test_a28_orders_that_nobody_signed_are_no_write(agent: Any, writes: list[str]) -> None:
     for seq in range(2, 302):
-        orders.hear(agent, sign_desired(RELEASES[1], seq=seq, key=foreign_key()))
-        orders.hear(agent, b"x" * seq)
+        agent.hear(sign_desired(RELEASES[1], seq=seq, key=foreign_key()))
+        agent.hear(b"x" * seq)
 
     assert writes == []
     assert agent.pending is None
@@ -120,7 +120,7 @@ def test_a6_the_same_order_a_thousand_times_is_one_install(agent: Any, writes: l
     order = sign_desired(RELEASES[1], seq=2, issued=NOON)
     installs = 0
     for _ in range(1_000):
-        orders.hear(agent, order)
+        agent.hear(order)
         installs += obey(agent)
         agent.heard = b""  # as after a restart
 
