@@ -124,7 +124,7 @@ def _settings() -> Settings:
 
 def _client(url: str = "") -> cli.Client:
     """Of this service, or of our own. Tokens are for our own alone."""
-    ours = os.environ.get("KILN_URL", "http://127.0.0.1:8080")
+    ours = os.environ.get("KILN_URL") or f"http://127.0.0.1:{os.environ.get('KILN_PORT') or 8080}"
     if url.rstrip("/") not in ("", ours.rstrip("/")):
         return cli.Client(url=url, token="")
     token = os.environ.get("KILN_TOKEN", "")

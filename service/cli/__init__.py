@@ -54,4 +54,5 @@ def _shown(answer: Any, given: argparse.Namespace) -> str:
     as_json = getattr(given, "json", False) or not sys.stdout.isatty()
     width = shutil.get_terminal_size((show.WIDTH, 24)).columns
     columns, notes = getattr(given, "columns", ()), getattr(given, "notes", ())
-    return show.text(answer, columns, as_json=as_json, width=width, notes=notes)
+    inside = getattr(given, "inside", {})
+    return show.text(answer, columns, as_json=as_json, width=width, notes=notes, inside=inside)

@@ -6,6 +6,9 @@ from typing import Any
 
 from service.cli.client import Client
 
+COLUMNS = ("id", "repository", "number", "ref", "status", "title", "message", "created_at")
+INSIDE = {"jobs": ("board", "status", "message"), "release.bundles": ("board", "size_bytes", "url")}
+
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     builds = commands.add_parser("builds", help="builds").add_subparsers(required=True)
@@ -21,11 +24,11 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     approve.add_argument("build", type=int)
     approve.add_argument("--commit", required=True, help="the commit that you looked at")
     approve.set_defaults(act=_approve)
-    listing = builds.add_parser("list")
-    listing.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/builds"))
-    show = builds.add_parser("show")
+    listing = builds.add_parser("list", help="the newest that you may see")
+    listing.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/builds"), columns=COLUMNS)
+    show = builds.add_parser("show", help="its jobs and what came of them")
     show.add_argument("build", type=int)
-    show.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/builds/{given.build}"))
+    show.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/builds/{given.build}"), inside=INSIDE)
 
 
 def _act(name: str) -> Callable[[Client, argparse.Namespace], Any]:

@@ -11,6 +11,7 @@ from service.cli.client import Client, CommandError
 from service.domain.readme import VIRTUAL, only_here
 
 PATH = "/api/v1/devices"
+INSIDE = {"events": ("at", "what", "detail"), "reports": ("at", "state", "version", "reason", "detail")}
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
@@ -33,7 +34,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     ):
         one = devices.add_parser(name, help=text)
         one.add_argument("id")
-        one.set_defaults(act=act)
+        one.set_defaults(act=act, inside=INSIDE)
     _add_settings(devices)
     archive.add_commands(devices)
     log = devices.add_parser("log", help="what it printed last: asks it, and waits for the answer")

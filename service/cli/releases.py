@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/releases"
+INSIDE = {"bundles": ("board", "size_bytes", "url")}
 COLUMNS = ("build", "version", "counter", "current_in", "withdrawn_why", "created_at", "summary")
 
 
@@ -20,7 +21,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     listing.add_argument("--limit", type=int, default=50)
     listing.set_defaults(act=_list, columns=COLUMNS)
     show = _of_one(releases, "show", "notes, boards, channels, and how many devices run it")
-    show.set_defaults(act=lambda client, given: client.call("GET", f"{PATH}/{given.build}"))
+    show.set_defaults(act=lambda client, given: client.call("GET", f"{PATH}/{given.build}"), inside=INSIDE)
     promote = _of_one(releases, "promote", "bring it to the devices of another channel, as it is")
     promote.add_argument("channel")
     promote.set_defaults(act=_promote)

@@ -7,12 +7,14 @@ from urllib.parse import quote
 from service.cli.client import Client, read_secret
 
 PATH = "/api/v1/repositories"
+COLUMNS = ("id", "default_branch", "public", "requests", "hook.state", "hook.detail")
 
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     repos = commands.add_parser("repos", help="repositories that Kiln follows").add_subparsers(required=True)
     _add_add(repos)
-    repos.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", PATH))
+    listing = repos.add_parser("list", help="all that you may see")
+    listing.set_defaults(act=lambda client, _: client.call("GET", PATH), columns=COLUMNS)
     for name, act, text in (
         ("show", _show, "what Kiln knows of it, its webhook included"),
         ("check", _check, "look at its webhook now, and put it right"),

@@ -1,18 +1,21 @@
-"""Answers of the service as people read them: tables on a terminal, JSON elsewhere and with `--json`.
+"""Answers of the service as people read them: tables and lines on a terminal, JSON elsewhere and with `--json`.
 
 A command says which fields of its answer's objects are worth a column: `set_defaults(columns=("id", "report.state"))`,
-and which of the answer itself are worth a line below the table, unless they are empty: `notes=("hold",)`.
+which of the answer itself are worth a line below the table, unless they are empty: `notes=("hold",)`, and for an
+answer that is one object which columns its lists have: `inside={"events": ("at", "what")}`.
 """
 
 import argparse
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.domain.summary import plain
 
 WIDTH = 160  # characters, where a terminal does not say its own
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00")  # as the service writes it
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +28,59 @@ def add_json(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="the service's whole answer as JSON")
 
 
-def text(answer: Any, columns: Sequence[str], *, as_json: bool, width: int = WIDTH, notes: Sequence[str] = ()) -> str:
+def text(
+    answer: Any,
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    width: int = WIDTH,
+    notes: Sequence[str] = (),
+    inside: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """What to print of an answer. A list of objects, or a page of them (`{"items": [...]}`), becomes a table."""
     if isinstance(answer, str):
         return answer.rstrip("\n")
     rows = answer.get("items") if isinstance(answer, dict) else answer
+    if isinstance(answer, dict) and not isinstance(rows, list) and not as_json:
+        return _object(answer, width, inside or {})
     if as_json or not columns or not isinstance(rows, list):
         return json.dumps(answer, indent=2)
     table = _table(rows, columns, width) if rows else "none"
     said = [f"{name}: {plain(str(answer[name]))}" for name in notes if isinstance(answer, dict) and answer.get(name)]
     return "\n".join([table, *([""] if said else []), *said])
+
+
+def _object(answer: dict[str, Any], width: int, inside: Mapping[str, Sequence[str]]) -> str:
+    """A line for each field that holds something, and below them its lists of objects and its longer texts."""
+    lines, below = {}, []
+    for name, value in _fields(answer):
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            below += ["", plain(name), _table(value, inside.get(name) or _filled(value), width)]
+        elif isinstance(value, str) and "\n" in value.strip():
+            below += ["", plain(name), *(f"  {plain(line)}" for line in value.strip().splitlines())]
+        elif (said := _said(value)) != "-":
+            lines[plain(name)] = said
+    longest = max(map(len, lines), default=0)
+    return "\n".join([*(f"{name:{longest}}  {said}" for name, said in lines.items()), *below]) or "none"
+
+
+def _fields(answer: dict[str, Any], of: str = "") -> Iterator[tuple[str, Any]]:
+    """Objects within are named as in columns: `report.state`."""
+    for name, value in answer.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{of}{name}.")
+        else:
+            yield of + (name or "-"), value
+
+
+def _filled(rows: list[dict[str, Any]]) -> list[str]:
+    """The fields that say something in any of them, in the order of the first; objects within are left to --json."""
+    return [name for name in rows[0] if any(_cell(row, name) != "-" for row in rows) and not _is_deep(rows, name)]
+
+
+def _is_deep(rows: list[dict[str, Any]], name: str) -> bool:
+    values = [row.get(name) for row in rows]
+    return any(isinstance(each, dict) for value in values for each in (value if isinstance(value, list) else [value]))
 
 
 def _table(rows: list[dict[str, Any]], columns: Sequence[str], width: int) -> str:
@@ -51,10 +97,14 @@ def _table(rows: list[dict[str, Any]], columns: Sequence[str], width: int) -> st
 
 
 def _cell(row: dict[str, Any], column: str) -> str:
-    """What a device says is in here: no control character of it reaches a terminal."""
     value: Any = row
     for name in column.split("."):
         value = value.get(name) if isinstance(value, dict) else None
+    return _said(value)
+
+
+def _said(value: Any) -> str:
+    """What a device says is in here: no control character of it reaches a terminal."""
     match value:
         case None | "":
             return "-"
@@ -62,5 +112,7 @@ def _cell(row: dict[str, Any], column: str) -> str:
             return "yes" if value else "no"
         case list():
             return plain(", ".join(map(str, value))) or "-"
+        case str() if found := TIME.fullmatch(value):
+            return f"{found[1]} {found[2]} UTC"
         case _:
             return plain(str(value))

@@ -23,9 +23,45 @@ def test_a_list_is_a_table_with_the_fields_that_matter() -> None:
     ]
 
 
-@pytest.mark.parametrize(("answer", "columns"), [(ROWS, ()), ({"id": "x"}, COLUMNS)])
-def test_what_is_no_list_is_json(answer: object, columns: tuple[str, ...]) -> None:
-    assert json.loads(show.text(answer, columns, as_json=False)) == answer
+@pytest.mark.parametrize("answer", [ROWS, None, {"id": "x"}])
+def test_what_no_command_gave_columns_is_json_and_so_is_all_that_goes_into_a_pipe(answer: object) -> None:
+    assert json.loads(show.text(answer, (), as_json=not isinstance(answer, list | None))) == answer
+
+
+def test_an_object_is_a_line_for_each_field_that_says_something() -> None:
+    answer = {
+        "id": "roof-1",
+        "label": "",
+        "report": {"state": "confirmed", "boots": 0},
+        "tags": ["a", "b"],
+        "pin": None,
+    }
+
+    assert show.text(answer, COLUMNS, as_json=False).splitlines() == [
+        "id            roof-1",
+        "report.state  confirmed",
+        "report.boots  0",
+        "tags          a, b",
+    ]
+
+
+def test_lists_of_an_object_are_tables_below_it_and_so_are_its_longer_texts() -> None:
+    events = [{"at": "2026-11-27T14:26:09.6+00:00", "what": "enrolled", "more": "", "deep": [{"x": 1}]}]
+    answer = {"events": events, "id": "roof-1", "notes": "- one\n- two\x1b[2J\n"}
+
+    said = show.text(answer, (), as_json=False)
+
+    assert said.splitlines()[:6] == [
+        "id  roof-1",
+        "",
+        "events",
+        "AT                       WHAT",
+        "2026-11-27 14:26:09 UTC  enrolled",
+        "",
+    ]
+    assert said.splitlines()[6:8] == ["notes", "  - one"]
+    assert "\x1b" not in said
+    assert "MORE" in show.text(answer, (), as_json=False, inside={"events": ("what", "more")})
 
 
 def test_a_page_is_its_items() -> None:
