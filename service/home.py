@@ -74,6 +74,7 @@ class HomeAssistant:
         return Installing(
             fleet=kiln.fleet,
             builds=kiln.builds,
+            rollouts=kiln.rollouts,
             audit=kiln.audit,
             keys=kiln.keys,
             clock=kiln.clock,

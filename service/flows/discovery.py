@@ -12,10 +12,11 @@ from service.domain.errors import ConflictError
 from service.domain.home_assistant import Place, installed
 from service.domain.notice import topic
 from service.domain.release import Bundle, Release
+from service.domain.rollout import RolloutState
 from service.flows.announce import MAX_TRIES, Obstacle, order
 from service.flows.obstacles import bundle_for, obstacle
 from service.ports import Broker, Clock, Keys
-from service.records import Audit, Builds, Fleet
+from service.records import Audit, Builds, Fleet, Rollouts
 
 BY = "home assistant"  # in the history and the audit log
 MAX_BATCH = 250  # devices whose messages are sent together
@@ -93,6 +94,7 @@ class Installing:
 
     fleet: Fleet
     builds: Builds
+    rollouts: Rollouts
     audit: Audit
     keys: Keys
     clock: Clock
@@ -117,6 +119,8 @@ def install(name: str, parts: Installing) -> None:
     else:
         raise ConflictError(f"{name} is being changed by others all the time")
     now = parts.clock.now()
+    if device.hold:
+        parts.fleet.hold(device.id, "")
     parts.fleet.note(device.id, "install", f"{release.version} by {BY}", now=now)
     deed = Deed(
         who=BY, what="device.installed", repository=device.repository, subject=device.id, detail=release.version
@@ -137,7 +141,17 @@ def _wanted(device: Device, parts: Installing) -> tuple[Release, Bundle]:
     if bundle is None:
         raise ConflictError(f"{release.version} has nothing for {device.board}")
     found = obstacle(device, release, bundle, parts.obstacle)
-    if found is not None:
-        parts.fleet.hold(device.id, found.why)
-        raise ConflictError(found.why)
+    if why := found.why if found is not None else _stopped(device, release, parts):
+        parts.fleet.hold(device.id, why)
+        raise ConflictError(why)
     return release, bundle
+
+
+def _stopped(device: Device, release: Release, parts: Installing) -> str:
+    """Why nobody is sent this release in its channel now; empty while they are. Who pinned a device has decided."""
+    rollout = parts.rollouts.newest(device.repository, device.channel)
+    if device.pin is not None or rollout is None or rollout.build != release.build:
+        return ""
+    if rollout.state not in (RolloutState.PAUSED, RolloutState.ABORTED):
+        return ""
+    return f"roll-out {rollout.id} of {release.version} is {rollout.state.value}: {rollout.why}"

@@ -19,13 +19,13 @@ from service.domain.errors import BadInputError, BrokerError, ConflictError, Not
 from service.domain.home_assistant import Place, installed, is_under_way, prefix
 from service.domain.release import Release, ReleaseDigest
 from service.domain.repository import RepositoryId
-from service.flows import credentials
+from service.flows import credentials, steer
 from service.flows.announce import Obstacle, nothing
 from service.flows.discovery import Discovery, Installing, install
 from tests.fakes.broker import MemoryAccounts, MemoryBroker
 from tests.unit.service.configuring import parts
-from tests.unit.service.conftest import NOW, World
-from tests.unit.service.steps import announced, enrolled, published, reported
+from tests.unit.service.conftest import BLINK, NOW, World
+from tests.unit.service.steps import announced, enrolled, published, reported, rolling
 
 SAMPLES = pathlib.Path(__file__).parents[2] / "samples" / "home_assistant"
 PLACE = Place(prefix="homeassistant", base_url="https://kiln.lan", instance="kabc123", version="0.2.0")
@@ -324,6 +324,7 @@ def installing(world: World, obstacle: Obstacle = nothing) -> Installing:
     return Installing(
         fleet=world.fleet,
         builds=world.builds,
+        rollouts=world.rollouts,
         audit=DatabaseAudit(opened(world)),
         keys=world.keys,
         clock=world.clock,
@@ -385,6 +386,32 @@ def test_what_is_in_the_way_is_kept(ready: BuildId, world: World) -> None:
 
     device = world.fleet.device(D1)
     assert (device.desired, device.hold) == (None, "it lacks PLACE")
+
+
+@pytest.mark.usefixtures("home")
+def test_no_press_brings_what_a_canary_stopped(world: World) -> None:
+    """Home Assistant may press by itself, on every device, as soon as there is an update."""
+    allowed(world)
+    enrolled(world, "d2")
+    world.fleet.alive([(DeviceId("d2"), True)], now=world.clock.now())
+    build = published(world, "one")
+    announced(world, build)
+    canary = world.fleet.device(DeviceId("d2"))
+    report = {"v": 1, "state": "rolled_back", "reason": "crash", "release": canary.desired, "seq": canary.seq}
+    reported(world, "d2", json.dumps(report).encode())
+    announced(world, build)
+
+    with pytest.raises(ConflictError, match="1 of 1 devices of stage 1"):
+        install("d1", installing(world))
+    assert world.fleet.device(D1).desired is None
+    assert "is paused" in world.fleet.device(D1).hold
+
+    rollout = world.rollouts.newest(BLINK.id, "beta")
+    assert rollout is not None
+    steer.resume(rollout.id, rolling(world), by="ann")
+    install("d1", installing(world))
+    assert world.fleet.device(D1).desired is not None
+    assert world.fleet.device(D1).hold == ""
 
 
 def test_a_device_that_nobody_knows_installs_nothing(world: World) -> None:
