@@ -2,6 +2,8 @@
 
 import pathlib
 import sqlite3
+import time
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +15,10 @@ HEAD = "0011"
 FIRST = "0001"  # of Kiln 0.1.0, which wrote no number
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 
-BUSY_MS = 30_000  # how long SQLite waits for another writer
+BUSY_MS = 30_000  # how long we wait for another writer
+# SQLite sleeps 1 ms and 2 ms for another writer, and is asked again: left to itself it would sleep for up to 100 ms
+# each time, and whoever began to wait later would go before it.
+SLEEPS_MS = 3
 
 
 def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> sa.Engine:
@@ -34,9 +39,36 @@ def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> 
             connection.execute(f"pragma busy_timeout={busy_ms}")
             connection.execute("pragma journal_mode=wal")
             connection.execute(f"pragma synchronous={'full' if durable else 'off'}")
+            connection.execute(f"pragma busy_timeout={min(busy_ms, SLEEPS_MS)}")
 
+        if busy_ms > SLEEPS_MS:
+            _ask_again(engine, busy_ms / 1000)
     bring_up_to_date(engine)
     return engine
+
+
+def _ask_again(engine: sa.Engine, patience_s: float) -> None:
+    """Have each statement that finds another writer tried again. Until its first write there is no transaction."""
+
+    def tried(act: Callable[[Any, Any], object], cursor: sqlite3.Cursor, statement: str, parameters: Any) -> bool:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                act(statement, parameters)
+            except sqlite3.OperationalError as error:
+                is_busy = "locked" in str(error) and not cursor.connection.in_transaction
+                if not is_busy or time.monotonic() > deadline:
+                    raise
+            else:
+                return True  # it is done
+
+    @sa.event.listens_for(engine, "do_execute")
+    def _execute(cursor: sqlite3.Cursor, statement: str, parameters: Any, _context: Any) -> bool:
+        return tried(cursor.execute, cursor, statement, parameters)
+
+    @sa.event.listens_for(engine, "do_executemany")
+    def _execute_many(cursor: sqlite3.Cursor, statement: str, parameters: Any, _context: Any) -> bool:
+        return tried(cursor.executemany, cursor, statement, parameters)
 
 
 def opened_again(engine: sa.Engine, *, busy_ms: int) -> sa.Engine:
