@@ -74,8 +74,9 @@ def _fields(answer: dict[str, Any], of: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _filled(rows: list[dict[str, Any]]) -> list[str]:
-    """The fields that say something in any of them, in the order of the first; objects within are left to --json."""
-    return [name for name in rows[0] if any(_cell(row, name) != "-" for row in rows) and not _is_deep(rows, name)]
+    """The fields that say something in any of them; objects within are left to --json."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [name for name in names if any(_cell(row, name) != "-" for row in rows) and not _is_deep(rows, name)]
 
 
 def _is_deep(rows: list[dict[str, Any]], name: str) -> bool:

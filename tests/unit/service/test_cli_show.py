@@ -64,6 +64,18 @@ def test_lists_of_an_object_are_tables_below_it_and_so_are_its_longer_texts() ->
     assert "MORE" in show.text(answer, (), as_json=False, inside={"events": ("what", "more")})
 
 
+def test_a_table_of_an_object_has_what_a_later_row_alone_says() -> None:
+    stages = [{"count": 1, "name": "canary"}, {"name": "the rest", "approval": True}]
+
+    assert show.text({"stages": stages}, (), as_json=False).splitlines() == [
+        "",
+        "stages",
+        "COUNT  NAME      APPROVAL",
+        "1      canary    -",
+        "-      the rest  yes",
+    ]
+
+
 def test_a_page_is_its_items() -> None:
     assert "roof-22" in show.text({"items": ROWS, "next": "x"}, COLUMNS, as_json=False)
     assert json.loads(show.text({"items": ROWS, "next": "x"}, COLUMNS, as_json=True))["next"] == "x"
