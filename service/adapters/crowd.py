@@ -54,10 +54,10 @@ class DatabaseCrowd:
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 connection.execute(dialect.insert(rows).on_conflict_do_nothing(), new)
 
-    def join(self, rollout: Rollout, device: DeviceId, stage: int, *, now: datetime.datetime) -> None:
+    def join(self, rollout: Rollout, device: DeviceId, *, now: datetime.datetime) -> None:
         mine = (rows.c.rollout == rollout.id) & (rows.c.device == device)
         with self._engine.begin() as connection:
-            values = {"stage": stage, "reason": "", "due_at": None, **_pending(now)}
+            values = {"stage": turns.last_stage(connection, rollout), "reason": "", "due_at": None, **_pending(now)}
             if connection.execute(rows.update().where(mine & rows.c.state.in_(AGAIN)).values(**values)).rowcount:
                 return
             if connection.execute(sa.select(rows.c.device).where(mine)).first() is None:

@@ -1,6 +1,7 @@
 """Whose turn it is: what the steps of a roll-out read and write, inside the caller's transaction."""
 
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,6 +107,14 @@ def order(
     values = {"state": ORDERED, "at": now.timestamp(), "heard_at": None, "reason": "", "due_at": None}
     _each(connection, rollout, fitting, values, tries=rows.c.tries + 1)
     return len(fitting)
+
+
+def last_stage(connection: sa.Connection, rollout: Rollout) -> int:
+    """By the plan of now. A write first: until the transaction ends, it has no other."""
+    mine = rollouts.c.id == rollout.id
+    connection.execute(rollouts.update().where(mine).values(stage=rollouts.c.stage))
+    plan = connection.execute(sa.select(rollouts.c.plan).where(mine)).scalar_one()
+    return len(json.loads(plan)["stages"]) - 1
 
 
 def is_as_seen(connection: sa.Connection, rollout: Rollout) -> bool:

@@ -144,7 +144,8 @@ class DatabaseRollouts:
     def replan(self, seen: Rollout, plan: Plan, *, deed: Noted) -> bool:
         as_seen = (rollouts.c.state == seen.state.value) & (rollouts.c.stage == seen.stage)
         started = rollouts.c.started_at.is_(None) if seen.started_at is None else rollouts.c.started_at.is_not(None)
-        row: dict[str, Any] = {"plan": json.dumps(plan.to_json())}
+        begun = 0 if seen.started_at is None else seen.stage + 1
+        row: dict[str, Any] = {"plan": json.dumps(plan.to_json()), "approved": begun}  # what was approved was the other
         if seen.started_at is None:
             row["is_filled"] = False
         with self._engine.begin() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
-from service.domain.errors import KilnError, NotFoundError
+from service.domain.errors import NotFoundError
 from service.domain.notice import Order
 from service.domain.release import Bundle, Release
 from service.domain.rollout import (
@@ -120,14 +120,14 @@ def advance_some(name: RolloutId, parts: Parts) -> tuple[int, bool]:
 def advance_all(parts: Parts) -> None:
     """All roll-outs in which something is to do, each of them some turns at a time.
 
-    One that cannot go on now keeps no other from it. Raises: KilnError, the first of them, when all had their turns.
+    One that cannot go on keeps no other from it. Raises: the first of their errors, when all had their turns.
     """
-    failed: list[KilnError] = []
+    failed: list[Exception] = []
 
     def goes_on(name: RolloutId) -> bool:
         try:
             return advance_some(name, parts)[1]
-        except KilnError as error:
+        except Exception as error:  # noqa: BLE001  # raised below
             logger.warning("roll-out not advanced", extra={"rollout": name, "error": str(error)})
             failed.append(error)
             return False

@@ -41,7 +41,7 @@ def settle(name: DeviceId, parts: Parts) -> bool:
     good = parts.rollouts.good(device.repository, device.channel)
     if rollout is None or not rollout.state.is_open:
         return good is not None and _give(device, good, parts)
-    parts.crowd.join(rollout, name, len(rollout.plan.stages) - 1, now=parts.clock.now())
+    parts.crowd.join(rollout, name, now=parts.clock.now())
     given = good is not None and _is_new(device) and _give(device, good, parts)
     return _joined(device, rollout, parts, is_first=good is None) or given
 

@@ -38,8 +38,10 @@ def replan(name: RolloutId, wanted: Plan, parts: Parts, *, by: str) -> Rollout:
     ]:
         raise ConflictError(f"roll-out {name} began: its stages keep their devices, all else may change")
     stages = ", then ".join(each.name for each in wanted.stages)
-    if not parts.rollouts.replan(rollout, wanted, deed=noted(rollout, "replanned", parts, by=by, detail=stages)):
-        raise ConflictError(f"roll-out {name} was changed at this moment: look at it, and say so again")
+    with parts.alone:  # or devices would be written down by the older one meanwhile
+        done = parts.rollouts.replan(rollout, wanted, deed=noted(rollout, "replanned", parts, by=by, detail=stages))
+    if not done:
+        raise _moved(rollout)
     return parts.rollouts.get(name)
 
 

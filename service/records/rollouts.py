@@ -105,7 +105,7 @@ class Crowd(Protocol):
     def add(self, rollout: RolloutId, rows: Sequence[tuple[str, int, float]], *, now: datetime.datetime) -> None:
         """Device, stage and delay in seconds of each. Those that are in it already stay as they are."""
 
-    def join(self, rollout: Rollout, device: DeviceId, stage: int, *, now: datetime.datetime) -> None:
+    def join(self, rollout: Rollout, device: DeviceId, *, now: datetime.datetime) -> None:
         """A late joiner. One that had left takes part again."""
 
     def look(self, rollout: Rollout, *, now: datetime.datetime) -> tuple[list[Counts], Look]: ...

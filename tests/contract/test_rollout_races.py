@@ -1,6 +1,7 @@
 """Roll-outs when a process dies between two writes, two people act at once, or what was undone is promoted."""
 
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,8 @@ from service.adapters.keys import FileKeys
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, ObjectsError
 from service.domain.release import Release
-from service.domain.rollout import RolloutState, RowState
-from service.domain.rollout_plan import DEFAULT, Plan, Stage
+from service.domain.rollout import Rollout, RolloutState, RowState
+from service.domain.rollout_plan import DEFAULT, Candidate, Plan, Stage
 from service.flows import rollouts, steer
 from tests.contract.test_rollouts import build_and_publish, confirm, fleet, newest, says, told
 from tests.unit.service.conftest import BLINK, World, opened
@@ -139,3 +140,64 @@ def test_a_roll_out_that_cannot_go_on_keeps_no_other_from_it(world: World) -> No
         rollouts.advance_all(rolling(world, obstacle=unreadable))
 
     assert told(world, build) == ["of-stable"]
+
+
+def waiting_in_three_stages(world: World) -> None:
+    """A roll-out that waits for an approval to start, which has three stages."""
+    plans(world, "beta", Stage(percent=40), Stage(percent=40), start="approval")
+    fleet(world, 5)
+
+
+def test_another_plan_waits_until_the_devices_are_written_down_by_the_older_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting_in_three_stages(world)
+    parts = rolling(world, alone=threading.Lock())
+    one = Plan(stages=(Stage(),), start="approval")
+    other = threading.Thread(target=lambda: steer.replan(newest(world).id, one, parts, by="ann"))
+    seen = world.crowd.candidates
+
+    def meanwhile(rollout: Rollout) -> list[Candidate]:
+        found = seen(rollout)
+        if other.ident is None:
+            other.start()
+            other.join(0.3)
+        return found
+
+    monkeypatch.setattr(world.crowd, "candidates", meanwhile)
+    rollouts.begin(published(world, "one"), parts)
+    other.join()
+    rollouts.advance(newest(world).id, parts)
+
+    assert {each.stage for each in world.crowd.page(newest(world).id)} == {0}
+    assert len(newest(world).plan.stages) == 1
+
+
+def test_who_comes_when_another_plan_does_is_in_a_stage_of_that(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting_in_three_stages(world)
+    announced(world, published(world, "one"))
+    seen = world.rollouts.newest
+
+    def replanned(*where: Any) -> Any:
+        found = seen(*where)
+        monkeypatch.undo()
+        steer.replan(newest(world).id, Plan(stages=(Stage(),), start="approval"), rolling(world), by="ann")
+        return found
+
+    monkeypatch.setattr(world.rollouts, "newest", replanned)
+    enrolled(world, "late")
+
+    rollouts.advance(newest(world).id, rolling(world))
+    assert {each.stage for each in world.crowd.page(newest(world).id)} == {0}
+    assert len(world.crowd.page(newest(world).id)) == 6
+
+
+def test_an_approval_of_a_plan_is_none_of_the_next(world: World) -> None:
+    waiting_in_three_stages(world)
+    rollouts.begin(published(world, "one"), rolling(world))
+    steer.approve(newest(world).id, rolling(world), by="ann")
+
+    steer.replan(newest(world).id, Plan(stages=(Stage(),), start="approval"), rolling(world), by="bob")
+
+    rollouts.advance(newest(world).id, rolling(world))
+    assert newest(world).started_at is None
