@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from service.adapters.fleet import ordered
+from service.adapters.fleet import MAX_EVENTS, ordered
+from service.adapters.heard import forget_oldest
 from service.adapters.schema_devices import configurations, device_events, devices, outbox
 from service.adapters.sealing import Sealer
 from service.domain.configuration import Configuration, Secrets
@@ -56,6 +57,7 @@ class DatabaseConfigurations:
                     configurations.insert(), [{"device": name, "sealed": sealed[name]} for name in names]
                 )
                 connection.execute(device_events.insert(), [{"device": name, **event} for name in names])
+                forget_oldest(connection, device_events, names, keep=MAX_EVENTS)
         return {each.device.id for each in kept}
 
 

@@ -31,7 +31,7 @@ def keep_reports(
     if kept:
         connection.execute(devices.update().where(devices.c.id == sa.bindparam("name")).values(_SHOWN), _shown(known))
         connection.execute(reports.insert(), kept)
-        _forget_oldest(connection, known)
+        forget_oldest(connection, reports, known, keep=MAX_REPORTS)
     return known
 
 
@@ -68,10 +68,11 @@ def _living(names: Collection[str]) -> sa.ColumnElement[bool]:
     return devices.c.id.in_(names) & devices.c.retired_at.is_(None)
 
 
-def _forget_oldest(connection: sa.Connection, names: Collection[DeviceId]) -> None:
-    mine = reports.c.device.in_(names)
-    many = sa.select(reports.c.device).where(mine).group_by(reports.c.device).having(sa.func.count() > MAX_REPORTS)
+def forget_oldest(connection: sa.Connection, table: sa.Table, names: Collection[DeviceId], *, keep: int) -> None:
+    """All but the newest rows of each of these devices."""
+    mine = table.c.device.in_(names)
+    many = sa.select(table.c.device).where(mine).group_by(table.c.device).having(sa.func.count() > keep)
     for name in connection.execute(many).scalars().all():
-        newest = sa.select(reports.c.id).where(reports.c.device == name).order_by(reports.c.id.desc())
-        oldest = connection.execute(newest.offset(MAX_REPORTS).limit(1)).scalar()
-        connection.execute(reports.delete().where((reports.c.device == name) & (reports.c.id <= oldest)))
+        newest = sa.select(table.c.id).where(table.c.device == name).order_by(table.c.id.desc())
+        oldest = connection.execute(newest.offset(keep).limit(1)).scalar()
+        connection.execute(table.delete().where((table.c.device == name) & (table.c.id <= oldest)))

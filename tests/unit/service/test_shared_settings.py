@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from runners.contract.setting import SettingSpec
+from service.adapters import configurations as kept
 from service.adapters.keys import FileKeys
 from service.domain.configuration import Value
 from service.domain.device import DeviceId
@@ -265,6 +266,19 @@ def test_a_device_that_left_a_group_at_this_moment_is_not_given_its_values(world
     assert not kept
     configure.remake(D1, parts(world))
     assert world.configurations.get(D1).secrets.effective == {}
+
+
+def test_a_history_does_not_grow_with_each_change_of_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_EVENTS", 3)
+    enrolled(world)
+    enrolled(world, "d2")
+
+    for number in range(5):
+        share(world, FLEET, A=number)
+        remade(world)
+
+    for name in (D1, D2):
+        assert [each.detail for each in world.fleet.events(name)] == [configure.OF_OTHERS] * 3
 
 
 def test_a_repository_that_is_removed_takes_them_along(world: World) -> None:
