@@ -11,7 +11,7 @@ from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.repository import RepositoryId
 from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState
 from service.domain.rollout_plan import Plan
-from service.flows.announce import tell
+from service.flows.announce import MAX_TRIES, tell
 from service.flows.obstacles import obstacle
 from service.flows.rollouts import KILN, Parts, noted
 from service.records.rollouts import Mark, Noted
@@ -71,10 +71,14 @@ def abort(name: RolloutId, parts: Parts, *, by: str, why: str = "") -> Rollout:
 
 
 def stop(build: BuildId, why: str, parts: Parts) -> None:
-    """Abort whatever still brings this release to devices."""
+    """Abort whatever still brings this release to devices. Raises: ConflictError when it is changed all the time."""
     for each in parts.rollouts.of_build(build):
-        if each.state.is_open:
-            _changed(each, "aborted", parts, by=KILN, detail=why, state=RolloutState.ABORTED, why=why)
+        seen, tries = each, 0
+        while seen.state.is_open:  # it may go on, or somebody may pause it, at the same moment
+            deed = noted(seen, "aborted", parts, by=KILN, detail=why)
+            if not parts.rollouts.change(seen, deed=deed, state=RolloutState.ABORTED, why=why) and tries == MAX_TRIES:
+                raise _moved(seen)
+            seen, tries = parts.rollouts.get(each.id), tries + 1
 
 
 def undo(build: BuildId, parts: Parts) -> list[BuildId]:

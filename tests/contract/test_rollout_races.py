@@ -142,6 +142,26 @@ def test_a_roll_out_that_cannot_go_on_keeps_no_other_from_it(world: World) -> No
     assert told(world, build) == ["of-stable"]
 
 
+def test_a_roll_out_that_is_changed_at_this_moment_is_stopped_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a release that was withdrawn would be refused to be, and its devices would not be told for an hour."""
+    fleet(world, 2)
+    build = published(world, "one")
+    announced(world, build)
+    seen = world.rollouts.of_build
+
+    def paused(*which: Any) -> Any:
+        found = seen(*which)
+        steer.pause(newest(world).id, rolling(world), by="bob")
+        return found
+
+    monkeypatch.setattr(world.rollouts, "of_build", paused)
+    steer.stop(build, "it was withdrawn", rolling(world))
+
+    assert (newest(world).state, newest(world).why) == (RolloutState.ABORTED, "it was withdrawn")
+
+
 def waiting_in_three_stages(world: World) -> None:
     """A roll-out that waits for an approval to start, which has three stages."""
     plans(world, "beta", Stage(percent=40), Stage(percent=40), start="approval")
