@@ -243,3 +243,23 @@ def test_a_retired_device_has_a_page_without_an_archive(stage: Stage) -> None:
 
     assert "retired" in text
     assert "/archive" not in text
+
+
+def test_a_page_says_where_a_device_belongs_and_what_it_is_pinned_to(stage: Stage) -> None:
+    build = stage.release("unix")
+    stage.announce(build)
+    stage.enrol("desk-1", "unix")
+    made = stage.owner.send("POST", "/api/v1/groups", json={"repository": "github/acme/secret", "name": "roof"})
+    moved = stage.owner.send("PATCH", "/api/v1/devices/desk-1", json={"group": "roof"})
+    pinned = stage.owner.send("PUT", "/api/v1/devices/desk-1/pin", json={"release": build.id})
+
+    text = stage.owner.get("/devices/desk-1").body.decode()
+
+    assert (made.status, moved.status, pinned.status) == (201, 200, 200)
+    assert "<dt>Group</dt><dd>roof</dd>" in text
+    assert f"/builds/{build.id}" in Page(text).links
+
+
+def test_a_list_without_a_device_says_so(stage: Stage) -> None:
+    assert "None yet." in stage.owner.get("/devices").body.decode()
+    assert "None that you look for." in stage.owner.get("/devices?channel=x").body.decode()
