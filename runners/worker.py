@@ -129,7 +129,8 @@ def serve(
     """
     with _only_one(settings, stop):
         _prepare(settings.database_url)
-        _install(settings, runner, running)
+        _prepare(settings)
+        _install(runner, running)
         _install_fetching(fetcher, downloader, running)
         DBOS.listen_queues([])  # the one queue has a thread of ours
         DBOS.launch()
@@ -168,7 +169,7 @@ def _kill_cancelled(runner: Runner, running: Running) -> None:
         logger.exception("looking for cancelled jobs failed")
 
 
-def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None:
+def _prepare(settings: WorkerSettings) -> None:
     DBOS(
         config={
             "name": APPLICATION,
@@ -181,6 +182,8 @@ def _install(settings: WorkerSettings, runner: Runner, running: Running) -> None
         }
     )
 
+
+def _install(runner: Runner, running: Running) -> None:
     def run(job: dict[str, Any]) -> dict[str, Any]:
         parsed = Job.from_json(job)
         with running.job(parsed.id):
