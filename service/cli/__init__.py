@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 
 def run(client: Client, given: argparse.Namespace) -> int:
-    """Do one command; its exit code."""
+    """Do one command; its exit code, 1 also where it did a part only: `given.failed`."""
     try:
         answer = given.act(client, given)
         if answer is not None:  # else it has printed what there is
@@ -47,7 +47,7 @@ def run(client: Client, given: argparse.Namespace) -> int:
         return 1
     except BrokenPipeError:  # the reader has seen enough, as `head` does; what is left must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return int(getattr(given, "failed", False))
 
 
 def _shown(answer: Any, given: argparse.Namespace) -> str:

@@ -63,13 +63,15 @@ def add_many(parent: Any, name: str, deed: str, text: str) -> None:
 
 
 def for_each(deed: str) -> Callable[[Client, argparse.Namespace], Any]:
-    """POSTs `deed` for each; one that fails does not keep the others from it."""
+    """POSTs `deed` for each; one that fails does not keep the others from it, and is in the exit code."""
 
     def act(client: Client, given: argparse.Namespace) -> Any:
         if given.all == bool(given.ids):
             raise CommandError("name devices, or say --all")
         names = [each["id"] for each in inventory.every_device(client)] if given.all else given.ids
-        return {name: _ordered(client, name, deed) for name in names}
+        done = {name: _ordered(client, name, deed) for name in names}
+        given.failed = any("error" in each for each in done.values())
+        return done
 
     return act
 

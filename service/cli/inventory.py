@@ -62,7 +62,7 @@ def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no publi
     ungroup.set_defaults(value="")
     for each in (group, ungroup):
         each.add_argument("ids", nargs="+", metavar="ID")
-        each.set_defaults(act=_group)
+        each.set_defaults(act=_group, columns=COLUMNS)
 
 
 def add_commands(commands: Any) -> None:

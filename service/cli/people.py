@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 
 from service.cli.client import Client
 
+COLUMNS = ("id", "name", "maker", "scopes", "repository", "expires_at", "used_at", "revoked_at")
+
 
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     _add_users(commands.add_parser("users", help="people, and what they may do").add_subparsers(required=True))
@@ -38,7 +40,8 @@ def _add_tokens(tokens: Any) -> None:
     add.add_argument("--repository", default="", help="the only one that it is for")
     add.add_argument("--days", type=int, default=90, help="until it expires")
     add.set_defaults(act=_add_token)
-    tokens.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", "/api/v1/tokens"))
+    every = tokens.add_parser("list", help="yours, or all for an administrator; not the tokens themselves")
+    every.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/tokens"), columns=COLUMNS)
     revoke = tokens.add_parser("revoke")
     revoke.add_argument("id")
     revoke.set_defaults(act=lambda client, given: client.call("DELETE", f"/api/v1/tokens/{given.id}"))
