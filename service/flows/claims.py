@@ -141,6 +141,9 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
     device = parts.enrolling.fleet.device(name)
     if device.new_token_digest is None:
         parts.enrolling.accounts.allow(name, token)  # perhaps it was cut off before it came to this
+        if parts.enrolling.fleet.device(name).retired_at is not None:  # meanwhile: it keeps nothing at the broker
+            parts.enrolling.accounts.forbid(name)
+            raise ConflictError(f"{name} was retired")
     enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by)
     return device
 

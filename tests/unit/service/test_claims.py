@@ -340,3 +340,19 @@ def test_a_repository_has_so_many_open_codes(world: World, monkeypatch: pytest.M
     assert made(world)[1] != code
     assert len(world.claims.page([BLINK.id], limit=9)) == 4
     assert world.claims.page([], limit=9) == []
+
+
+def test_a_board_that_asks_again_while_its_device_is_retired_keeps_no_account(world: World) -> None:
+    class Retiring(MemoryAccounts):
+        def allow(self, device: str, token: str) -> None:
+            credentials.retire(DeviceId(device), configuring(world), accounts=self, by="ann")
+            super().allow(device, token)
+
+    _, code = made(world)
+    accounts = Retiring()
+    claims.redeem(asked(code), parts(world, MemoryAccounts()))
+
+    with pytest.raises(ConflictError, match="retired"):
+        claims.redeem(asked(code), parts(world, accounts))
+
+    assert accounts.tokens == {}
