@@ -128,7 +128,7 @@ def serve(
     threads cannot be ended, so the process should be. Raises: NameTakenError, EngineError.
     """
     with _only_one(settings, stop):
-        _prepare(settings.database_url)
+        _write_ahead(settings.database_url)
         _prepare(settings)
         _install(runner, running)
         _install_fetching(fetcher, downloader, running)
@@ -274,7 +274,7 @@ def _only_one(settings: WorkerSettings, stop: Callable[[float], bool]) -> Iterat
         yield
 
 
-def _prepare(url: str) -> None:
+def _write_ahead(url: str) -> None:
     """Put an SQLite file into WAL mode: with a rollback journal readers and writers starve each other."""
     if url.startswith("sqlite:///"):
         with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)) as connection:
