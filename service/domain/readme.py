@@ -53,14 +53,19 @@ def text(
     why: str,
     settings: Mapping[str, Any],
     where: Mapping[str, Any],
+    hold: str = "",
 ) -> str:
-    """`version` is empty where no release is in it, `image` where no flash image is, and `why` says what for."""
+    """`version` is empty where no release is in it, `image` where no flash image is, and `why` says what for.
+
+    `hold` is why it is sent none.
+    """
     holds = f"release {version}" if version else "no release yet: it takes its first one over the air"
     title = f"{device}: a device of {where['base']}"
     parts = [
         f"{title}\n{'=' * len(title)}",
         f"Board       {board.name} ({board.chip})\nRepository  {repository}\nHolds       {holds}",
         WARNING,
+        *([textwrap.fill(f"NO RELEASE COMES TO IT NOW: {hold}.", WIDTH, break_long_words=False)] if hold else []),
         *_warnings(board, settings, where),
         *([_virtual(device)] if board.name == VIRTUAL else _real(board, image, why)),
         LOOK.format(page=f"{where['base']}/devices/{device}", device=device),

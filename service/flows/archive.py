@@ -169,6 +169,7 @@ def entries(content: Content, image: FlashFile | None, why: str, parts: Parts) -
         why=why,
         settings=content.settings,
         where=content.where,
+        hold=content.device.hold,
     )
     yield Entry(path=f"{folder}/{readme.NAME}", chunks=(text.encode(),))
     if content.device.board != readme.VIRTUAL:

@@ -208,7 +208,7 @@ def _describe(wanted: Wanted, address: Address, made: Connection | None, parts: 
     if forge is Forge.LOCAL:
         path = wanted.path or ("" if address.scheme == "file" else address.path)
         if not path:
-            raise BadInputError("say what to call it: path, like owner/name")
+            raise BadInputError("say what to call it: --path, or path, like owner/name")
         record = _record(wanted, forge, path, address.plain_url, parts)
         return dataclasses.replace(record, connection=made.id if made else "")
     if address.scheme == "http" and address.host in HOSTS.values():

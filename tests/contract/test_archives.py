@@ -143,6 +143,16 @@ def test_without_a_release_the_agent_takes_the_first_one(stage: Stage) -> None:
     assert stage.owner.get("/api/v1/devices/desk-1/flash").status == 404
 
 
+def test_the_readme_says_why_nothing_comes_to_a_board(stage: Stage) -> None:
+    stage.announce(stage.release("unix"))
+    stage.enrol("desk-1", "esp32-generic")
+
+    readme = stage.archive("desk-1").files["desk-1/README.txt"].decode()
+
+    assert "NO RELEASE COMES TO IT NOW:" in readme
+    assert "has nothing for the board esp32-generic." in " ".join(readme.split())
+
+
 def test_a_withdrawn_release_is_in_no_archive(stage: Stage) -> None:
     from service.adapters.schema import releases
 

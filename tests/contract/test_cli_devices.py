@@ -12,6 +12,7 @@ from service import cli
 from service.cli import inventory
 from service.domain.device import DeviceId
 from service.domain.readme import only_here
+from tests.contract.archive_stage import Stage
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
 from tests.servers import free_port, http_server
@@ -98,6 +99,22 @@ def test_a_board_that_would_look_for_kiln_in_itself_is_enrolled_with_a_warning(t
     assert "warning" not in virtual[1]
 
 
+def test_a_device_that_nothing_comes_to_is_enrolled_with_the_reason(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = Stage.over(tmp_path)
+    stage.announce(stage.release("unix"))
+    port = free_port()
+    with http_server(stage.site.app, port):
+        terminal = Terminal(stage.devices, tmp_path, port, capsys)
+        code, held = terminal.run("devices add shed --repository github/acme/secret --board esp32-generic")
+        free = terminal.run("devices add attic --repository github/acme/secret --board unix --set WIFI_SSID=x")
+    stage.site.close()
+
+    assert (code, held["held"]) == (0, "1.2.1 has nothing for the board esp32-generic")
+    assert "held" not in free[1]
+
+
 def test_a_device_whose_files_have_no_place_is_not_enrolled(terminal: Terminal) -> None:
     (terminal.folder / "taken").write_text("a file\n")
 
@@ -158,7 +175,7 @@ def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(termina
     assert (code, release["counter"], secrets.agent["release"]) == (0, 1, release["digest"])
     assert terminal.run("agent show") == (0, release)
     code, said = terminal.run("devices token roof none")
-    assert code == 0
+    assert code == 1
     assert "no device" in said["none"]["error"]
     for nothing in ("devices token", "devices token roof --all"):
         assert terminal.run(nothing) == (1, "kiln: name devices, or say --all\n")
