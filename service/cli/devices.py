@@ -17,10 +17,10 @@ INSIDE = {"events": ("at", "what", "detail"), "reports": ("at", "state", "versio
 def add_commands(commands: Any) -> None:  # argparse's subparsers have no public type
     devices = commands.add_parser("devices", help="devices").add_subparsers(required=True)
     enrol = devices.add_parser("add", help="enrol a device; `kiln devices archive` makes its files")
-    enrol.add_argument("id")
+    enrol.add_argument("id", help="small letters, digits and hyphens, like desk-1; it stays its name for good")
     enrol.add_argument("--repository", required=True, help="forge/owner/name")
-    enrol.add_argument("--board", required=True)
-    enrol.add_argument("--channel", default="beta")
+    enrol.add_argument("--board", required=True, help="one that kiln.toml names; `kiln boards` lists all")
+    enrol.add_argument("--channel", default="beta", help="whose releases it follows; default: beta")
     enrol.add_argument("--group", default="", help="of the repository")
     enrol.add_argument("--label", default="", help="a name for people")
     typed.add_set(enrol)

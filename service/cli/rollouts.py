@@ -57,7 +57,7 @@ def _of_one(rollouts: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 def _add_plan(rollouts: Any) -> None:
     plan = rollouts.add_parser("plan", help="show or change how releases are rolled out that come to a channel")
-    plan.add_argument("channel")
+    plan.add_argument("channel", help="like stable")
     plan.add_argument("--repository", required=True, help="forge/owner/name")
     plan.add_argument("--file", help="the whole plan, in TOML (docs/fleet.md); - is standard input")
     plan.add_argument("--default", action="store_true", help="as by default: one device first, then all")
