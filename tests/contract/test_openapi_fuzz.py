@@ -27,7 +27,7 @@ LABELS = [
     for method in each
     if method != "parameters"
 ]
-# A description cannot say all that makes an address one of a repository, or a key's document a good one.
+# A description cannot say all that makes an address one of a repository, a key's document a good one, or a plan whole.
 MORE_TO_SAY = {
     "POST /api/v1/repositories",
     "POST /api/v1/repositories/{name}/check",
@@ -36,6 +36,7 @@ MORE_TO_SAY = {
     "POST /api/v1/devices",
     "PUT /api/v1/devices/{device}/settings",
     "PATCH /api/v1/devices/{device}/settings",
+    "PUT /api/v1/rollouts/{rollout}/plan",
     "GET /api/v1/settings",  # it takes a repository or a device
     "PUT /api/v1/settings",
     "PATCH /api/v1/settings",
