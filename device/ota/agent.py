@@ -24,7 +24,6 @@ class Agent(Board):
         self.fresh = bool(loaded and loaded["trial"])  # this agent, or firmware, is on trial
         self.trying = False  # this firmware is on trial
         self.renew = False  # another agent, or firmware, is to be taken
-        self._word = None  # what the broker said last, not judged yet
         self._again = None  # ticks of an attempt that failed for now, and the pause in ms
         self.busy = False
         self.short = False  # of heap for an order
@@ -127,10 +126,10 @@ class Agent(Board):
             return
         raw = self.link.poll()
         if raw is not None:
-            self._word = raw
+            self.word = raw
         # An errand ends first, where one is moved on: few heaps hold both.
-        if self._word is not None and (self.errand is None or not errands):
-            raw, self._word = self._word, None
+        if self.word is not None and (self.errand is None or not errands):
+            raw, self.word = self.word, None
             self.hear(raw)
         if self.voice.speak(self):
             self.save()

@@ -22,6 +22,7 @@ class Board:
         self.errand = None  # a generator: small I/O that yields whenever it would wait
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing
+        self.word = None  # what the broker said last, not judged yet
         self.unknown, self.walked = b"", None  # an order that newer keys may mend; when last so
         self.tried, self.failures = None, 0  # the order that failed just before this start
         self.skip = 0  # seq of the order that failed for now

@@ -47,6 +47,9 @@ def time(agent):
     from ota import wants
 
     wants.learn(agent.state, said)
+    if agent.word is not None:  # it came meanwhile, and may be the very order
+        word, agent.word = agent.word, None
+        agent.hear(word)
     # One that was accepted, and lost by a power cut before it was done, may be held back as well.
     known = agent.state["seq"] - wants.unfinished(agent.state)
     if seq > known and not (agent.pending and seq <= agent.pending["seq"]):
