@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
+import secrets
 import shutil
 import signal
 import socket
@@ -29,12 +30,19 @@ from service.ports import BrokerAccounts
 
 START_S = 20.0
 ROOT = pathlib.Path(__file__).parents[1]
+OURS = range(15_000, 32_000)  # ports
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has now, and that nobody is given by chance before our server takes it.
+
+    The kernel gives connections that go out a port of 32,768 and above; and several processes look at once.
+    """
+    while True:
+        port = secrets.choice(OURS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None, *, host: str = "127.0.0.1") -> None:

@@ -18,17 +18,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.fakes.packs import pack_of
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import director_key
+from tests.servers import free_port
 
 TOKEN = "device-token-of-d1"
 SERVICE = ("service", "service-password")
 MOSQUITTO = "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 def until(condition: Callable[[], Any], *, timeout_s: float = 8, what: str = "") -> Any:

@@ -15,7 +15,8 @@ from tests.fakes.configurations import KEY, FakeConfiguration, make_configuratio
 from tests.fakes.releases import FakeRelease, make_release
 from tests.integration.device.apps import LOOP, app, files_of
 from tests.integration.device.conftest import Bench, Board
-from tests.integration.device.parts import TOKEN, free_port, until
+from tests.integration.device.parts import TOKEN, until
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
 

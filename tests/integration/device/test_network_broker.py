@@ -13,7 +13,8 @@ from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, sign_desired
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT
-from tests.integration.device.parts import free_port, until
+from tests.integration.device.parts import until
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 

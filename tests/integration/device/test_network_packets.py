@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.device.network import Server, micropython
 from tests.integration.device.packets import CONNACK, PINGRESP, PUBACK, SUBACK, packet, publication, text
-from tests.integration.device.parts import free_port
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
