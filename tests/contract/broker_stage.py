@@ -138,6 +138,7 @@ class Stage:
 
     def listen(self, wanted: dict[str, list[tuple[str, bytes]]]) -> None:
         """A new process of the service, that keeps what comes under these filters, too."""
+        self.service.stop()
         self.service = self._link(wanted)
 
     def _link(self, wanted: dict[str, list[tuple[str, bytes]]] | None = None) -> MqttBroker:
@@ -156,7 +157,8 @@ class Stage:
         return [payload for device, payload in self.reports if device == name]
 
     def relink(self) -> None:
-        """A new process of the service."""
+        """A new process of the service. The one before has ended: two of one name put each other out for ever."""
+        self.service.stop()
         self.service = self._link()
 
     def close(self) -> None:
