@@ -62,7 +62,8 @@ class Broker:
             f"persistence true\npersistence_location {folder}/\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="service")
+        # The broker keeps what comes in the moment in which it is back and we are not, as for the real service.
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="service", clean_session=False)
         self._client.username_pw_set(*SERVICE)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("kiln/v1/+/+", 1)
