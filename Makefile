@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # Boards wait for brokers and clocks most of the time, and share nothing: several at once, beside the other tests.
-BOARDS := -n 3 --dist loadfile tests/integration/device
+BOARDS := -n 4 --dist loadfile tests/integration/device
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench powercut images firmware lock clean
 
@@ -20,7 +20,7 @@ serve: setup ## run the service alone: http://127.0.0.1:8080, data in .kiln/
 
 # Two processes at once, of about the same length; each has a processor of CI's two.
 test: setup-test check ## everything that CI runs
-	@mkdir -p .kiln; { $(PYTEST) $(BOARDS); boards=$$?; $(PYTEST) tests/contract tests/e2e && exit $$boards; } \
+	@mkdir -p .kiln; { $(PYTEST) $(BOARDS) tests/contract; boards=$$?; $(PYTEST) tests/e2e && exit $$boards; } \
 	  >.kiln/other-tests.txt 2>&1 & other=$$!; trap "kill $$other" INT TERM; \
 	$(PYTEST) tests/unit tests/integration --ignore tests/integration/device; rest=$$?; \
 	wait $$other; code=$$?; cat .kiln/other-tests.txt; exit $$((rest | code))
