@@ -91,8 +91,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     routes += openapi.routes(importlib.metadata.version("kiln"))
     routes += [*_for_machines(kiln, inbox, known), *fleet_routes.for_devices(kiln, announced, declared)]
     note = functools.partial(_note, kiln)
-    routes += [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]
-    return routes
+    return routes + [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]
 
 
 def _auth(kiln: Kiln) -> Auth:
