@@ -108,7 +108,7 @@ def test_an_image_of_one_device_needs_nothing_more(bench: Bench) -> None:
     bench.board.printed("settings {'PERIOD_S': 5}")
     bench.broker.reported("idle", running=first.digest, version="3.0.0", counter=3, slot="a")
     second = bench.desire(app("4.0.0", board=board), seq=1)
-    bench.broker.reported("confirmed", release=second.digest, seq=1)
+    assert bench.broker.reported("confirmed", release=second.digest, seq=1)["running"] == second.digest
 
 
 def test_a_configuration_that_is_there_already_is_in_force_and_is_not_fetched(bench: Bench) -> None:
@@ -149,7 +149,7 @@ def test_a_board_that_loses_what_it_was_made_with_finds_it_again(bench: Bench, l
     bench.broker.reported(begins, running=first.digest)
     bench.desire(first, seq=1, config=made.digest)
 
-    bench.broker.reported("confirmed", config=made.digest, seq=1)
+    assert bench.broker.reported("confirmed", config=made.digest, seq=1)["running"] == first.digest
     bench.board.printed("settings {'PERIOD_S': 7}")
 
 

@@ -187,5 +187,5 @@ def test_losing_the_state_file_does_not_open_the_way_back(bench: Bench, tmp_path
 
     bench.board.switch_on()
 
-    bench.broker.reported("refused", "downgrade")
+    assert bench.broker.reported("refused", "downgrade")["running"] == settled.digest
     settle(bench, app("6.0.0"), seq=10)

@@ -103,7 +103,7 @@ def test_a3_an_order_from_before_the_loss_is_still_replayed(running: Bench) -> N
 
     running.board.switch_on()
 
-    running.broker.reported("refused", "replayed", running=NEXT.digest)
+    assert running.broker.reported("refused", "replayed")["running"] == NEXT.digest
 
 
 def test_a3_without_the_floor_too_what_is_found_is_only_on_trial(running: Bench) -> None:
@@ -147,7 +147,7 @@ def test_a26_both_slots_corrupt_is_the_agent_alone_until_the_service_can_be_reac
     running.broker.reported("idle", running="")
     running.store.rude = None
     running.broker.desire(sign_desired(NEXT, seq=2))
-    running.broker.reported("confirmed", release=NEXT.digest)
+    assert running.broker.reported("confirmed", release=NEXT.digest)["running"] == NEXT.digest
 
 
 def test_a_whole_release_that_crashes_is_not_taken_for_damaged(running: Bench) -> None:
