@@ -2,8 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,12 @@ def cut(
     count: int,
     timeout_s: float,
     programs: Sequence[int] = PROGRAM_BYTES,
+    tell: Callable[[str, int, int], object] = lambda act, program, cuts: None,
 ) -> Outcome:
-    """Cut the power `count` times (0: everywhere) in each act of the plan in `folder`, for each program size."""
+    """Cut the power `count` times (0: everywhere) in each act of the plan in `folder`, for each program size.
+
+    `tell` hears of each act as soon as it is done: the whole of a life takes an hour.
+    """
     wrong: list[str] = []
     cuts: dict[tuple[str, int], int] = {}
     for program in programs:
@@ -53,11 +57,13 @@ def cut(
         return run("powercut.py", folder, program, "cut", seed, count, act, timeout_s=timeout_s)
 
     with ThreadPoolExecutor(_PROCESSES) as pool:
-        jobs = {(act, program): pool.submit(one, act, program) for act in acts for program in programs}
-        for key, job in jobs.items():
-            wrong += [f"[{key[1]}] {line}" for line in _wrong(job.result())]
-            found = re.search(rf"^cuts {key[0]} (\d+) ", job.result(), re.MULTILINE)
-            cuts[key] = int(found[1]) if found else 0
+        jobs = {pool.submit(one, act, program): (act, program) for act in acts for program in programs}
+        for job in as_completed(jobs):
+            act, program = jobs[job]
+            wrong += [f"[{program}] {line}" for line in _wrong(job.result())]
+            found = re.search(rf"^cuts {act} (\d+) ", job.result(), re.MULTILINE)
+            cuts[act, program] = int(found[1]) if found else 0
+            tell(act, program, cuts[act, program])
     return Outcome(wrong, cuts)
 
 

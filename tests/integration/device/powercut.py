@@ -30,10 +30,12 @@ def _cuts(named: list[str], count: int, seed: int) -> int:
     """How many outcomes were wrong; no cuts at all are wrong too."""
     with tempfile.TemporaryDirectory() as folder:
         acts = whole_life().write(Path(folder), frozen=[256])
-        found = harness.cut(Path(folder), named or acts, seed=seed, count=count, timeout_s=_HOURS_S)
-    for (act, program), cuts in found.cuts.items():
-        print(f"{act:20} program {program:3} {cuts:6} cuts")
+        found = harness.cut(Path(folder), named or acts, seed=seed, count=count, timeout_s=_HOURS_S, tell=_tell)
     return _summary("cuts", found)
+
+
+def _tell(act: str, program: int, cuts: int) -> None:
+    print(f"{act:20} program {program:3} {cuts:6} cuts", flush=True)
 
 
 def _lives(count: int, seed: int) -> int:
