@@ -7,9 +7,12 @@ no more in common than those of one author have. No file is a copy of another, a
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.bench.parts import KINDS, WORDS, part
+
+Files = Mapping[str, str]  # path -> source
+NUMBER = re.compile(r"(?<![\w.])[1-9](?=\d*\b)")  # the first digit of a number that is no 0x…
 
 
 def tree(files: int) -> dict[str, str]:
@@ -31,41 +34,42 @@ def module(name: str, kind: int, seed: str) -> str:
     return "\n".join(part(each, name, chance) for each in kinds)
 
 
-def one_line(files: dict[str, str]) -> dict[str, str]:
-    """A number in the middle of a file in the middle is another one."""
-    path = sorted(files)[len(files) // 2]
+def one_line(files: Files, path: str) -> Files:
+    """A number in the middle of the file is another one. Raises: LookupError where no line has a number."""
     lines = files[path].split("\n")
-    able = [at for at, line in enumerate(lines) if line.startswith("    ") and any(c.isdigit() for c in line)]
+    able = [at for at, line in enumerate(lines) if line.startswith("    ") and NUMBER.search(line)]
     at = able[len(able) // 2]
-    digit = next(c for c in lines[at] if c.isdigit())
-    lines[at] = lines[at].replace(digit, str((int(digit) + 3) % 9 + 1), 1)
+    lines[at] = NUMBER.sub(lambda found: str((int(found[0]) + 3) % 9 + 1), lines[at], count=1)
     return {**files, path: "\n".join(lines)}
 
 
-def one_file(files: dict[str, str]) -> dict[str, str]:
-    """A file in the middle gets another function and other limits, and loses a line: an afternoon's work."""
-    path = sorted(files)[len(files) // 2]
+def one_file(files: Files, path: str) -> Files:
+    """The file gets another function and other limits: an afternoon's work."""
     return {**files, path: _worked_over(files[path], path)}
 
 
-def another_file(files: dict[str, str]) -> dict[str, str]:
-    """A file in the middle is written anew by another author: nothing of it is left."""
-    path = sorted(files)[len(files) // 2]
+def another_file(files: Files, path: str) -> Files:
+    """The file is written anew by another author: nothing of it is left."""
     name = path.rpartition("/")[2].removesuffix(".py")
     return {**files, path: module(name, (len(name) + 1) % len(KINDS), f"anew {path}")}
 
 
-def all_files(files: dict[str, str]) -> dict[str, str]:
-    """The same work on every file."""
-    return {path: _worked_over(source, path) for path, source in files.items()}
+def all_files(files: Files, path: str) -> Files:
+    """The same work on every file, whichever is named."""
+    return {each: _worked_over(source, each) for each, source in files.items()}
 
 
-CHANGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+CHANGES: dict[str, Callable[[Files, str], Files]] = {
     "one line": one_line,
     "one file": one_file,
     "one file anew": another_file,
     "all files": all_files,
 }
+
+
+def middle(files: Files) -> str:
+    """The path of the file in the middle."""
+    return sorted(files)[len(files) // 2]
 
 
 def _worked_over(source: str, seed: str) -> str:

