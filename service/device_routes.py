@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from service import configuring
 from service.adapters.agents import compiled, compiled_loader
+from service.adapters.authorities import device_authority
 from service.adapters.device_cipher import encrypt
 from service.declared import Declared
 from service.domain import bundle
@@ -70,6 +71,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         deeds=deeds,
         enrol=enroller(kiln, announced, declared),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
+        authority=device_authority(kiln.settings.device_authority),
     )
     return api.routes()
 

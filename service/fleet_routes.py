@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from service import configuring, device_routes
 from service.adapters.archive import zipped
+from service.adapters.authorities import device_authority
 from service.adapters.device_cipher import decrypt
 from service.declared import Declared
 from service.domain.audit import Deed
@@ -46,7 +47,12 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
 
 def claims(kiln: Kiln, sight: Sight, declared: Declared) -> list[Route]:
     """One-time codes, for those who make them."""
-    return ClaimApi(sight=sight, parts=_claim_parts(kiln, declared), where=device_routes.where(kiln.settings)).routes()
+    return ClaimApi(
+        sight=sight,
+        parts=_claim_parts(kiln, declared),
+        where=device_routes.where(kiln.settings),
+        authority=device_authority(kiln.settings.device_authority),
+    ).routes()
 
 
 def for_devices(kiln: Kiln, announced: Callable[[], None], declared: Declared) -> list[Route]:
@@ -160,4 +166,5 @@ def _archive_parts(kiln: Kiln, manifest: ManifestOf) -> archive.Parts:
         agent=device_routes.first_agent,
         trust=lambda: kiln.keys.root().entries(),
         where=device_routes.where(kiln.settings),
+        authority=device_authority(kiln.settings.device_authority),
     )

@@ -42,6 +42,7 @@ class Settings:
     mqtt_cert: str = ""  # PEM files of the embedded broker's certificate chain and its key
     mqtt_key: str = ""
     mqtt_ca: str = ""  # a PEM file: who vouches for the broker, and then the service itself comes to the TLS port
+    device_ca: str = ""  # a PEM file: who vouches for us to devices; default: `mqtt_ca`, where `base_url` is not https
     mqtt_password: str = field(default="", repr=False)  # of the service's user; default: made at first start
     mosquitto_folder: str = ""  # where Mosquitto's password and ACL files are
     emqx_secret: str = field(default="", repr=False)  # signs the tokens of devices; EMQX checks them by it
@@ -161,6 +162,13 @@ class Settings:
     @property
     def url(self) -> str:
         return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def device_authority(self) -> str:
+        """The file that devices verify us by; empty for none. A device has one authority for us and the broker, and
+        who vouches for the broker need not vouch for an https address.
+        """
+        return self.device_ca or ("" if self.url.startswith("https:") else self.mqtt_ca)
 
     @property
     def sealing_variable(self) -> str:

@@ -1,10 +1,13 @@
-"""Certificate authorities beside the distribution's own, for forges in a network of their own."""
+"""Certificate authorities beside the distribution's own: for forges in a network of their own, and for devices."""
 
 import pathlib
 import ssl
 
 from runners.contract.source import MAX_AUTHORITIES_CHARS
 from service.domain.errors import BadInputError
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"  # RFC 7468
+MAX_DEVICE_AUTHORITY_CHARS = 8 << 10  # a board reads it at once
 
 
 def read_authorities(name: str) -> str:
@@ -13,7 +16,7 @@ def read_authorities(name: str) -> str:
         return ""
     try:
         text = pathlib.Path(name).read_text("ascii")
-        if "-----BEGIN CERTIFICATE-----" not in text:
+        if _BEGIN not in text:
             raise ValueError("there is no certificate in it")  # noqa: TRY301  # the sentence is below
         ssl.create_default_context(cadata=text)
     except (OSError, ValueError, ssl.SSLError) as error:
@@ -21,6 +24,27 @@ def read_authorities(name: str) -> str:
     if len(text) > MAX_AUTHORITIES_CHARS:
         raise BadInputError(f"KILN_SOURCE_CA: {name} has more than {MAX_AUTHORITIES_CHARS} characters")
     return text
+
+
+def device_authority(name: str) -> str:
+    """The first certificate of a PEM file, which is the one that a board reads; empty for no file.
+
+    Raises: BadInputError.
+    """
+    if not name:
+        return ""
+    try:
+        text = pathlib.Path(name).read_text("ascii")
+        begin, middle, _ = text.partition(_BEGIN)[2].partition(_END)
+        found = f"{_BEGIN}{begin}{middle}\n"
+        ssl.create_default_context(cadata=found)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise BadInputError(
+            f"KILN_DEVICE_CA, or else KILN_MQTT_CA: {name} is no readable certificate in PEM ({error})"
+        ) from error
+    if len(found) > MAX_DEVICE_AUTHORITY_CHARS:
+        raise BadInputError(f"KILN_DEVICE_CA: {name} has more than {MAX_DEVICE_AUTHORITY_CHARS} characters")
+    return found
 
 
 def with_the_systems(text: str) -> str:

@@ -138,10 +138,11 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
 
 def _written(folder: pathlib.Path, enrolled: dict[str, Any]) -> list[str]:
     """The files of a device that was enrolled just now; their paths."""
-    files = []
+    device, authority = install.verifying(enrolled["device"], enrolled["ca"], folder)
+    contents, files = {**enrolled, "device": device}, []
     for name in ("device", "trust", *("settings",) * bool(enrolled["settings"])):
         path = folder / f"{name}.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(enrolled[name], indent=2) + "\n")
+        path.write_text(json.dumps(contents[name], indent=2) + "\n")
         files.append(str(path))
-    return [*files, *map(str, install.write(folder, enrolled["device"]["base"]))]
+    return [*files, *map(str, [*authority, *install.write(folder, device["base"])])]

@@ -2,8 +2,9 @@
 
 import pathlib
 import shlex
+from typing import Any
 
-from service.domain.first_install import MAIN
+from service.domain.first_install import MAIN, VERIFIED
 
 SCRIPT = """\
 #!/bin/sh
@@ -39,3 +40,14 @@ def write(folder: pathlib.Path, base: str, *, identity: str = "device") -> list[
     script.write_text(SCRIPT.format(package=package, identity=identity, what=WHAT[identity]))
     script.chmod(0o755)
     return [main, script]
+
+
+def verifying(
+    identity: dict[str, Any], authority: str, folder: pathlib.Path
+) -> tuple[dict[str, Any], list[pathlib.Path]]:
+    """The identity as it is with `ca.pem`, which is written when there is an authority (PEM); and what was written."""
+    if not authority:
+        return identity, []
+    path = folder / "ca.pem"
+    path.write_text(authority)
+    return {**identity, "tls": VERIFIED}, [path]

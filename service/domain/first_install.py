@@ -15,6 +15,8 @@ MAIN = b"import ota_loader\n\nota_loader.run()\n"
 SLOT = "a"  # of the release that a board is made with
 OTHER = "b"
 CONFIGURATION = f"kiln/config.{SLOT}"
+AUTHORITY = "kiln/ca.pem"  # who vouches for Kiln and its broker
+VERIFIED = {"ca": f"/{AUTHORITY}"}  # `tls` of device.json where there is one
 DATA = "data/"  # an empty folder, for what the application keeps
 
 
@@ -37,11 +39,16 @@ class Identity:
     device: Mapping[str, Any] = field(repr=False)  # device.json
     settings: Mapping[str, Any] = field(repr=False)  # settings.json
     configuration: Taken | None = None  # in force from the first start on, beside a release
+    authority: str = ""  # a certificate in PEM; `device` names its file then
 
     @property
     def files(self) -> dict[str, bytes]:
         found = {"kiln/device.json": _json(self.device), "kiln/settings.json": _json(self.settings)}
-        return found if self.configuration is None else {**found, CONFIGURATION: self.configuration.file}
+        if self.authority:
+            found[AUTHORITY] = self.authority.encode()
+        if self.configuration is not None:
+            found[CONFIGURATION] = self.configuration.file
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,9 +89,8 @@ def _warnings(board: Board, settings: Mapping[str, Any], where: Mapping[str, Any
         )
     if is_unverified(where):
         found.append(
-            "KILN IS SPOKEN TO OVER TLS, AND NOBODY IS VERIFIED. Put the certificate that vouches for it, as PEM,\n"
-            'into board/kiln/ca.pem, and "tls": {"ca": "/kiln/ca.pem"} into board/kiln/device.json; then copy the\n'
-            "folder as below."
+            "KILN IS SPOKEN TO OVER TLS, AND NOBODY IS VERIFIED. Set KILN_DEVICE_CA to the certificate that vouches\n"
+            "for Kiln and its broker, a PEM file, start Kiln again, and fetch the archive again."
         )
     return found
 

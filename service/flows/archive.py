@@ -13,7 +13,7 @@ from service.domain.build import Build, BuildJob
 from service.domain.configuration import Configuration
 from service.domain.device import Device, DeviceId
 from service.domain.errors import AlteredError, NotFoundError
-from service.domain.first_install import Identity, NewBoard, Taken, place
+from service.domain.first_install import VERIFIED, Identity, NewBoard, Taken, place
 from service.domain.flash import FlashFile
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.flows import flash
@@ -27,7 +27,9 @@ BOARD = "board"  # the folder that becomes the file system of the board
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What an archive is made of. `where` is what devices are told of this Kiln now."""
+    """What an archive is made of. `where` is what devices are told of this Kiln now, `authority` the certificate (PEM)
+    that they verify it by, if there is one.
+    """
 
     builds: Builds
     fleet: Fleet
@@ -41,6 +43,7 @@ class Parts:
     agent: Callable[[], tuple[bundle.File, ...]]
     trust: Callable[[], Mapping[str, Any]]
     where: Mapping[str, Any]
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +66,11 @@ def content_of(name: DeviceId, parts: Parts) -> Content:
     if secrets.key:
         said["key"] = secrets.key.hex()
     settings = secrets.effective
-    where = {**secrets.device, **parts.where}
+    where = {**secrets.device, **parts.where, **({"tls": VERIFIED} if parts.authority else {})}
     release, signed = _running(device.desired, parts)
     own = {**where, **said}
     taken = _taken(device, kept, own) if signed else None
-    identity = Identity(device=own, settings=settings, configuration=taken)
+    identity = Identity(device=own, settings=settings, configuration=taken, authority=parts.authority)
     board = NewBoard(
         agent=parts.agent(),
         trust=parts.trust(),

@@ -30,11 +30,14 @@ PROOF_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimApi:
-    """`where` is what boards are told of where we are: `base` and `mqtt`."""
+    """`where` is what boards are told of where we are: `base` and `mqtt`; `authority` the certificate (PEM) that they
+    verify us by, if there is one.
+    """
 
     sight: Sight
     parts: claims.Parts
     where: dict[str, Any]
+    authority: str
 
     def routes(self) -> list[Route]:
         return [
@@ -64,6 +67,7 @@ class ClaimApi:
         trust = await run_in_threadpool(lambda: self.parts.enrolling.keys.root().entries())
         file = {"code": code, "base": self.where["base"]}
         answer = {"code": code, "claim": self._view(made), "file": file, "trust": trust, "where": self.where}
+        answer["ca"] = self.authority
         return JSONResponse(answer, status_code=201, headers=PRIVATE)
 
     async def revoke(self, request: Request) -> Response:

@@ -31,7 +31,9 @@ DEFAULT_CHANNEL = "beta"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceApi:
-    """The routes and what they need. `device_file` makes what a device must be given of an enrolment."""
+    """The routes and what they need. `device_file` makes what a device must be given of an enrolment, `authority` is a
+    certificate (PEM) that it verifies us by, if there is one.
+    """
 
     sight: Sight
     fleet: Fleet
@@ -41,6 +43,7 @@ class DeviceApi:
     deeds: DeviceDeeds
     enrol: Callable[[Wanted, str], Enrolled]
     device_file: Callable[[Enrolled], dict[str, Any]]
+    authority: str
 
     def routes(self) -> list[Route]:
         devices = "/api/v1/devices"
@@ -68,7 +71,12 @@ class DeviceApi:
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, **fields})
         about(request, subject=wanted.id, detail=f"{wanted.board}, {wanted.channel}")
         enrolled = await run_in_threadpool(self.enrol, wanted, self.sight.auth.name(request))
-        answer = {"device": self.device_file(enrolled), "trust": enrolled.trust, "settings": dict(enrolled.settings)}
+        answer = {
+            "device": self.device_file(enrolled),
+            "trust": enrolled.trust,
+            "settings": dict(enrolled.settings),
+            "ca": self.authority,
+        }
         return JSONResponse(answer, status_code=201)
 
     async def show(self, request: Request) -> Response:

@@ -40,8 +40,8 @@ class Stage:
     viewer: Browser
 
     @classmethod
-    def over(cls, folder: pathlib.Path) -> "Stage":
-        site = Site.make(folder)
+    def over(cls, folder: pathlib.Path, **settings: Any) -> "Stage":
+        site = Site.make(folder, **settings)
         site.follow("acme/secret")
         for name, board in ((ESP_FILE, "esp32-generic"), (PICO_FILE, "rpi-pico-w")):
             content = firmware.firmware_for(board)

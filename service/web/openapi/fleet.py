@@ -53,6 +53,7 @@ SCHEMAS: dict[str, Schema] = {
         file=record(code=text(), base=text()),
         trust=anything(),
         where=anything(),
+        ca=text(),
     ),
     "Group": record(repository=text(), name=text(), devices=number(), created_at=moment()),
 }
