@@ -57,7 +57,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
     workflows.launch(_parts(kiln), kiln.starter, database_url=kiln.settings.database, observe=observe)
     kiln.fleet.send_again()
     Heard.at(kiln, background.outbox.wake)
-    kiln.broker.start()
+    kiln.broker.link.start()
     background.start()
     # What lives as long as the process need not be looked through again: a full collection took 100 ms,
     # and the door stood still for it.
@@ -79,8 +79,8 @@ def _parts(kiln: Kiln) -> steps.Parts:
         sources=kiln.sources,
         keys=kiln.keys,
         clock=kiln.clock,
-        catalogue=kiln.catalogue,
-        own_images=kiln.own_images,
+        catalogue=kiln.boards.catalogue,
+        own_images=kiln.boards.own_images,
         limits=kiln.settings.limits,
         instance=kiln.instance.id,
         addresses=plan.Addresses(
@@ -102,7 +102,7 @@ def _parts(kiln: Kiln) -> steps.Parts:
 def _note_start(kiln: Kiln) -> None:
     """From now on these keys can be used."""
     version = importlib.metadata.version("kiln")
-    root, sealing = kiln.keys.root(), kiln.resealer.progress().key
+    root, sealing = kiln.keys.root(), kiln.sealed.resealer.progress().key
     held = ", ".join(f"{role} key {kiln.keys.public(role).kid}" for role in ONLINE)
     detail = f"Kiln {version}, root document {root.version}, {held}, sealing key {sealing}"
     kiln.audit.note(Deed(who="kiln", what="service.started", detail=detail), now=kiln.clock.now())
@@ -110,7 +110,7 @@ def _note_start(kiln: Kiln) -> None:
 
 def _stop(kiln: Kiln, background: Background) -> None:
     background.stop()
-    kiln.broker.stop()
+    kiln.broker.link.stop()
     workflows.stop()
     key_routes.note_use(kiln)
     kiln.desk.close()

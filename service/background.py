@@ -35,7 +35,7 @@ class Background:
     def __init__(self, kiln: Kiln) -> None:
         self.outbox = Repeater(
             "outbox",
-            lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock),
+            lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker.link, clock=kiln.clock),
             every_s=OUTBOX_EVERY_S,
         )
         renewal = Repeater(
@@ -96,7 +96,7 @@ def _remake(remaker: Remaker, again: Repeater) -> None:
 
 
 def _seal_again(kiln: Kiln, again: Repeater) -> None:
-    if kiln.resealer.step():
+    if kiln.sealed.resealer.step():
         again.wake()
 
 

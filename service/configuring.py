@@ -23,12 +23,12 @@ def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
     return configure.Parts(
         builds=kiln.builds,
         fleet=kiln.fleet,
-        configurations=kiln.configurations,
+        configurations=kiln.sealed.configurations,
         keys=kiln.keys,
         clock=kiln.clock,
         encrypt=encrypt,
         schema=declared.for_device,
-        shared=kiln.shared,
+        shared=kiln.sealed.shared,
         again=settling(kiln),
     )
 

@@ -28,7 +28,7 @@ def manifests(kiln: Kiln) -> Callable[[BuildId], Manifest]:
                 kiln.builds.build(build),
                 repositories=kiln.repositories,
                 objects=kiln.objects,
-                catalogue=kiln.catalogue,
+                catalogue=kiln.boards.catalogue,
             )
             if len(kiln.manifests) >= KEPT_MANIFESTS:
                 kiln.manifests.clear()
@@ -71,4 +71,4 @@ def _counter(release: Release) -> int:
 
 
 def obstacle(kiln: Kiln, declared: Declared) -> announce.Obstacle:
-    return lacks.Needs(configurations=kiln.configurations, declared=declared.by).obstacle
+    return lacks.Needs(configurations=kiln.sealed.configurations, declared=declared.by).obstacle

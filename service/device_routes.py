@@ -42,7 +42,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
     """Each of them proves itself with its token, but for one that has none yet and gets the agent."""
     doors = DeviceDoors(
         fleet=kiln.fleet,
-        configurations=kiln.configurations,
+        configurations=kiln.sealed.configurations,
         take_report=lambda device, payload: take_report(kiln, device, payload),
         follow=lambda device, token: _follow(kiln, device, token),
     )
@@ -54,10 +54,10 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
     parts = configuring.parts(kiln, declared)
     deeds = DeviceDeeds(
         parts=parts,
-        accounts=kiln.accounts,
-        broker=kiln.broker,
+        accounts=kiln.broker.accounts,
+        broker=kiln.broker.link,
         announced=announced,
-        new_token=kiln.new_token,
+        new_token=kiln.broker.new_token,
         where=where(kiln.settings),
         newest_agent=kiln.agents.newest,
         release_agent=lambda: _release_agent(kiln),
@@ -66,7 +66,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         sight=sight,
         fleet=kiln.fleet,
         tags=kiln.inventory.tags,
-        configuration=kiln.configurations.get,
+        configuration=kiln.sealed.configurations.get,
         schema=parts.schema,
         deeds=deeds,
         enrol=enroller(kiln, announced, declared),
@@ -81,12 +81,12 @@ def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
         repositories=kiln.repositories,
         fleet=kiln.fleet,
         inventory=kiln.inventory,
-        configurations=kiln.configurations,
-        shared=kiln.shared,
-        accounts=kiln.accounts,
+        configurations=kiln.sealed.configurations,
+        shared=kiln.sealed.shared,
+        accounts=kiln.broker.accounts,
         keys=kiln.keys,
         clock=kiln.clock,
-        catalogue=kiln.catalogue,
+        catalogue=kiln.boards.catalogue,
         encrypt=encrypt,
         schema=declared.for_device,
         settle=configuring.settling(kiln),
@@ -100,7 +100,7 @@ def enroller(
     parts = enrol_parts(kiln, declared)
 
     def act(wanted: enrol.Request, by: str) -> enrol.Enrolled:
-        token, key = kiln.new_token(wanted.id), secrets.token_bytes(KEY_BYTES)
+        token, key = kiln.broker.new_token(wanted.id), secrets.token_bytes(KEY_BYTES)
         enrolled = enrol.enrol(wanted, parts, token=token, key=key, by=by)
         announced()
         return enrolled
@@ -155,10 +155,10 @@ class Heard:
     @classmethod
     def at(cls, kiln: Kiln, announced: Callable[[], None]) -> Self:
         heard = cls(kiln, announced, track.Watch(kiln.fleet, kiln.clock))
-        kiln.broker.on_reports(heard.reports)
-        kiln.broker.on_alive(heard.alive)
-        kiln.broker.on_log(heard.log)
-        kiln.broker.on_return(heard.returned)
+        kiln.broker.link.on_reports(heard.reports)
+        kiln.broker.link.on_alive(heard.alive)
+        kiln.broker.link.on_log(heard.log)
+        kiln.broker.link.on_return(heard.returned)
         return heard
 
     def reports(self, said: Sequence[tuple[str, bytes]]) -> None:
@@ -179,7 +179,7 @@ class Heard:
         self.kiln.fleet.send_again(newest=UNSURE if is_known else None)
         self.announced()
         try:
-            ended = credentials.end_of_retired(self.kiln.accounts, self.kiln.fleet)
+            ended = credentials.end_of_retired(self.kiln.broker.accounts, self.kiln.fleet)
         except KilnError as error:
             logger.warning("accounts not compared", extra={"error": str(error)})
             return
@@ -196,9 +196,10 @@ class Heard:
 def _follow(kiln: Kiln, device: Device, token: str) -> None:
     """`flows.credentials.follow`, and where tokens end one that does so before long is changed. Raises: BrokerError."""
     credentials.follow(device, token, token_change(kiln))
-    if device.new_token_digest is None and token and kiln.is_aging(token):
+    if device.new_token_digest is None and token and kiln.broker.is_aging(token):
         parts = configuring.parts(kiln, Declared(kiln))
-        credentials.rotate(device.id, parts, accounts=kiln.accounts, new_token=kiln.new_token, by="its age")
+        broker = kiln.broker
+        credentials.rotate(device.id, parts, accounts=broker.accounts, new_token=broker.new_token, by="its age")
         kiln.told.ring()
 
 
@@ -219,7 +220,7 @@ def new_board(kiln: Kiln, build: Build, job: BuildJob) -> NewBoard | None:
         build,
         job,
         builds=kiln.builds,
-        catalogue=kiln.catalogue,
+        catalogue=kiln.boards.catalogue,
         agent=first_agent,
         trust=lambda: kiln.keys.root().entries(),
     )

@@ -63,7 +63,7 @@ def for_devices(kiln: Kiln, announced: Callable[[], None], declared: Declared) -
 
 def _claim_parts(kiln: Kiln, declared: Declared) -> flow.Parts:
     return flow.Parts(
-        claims=kiln.claims,
+        claims=kiln.sealed.claims,
         enrolling=device_routes.enrol_parts(kiln, declared),
         audit=kiln.audit,
         chance=secrets.token_bytes,
@@ -77,10 +77,10 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
     parts = configuring.parts(kiln, declared)
 
     def layers(device: Device) -> Layers:
-        return configure.layers(device, kiln.configurations.get(device.id).secrets.settings, kiln.shared)
+        return configure.layers(device, kiln.sealed.configurations.get(device.id).secrets.settings, kiln.sealed.shared)
 
     def change_shared(scope: Scope, wish: Wish, by: str) -> bool:
-        is_new = shared.change(scope, wish, declared.in_channels(scope.repository), kiln.shared)
+        is_new = shared.change(scope, wish, declared.in_channels(scope.repository), kiln.sealed.shared)
         if is_new:
             deed = Deed(
                 who=by, what="settings.changed", repository=scope.repository, subject=str(scope), detail=wish.named()
@@ -100,7 +100,7 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
     return SettingsApi(
         sight=sight,
         fleet=kiln.fleet,
-        shared=kiln.shared,
+        shared=kiln.sealed.shared,
         layers=layers,
         declared=declared.for_device,
         in_channels=declared.in_channels,
@@ -135,7 +135,7 @@ def pages(
 
     def names(device: Device) -> list[str]:
         try:
-            return sorted(kiln.configurations.get(device.id).secrets.effective)
+            return sorted(kiln.sealed.configurations.get(device.id).secrets.effective)
         except ConflictError:  # they cannot be opened: all else of the device is still to be seen
             return []
 
@@ -144,7 +144,11 @@ def pages(
         fleet=kiln.fleet,
         page=page,
         offer=lambda repository: offer.offer(
-            repository, builds=kiln.builds, shared=kiln.shared, catalogue=kiln.catalogue, manifest=manifest
+            repository,
+            builds=kiln.builds,
+            shared=kiln.sealed.shared,
+            catalogue=kiln.boards.catalogue,
+            manifest=manifest,
         ),
         create=create,
         flash=image,
@@ -156,12 +160,12 @@ def _archive_parts(kiln: Kiln, manifest: ManifestOf) -> archive.Parts:
     return archive.Parts(
         builds=kiln.builds,
         fleet=kiln.fleet,
-        configurations=kiln.configurations,
+        configurations=kiln.sealed.configurations,
         objects=kiln.objects,
         audit=kiln.audit,
         clock=kiln.clock,
-        catalogue=kiln.catalogue,
-        images=kiln.flash,
+        catalogue=kiln.boards.catalogue,
+        images=kiln.boards.flash,
         manifest=manifest,
         agent=device_routes.first_agent,
         trust=lambda: kiln.keys.root().entries(),

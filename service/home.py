@@ -28,12 +28,12 @@ class HomeAssistant:
         self._announced = announced
         self._obstacle = obstacle
         self._quiet_until = 0.0
-        self._discovery = Discovery(fleet=kiln.fleet, builds=kiln.builds, broker=kiln.broker, place=place(kiln))
+        self._discovery = Discovery(fleet=kiln.fleet, builds=kiln.builds, broker=kiln.broker.link, place=place(kiln))
         self.repeater = Repeater("home assistant", self._look, every_s=EVERY_S)
-        kiln.broker.leave_word(STATUS, ONLINE, OFFLINE)
-        kiln.broker.on_return(lambda _is_known: self.show_again())
-        kiln.broker.on_topic(BUTTON, self._pressed)
-        kiln.broker.on_topic(place(kiln).birth_topic, self._born)
+        kiln.broker.link.leave_word(STATUS, ONLINE, OFFLINE)
+        kiln.broker.link.on_return(lambda _is_known: self.show_again())
+        kiln.broker.link.on_topic(BUTTON, self._pressed)
+        kiln.broker.link.on_topic(place(kiln).birth_topic, self._born)
 
     @classmethod
     def of(cls, kiln: Kiln, announced: Callable[[], None]) -> "HomeAssistant | None":

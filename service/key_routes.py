@@ -30,12 +30,12 @@ def for_devices(kiln: Kiln) -> list[Route]:
 
 
 def for_people(kiln: Kiln, auth: Auth) -> list[Route]:
-    sealing = SealingApi(auth=auth, progress=kiln.resealer.progress, rotate=lambda by: _rotate_sealing(kiln, by))
+    sealing = SealingApi(auth=auth, progress=kiln.sealed.resealer.progress, rotate=lambda by: _rotate_sealing(kiln, by))
     return [*KeyApi(auth=auth, keys=kiln.keys, resign=lambda: resign(kiln)).routes(), *sealing.routes()]
 
 
 def _rotate_sealing(kiln: Kiln, by: str) -> Progress:
-    before, done = kiln.resealer.progress(), kiln.resealer.rotate()
+    before, done = kiln.sealed.resealer.progress(), kiln.sealed.resealer.rotate()
     deed = Deed(who=by, what="key.rotated", subject=f"sealing {done.key}", detail=f"instead of {before.key}")
     kiln.audit.note(deed, now=kiln.clock.now())
     return done
@@ -82,6 +82,6 @@ def releasing(kiln: Kiln) -> publish.Parts:
         boms=CycloneDx(version=version),
         builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
         limits=kiln.settings.limits,
-        catalogue=kiln.catalogue,
+        catalogue=kiln.boards.catalogue,
         clock=kiln.clock,
     )

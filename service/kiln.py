@@ -1,11 +1,9 @@
 """What one service process is made of: the real adapters behind the ports, chosen by the settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from runners.contract.board import Catalogue
 from runners.contract.manifest import Manifest
 from service import brokers, workflows
 from service.adapters.access import AccessDesk, leave_of
@@ -13,16 +11,13 @@ from service.adapters.agents import DatabaseAgents
 from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
 from service.adapters.bell import Bell
+from service.adapters.boards import Boards
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.channels import DatabaseChannels
-from service.adapters.claims import DatabaseClaims
 from service.adapters.clock import SystemClock
-from service.adapters.configurations import DatabaseConfigurations
-from service.adapters.connections import DatabaseConnections
 from service.adapters.crowd import DatabaseCrowd
 from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
-from service.adapters.flash import FlashMaker
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.git import GitSources
@@ -31,26 +26,21 @@ from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
 from service.adapters.logs import FileLogs
 from service.adapters.marks import DatabaseMarks
-from service.adapters.mqtt import MqttBroker
 from service.adapters.oauth import OAuthSignIn
 from service.adapters.objects_local import LocalObjects
-from service.adapters.own_images import read_own_images
 from service.adapters.packs import DatabasePacks
 from service.adapters.people import DatabasePeople
 from service.adapters.repositories import DatabaseRepositories
-from service.adapters.reseal import Resealer
 from service.adapters.rollouts import DatabaseRollouts
-from service.adapters.sealing import Sealer
+from service.adapters.sealed import Sealed
 from service.adapters.sealing_keys import SealingKeys
-from service.adapters.shared import DatabaseSharedSettings
 from service.adapters.tokens import JwtApiTokens, JwtTokens
 from service.domain.build import BuildId
-from service.domain.own_images import OwnImages
 from service.domain.person import Door
 from service.domain.repository import Forge
 from service.flows.credentials import Change, Shown
 from service.forge import Forges
-from service.ports import BrokerAccounts, Objects
+from service.ports import Objects
 from service.records import Connections
 from service.settings import Settings
 
@@ -65,7 +55,6 @@ class Kiln:
     clock: SystemClock
     starter: workflows.Starter
     repositories: DatabaseRepositories
-    connections: DatabaseConnections
     builds: DatabaseBuilds
     channels: DatabaseChannels
     dependencies: DatabaseDependencies
@@ -74,10 +63,7 @@ class Kiln:
     forges: Forges
     fleet: DatabaseFleet
     inventory: DatabaseInventory
-    claims: DatabaseClaims
-    configurations: DatabaseConfigurations
-    shared: DatabaseSharedSettings
-    resealer: Resealer
+    sealed: Sealed
     agents: DatabaseAgents
     rollouts: DatabaseRollouts
     crowd: DatabaseCrowd
@@ -92,13 +78,8 @@ class Kiln:
     api_tokens: JwtApiTokens
     people: DatabasePeople
     sign_in: OAuthSignIn
-    broker: MqttBroker
-    accounts: BrokerAccounts
-    new_token: Callable[[str], str]  # for a device
-    is_aging: Callable[[str], bool]  # a device's token; then it gets another
-    catalogue: Catalogue
-    flash: FlashMaker
-    own_images: OwnImages
+    broker: brokers.Chosen
+    boards: Boards
     shown: Shown = field(default_factory=Shown)
     manifests: dict[BuildId, Manifest] = field(default_factory=dict)  # that were read (`service.declared`)
     told: Bell = field(default_factory=Bell)  # notices are in the outbox
@@ -107,15 +88,12 @@ class Kiln:
 
 
 def build(settings: Settings) -> Kiln:
-    data, clock, instance = settings.data, SystemClock(), load_instance(settings.data)
+    clock, instance, authorities = SystemClock(), load_instance(settings.data), read_authorities(settings.source_ca)
     workflows.prepare(engine := open_database(settings.database))
-    sealing_keys = SealingKeys(uri=settings.sealing_key, data=data)
-    starter, sealer = workflows.Starter(engine, clock), Sealer(*sealing_keys.load())
-    connections, repositories = DatabaseConnections(engine, sealer), DatabaseRepositories(engine)
-    builds, forges = DatabaseBuilds(engine, start=starter), ForgeApis(connections, clock)
-    catalogue, objects = Catalogue.load(), _objects(settings, instance, clock)
-    chosen = brokers.choose(settings, instance, clock)
-    leave, authorities = leave_of(forges.api, connections.get), read_authorities(settings.source_ca)
+    sealed = Sealed.over(engine, SealingKeys(uri=settings.sealing_key, data=settings.data))
+    starter, forges = workflows.Starter(engine, clock), ForgeApis(sealed.connections, clock)
+    repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)
+    leave, objects = leave_of(forges.api, sealed.connections.get), _objects(settings, instance, clock)
     return Kiln(
         settings=settings,
         instance=instance,
@@ -123,7 +101,6 @@ def build(settings: Settings) -> Kiln:
         clock=clock,
         starter=starter,
         repositories=repositories,
-        connections=connections,
         builds=builds,
         channels=DatabaseChannels(engine),
         dependencies=DatabaseDependencies(engine),
@@ -132,39 +109,31 @@ def build(settings: Settings) -> Kiln:
         forges=forges,
         fleet=DatabaseFleet(engine),
         inventory=DatabaseInventory(engine),
-        claims=DatabaseClaims(engine, sealer),
-        configurations=DatabaseConfigurations(engine, sealer),
-        shared=DatabaseSharedSettings(engine, sealer),
-        resealer=Resealer(engine, sealer, sealing_keys),
+        sealed=sealed,
         agents=DatabaseAgents(engine),
         rollouts=DatabaseRollouts(engine),
         crowd=DatabaseCrowd(engine),
         audit=DatabaseAudit(engine),
         objects=objects,
-        sources=GitSources(data / "git", leave=leave, authorities=authorities),
+        sources=GitSources(settings.data / "git", leave=leave, authorities=authorities),
         desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),
         authorities=authorities,
-        keys=FileKeys(data / "keys"),
-        logs=FileLogs(data / "logs"),
+        keys=FileKeys(settings.data / "keys"),
+        logs=FileLogs(settings.data / "logs"),
         tokens=JwtTokens(instance.key, clock),
         api_tokens=JwtApiTokens(instance.key, clock, instance=instance.id),
         people=DatabasePeople(engine),
-        sign_in=OAuthSignIn(lambda: doors(settings, connections)),
-        broker=chosen.link,
-        accounts=chosen.accounts,
-        new_token=chosen.new_token,
-        is_aging=chosen.is_aging,
-        catalogue=catalogue,
-        flash=FlashMaker.over(objects, catalogue, settings.firmware_folder),
-        own_images=read_own_images(settings.own_images),
+        sign_in=OAuthSignIn(lambda: doors(settings, sealed.connections)),
+        broker=brokers.choose(settings, instance, clock),
+        boards=Boards.load(objects, firmware=settings.firmware_folder, own_images=settings.own_images),
     )
 
 
 def token_change(kiln: Kiln) -> Change:
     return Change(
         fleet=kiln.fleet,
-        configurations=kiln.configurations,
-        accounts=kiln.accounts,
+        configurations=kiln.sealed.configurations,
+        accounts=kiln.broker.accounts,
         clock=kiln.clock,
         shown=kiln.shown,
     )

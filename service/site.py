@@ -57,11 +57,11 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
     settings = kiln.settings
     auth = _auth(kiln)
     inbox = Inbox(lambda deliveries: kiln.builds.accept(deliveries, now=kiln.clock.now()), base_url=settings.url)
-    known = Recent(kiln.repositories, kiln.connections, kiln.forges)
+    known = Recent(kiln.repositories, kiln.sealed.connections, kiln.forges)
     sight = Sight(auth=auth, repositories=kiln.repositories, builds=kiln.builds)
     manifest, declared = _manifest_of(kiln), Declared(kiln)
     new_board = functools.partial(device_routes.new_board, kiln)
-    flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.flash, new_board=new_board)
+    flash = Flash(sight=sight, builds=kiln.builds, manifest=manifest, images=kiln.boards.flash, new_board=new_board)
     pages = Pages(
         auth=auth,
         sight=sight,
@@ -186,7 +186,7 @@ def _actions(kiln: Kiln, sight: Sight, inbox: Inbox) -> Actions:
 def _connecting(kiln: Kiln, sight: Sight, inbox: Inbox, pages: Pages, changed: Callable[[], None]) -> list[Route]:
     """Repositories and the connections to their forges."""
     settings, auth = kiln.settings, sight.auth
-    parts = connect.Parts(connections=kiln.connections, clock=kiln.clock)
+    parts = connect.Parts(connections=kiln.sealed.connections, clock=kiln.clock)
     following = _follow_parts(kiln, changed)
     repositories = RepositoryApi(
         auth=auth,
@@ -252,7 +252,7 @@ async def _healthy(_request: Request) -> Response:
 def _follow_parts(kiln: Kiln, changed: Callable[[], None]) -> follow.Parts:
     return follow.Parts(
         repositories=kiln.repositories,
-        connections=kiln.connections,
+        connections=kiln.sealed.connections,
         builds=kiln.builds,
         fleet=kiln.fleet,
         forges=kiln.forges,

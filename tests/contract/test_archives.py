@@ -44,7 +44,7 @@ def test_an_archive_holds_the_board_as_it_is_to_be(stage: Stage) -> None:
     }
     assert json.loads(board["kiln/trust.json"]) == stage.site.kiln.keys.root().entries()
     assert json.loads(board["kiln/state.json"])["a"]["counter"] == build.number
-    kept = stage.site.kiln.configurations.get(DeviceId("desk-1"))
+    kept = stage.site.kiln.sealed.configurations.get(DeviceId("desk-1"))
     state = json.loads(board["kiln/state.json"])
     assert (state["config"], state["configs"]) == ("a", {"a": kept.digest, "b": ""})
     assert board["kiln/config.a"].startswith(kept.digest.encode())
@@ -70,11 +70,11 @@ def test_a_configuration_that_would_lead_the_board_away_is_not_laid_out(stage: S
     stage.release("esp32-generic")
     stage.enrol("desk-1", "esp32-generic", WIFI_SSID="workshop")
     kiln = stage.site.kiln
-    device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.configurations.get(DeviceId("desk-1"))
+    device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.sealed.configurations.get(DeviceId("desk-1"))
     assert "desk-1/board/kiln/config.a" in stage.archive("desk-1").names
 
     moved = replace(kept, secrets=replace(kept.secrets, device={"base": "http://old.example"}))
-    assert kiln.configurations.change(device, moved, None)
+    assert kiln.sealed.configurations.change(device, moved, None)
     found = stage.archive("desk-1")
 
     assert "desk-1/board/kiln/config.a" not in found.names
@@ -293,7 +293,7 @@ def test_while_a_token_changes_the_archive_has_the_new_one(stage: Stage) -> None
 
     given = stage.archive("desk-1").json("desk-1/board/kiln/device.json")
 
-    kept = stage.site.kiln.configurations.get(DeviceId("desk-1")).secrets
+    kept = stage.site.kiln.sealed.configurations.get(DeviceId("desk-1")).secrets
     assert given["token"] == kept.device["token"] != device.file["token"]
     accounts = stage.devices.accounts
     assert (accounts.tokens["desk-1"], accounts.also["desk-1"]) == (device.file["token"], given["token"])
@@ -306,8 +306,8 @@ def test_a_device_whose_token_is_not_kept_is_given_another_first(stage: Stage) -
     stage.release("esp32-generic")
     stage.enrol("desk-1", "esp32-generic")
     kiln = stage.site.kiln
-    device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.configurations.get(DeviceId("desk-1"))
-    assert kiln.configurations.change(device, replace(kept, secrets=replace(kept.secrets, token="")), None)
+    device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.sealed.configurations.get(DeviceId("desk-1"))
+    assert kiln.sealed.configurations.change(device, replace(kept, secrets=replace(kept.secrets, token="")), None)
 
     refused = stage.owner.get("/api/v1/devices/desk-1/archive")
 

@@ -247,18 +247,19 @@ def enrolled(site: Site) -> Device:
 
 
 def test_a_token_that_ages_is_changed_when_the_device_asks(site: Site) -> None:
-    aging = dataclasses.replace(site.kiln, is_aging=lambda _token: True)
+    broker = dataclasses.replace(site.kiln.broker, is_aging=lambda _token: True)
+    aging = dataclasses.replace(site.kiln, broker=broker)
     site.kiln, site.app = aging, application(aging)
     device = enrolled(site)
 
     assert device.ask("desired").status in (200, 204)
 
     known = site.kiln.fleet.device(DeviceId("roof"))
-    ordered = site.kiln.configurations.get(known.id).secrets.device["token"]
+    ordered = site.kiln.sealed.configurations.get(known.id).secrets.device["token"]
     assert known.new_token_digest == hashlib.sha256(ordered.encode()).hexdigest()
     taken(ordered, "roof", at=site.kiln.clock.now().timestamp())
     device.ask("desired")  # once is enough
-    assert site.kiln.configurations.get(known.id).secrets.device["token"] == ordered
+    assert site.kiln.sealed.configurations.get(known.id).secrets.device["token"] == ordered
     assert "by its age" in [each.detail for each in site.kiln.fleet.events(known.id)]
 
 

@@ -49,7 +49,7 @@ class Terminal:
             return code, printed.out + printed.err
 
     def settings(self) -> dict[str, Any]:
-        return dict(self.kiln.configurations.get(ROOF).secrets.settings)
+        return dict(self.kiln.sealed.configurations.get(ROOF).secrets.settings)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_the_device_s_own_file_opens_what_is_ordered_for_it(terminal: Terminal) 
 
     key = bytes.fromhex(json.loads(path.read_text())["key"])
 
-    assert told_in(terminal.kiln.configurations.get(ROOF).content, key)["settings"] == {"A": "x"}
+    assert told_in(terminal.kiln.sealed.configurations.get(ROOF).content, key)["settings"] == {"A": "x"}
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -170,7 +170,7 @@ def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(termina
     code, release = terminal.run("agent release")
     assert set(terminal.run("agent update --all")[1]) == {"cellar", "roof"}
 
-    secrets = terminal.kiln.configurations.get(ROOF).secrets
+    secrets = terminal.kiln.sealed.configurations.get(ROOF).secrets
     assert set(secrets.device) == {"token", "base", "mqtt"}
     assert (code, release["counter"], secrets.agent["release"]) == (0, 1, release["digest"])
     assert terminal.run("agent show") == (0, release)

@@ -104,7 +104,7 @@ def test_what_is_not_there_is_named(run: Run, line: str) -> None:
 def test_the_sealing_key_is_changed_and_waited_for(run: Run, site: Site) -> None:
     def work() -> None:
         for _ in range(20):
-            time.sleep(0 if site.kiln.resealer.step() else 0.1)
+            time.sleep(0 if site.kiln.sealed.resealer.step() else 0.1)
 
     seal = threading.Thread(target=work)
     _, before = run("keys sealing")

@@ -56,7 +56,7 @@ def terminal(site: Site, capsys: pytest.CaptureFixture[str]) -> Iterator[Termina
 
 def released(site: Site) -> str:
     """The digest of a release that is rolled out as by default."""
-    stage = DeviceSite(site, broker=site.kiln.broker, accounts=site.kiln.accounts)  # type: ignore[arg-type]  # neither is used
+    stage = DeviceSite(site, broker=site.kiln.broker.link, accounts=site.kiln.broker.accounts)  # type: ignore[arg-type]  # neither is used
     site.kiln.rollouts.set_plan(site.of("blink").id, "beta", None)
     return stage.release(site.build(site.of("blink")), plan=None).digest
 

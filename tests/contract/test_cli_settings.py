@@ -72,7 +72,8 @@ def test_values_are_set_for_a_fleet_and_for_one_device_and_taken_back(terminal: 
     }
     assert [each["from"] for each in unset[1]["items"]] == ["fleet", "fleet", "fleet"]
     (device,) = kiln.fleet.devices()
-    assert kiln.configurations.get(device.id).secrets.effective == {"PLACE": "here", "LOUD": True, "API_KEY": "hunter2"}
+    kept = kiln.sealed.configurations.get(device.id).secrets
+    assert kept.effective == {"PLACE": "here", "LOUD": True, "API_KEY": "hunter2"}
     assert "hunter2" not in json.dumps([set_for_all, set_for_one, shown, unset])
 
 
@@ -83,7 +84,7 @@ def test_a_file_says_all_settings_of_a_fleet(terminal: Terminal, devices: Device
     code, _ = terminal.run(f"settings set {BLINK} --file HERE/all.json")
 
     assert code == 0
-    assert devices.site.kiln.shared.get(Scope(devices.site.of("blink").id)) == {"B": 1.5}
+    assert devices.site.kiln.sealed.shared.get(Scope(devices.site.of("blink").id)) == {"B": 1.5}
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_form_makes_a_device_with_its_settings(stage: Stage) -> None:
     made = fill(stage.owner, **{"set.WIFI_SSID": "workshop", "set.WIFI_PASSWORD": PASSWORD, "set.PERIOD_S": "5"})
 
     assert made[:2] == (303, "/devices/desk-1")
-    kept = stage.site.kiln.configurations.get(DeviceId("desk-1")).secrets
+    kept = stage.site.kiln.sealed.configurations.get(DeviceId("desk-1")).secrets
     assert kept.settings == {"WIFI_SSID": "workshop", "WIFI_PASSWORD": PASSWORD, "PERIOD_S": 5}
     archive = stage.archive("desk-1")
     assert archive.json("desk-1/board/kiln/settings.json")["PERIOD_S"] == 5

@@ -54,8 +54,8 @@ class DeviceSite:
     @classmethod
     def over(cls, site: Site) -> "DeviceSite":
         broker, accounts = MemoryBroker(), MemoryAccounts()
-        parts: dict[str, Any] = {"broker": broker, "accounts": accounts}  # other adapters of the same ports
-        site.kiln = dataclasses.replace(site.kiln, **parts)
+        parts: dict[str, Any] = {"link": broker, "accounts": accounts}  # other adapters of the same ports
+        site.kiln = dataclasses.replace(site.kiln, broker=dataclasses.replace(site.kiln.broker, **parts))
         site.app = application(site.kiln)
         return cls(site, broker, accounts)
 
@@ -76,29 +76,6 @@ class DeviceSite:
     ) -> Bundle:
         """A signed release in channel beta, and its roll-out unless said otherwise."""
         kiln = self.site.kiln
-        files = [bundle.file("main.py", content)]
-        index = bundle.index(files)
-        said = bundle.Statement(
-            repo=build.repository,
-            name="blink",
-            commit=build.commit,
-            version=f"0.0.{build.number}",
-            counter=build.number,
-            board=board,
-            mpy=0,
-            arch=0,
-            index=index,
-        )
-        statement = kiln.keys.sign("release", said.payload())
-        stored = kiln.objects.put(bundle.pack(statement, index, files))
-        made = Bundle(
-            digest=ReleaseDigest(hashlib.sha256(statement.encode()).hexdigest()),
-            build=build.id,
-            board=board,
-            statement=statement,
-            object_digest=stored.digest,
-            size_bytes=stored.size_bytes,
-        )
         release = Release(
             build=build.id,
             repository=build.repository,
@@ -108,8 +85,34 @@ class DeviceSite:
             channel="beta",
             created_at=kiln.clock.now(),
         )
+        made = self._bundle(release, build.commit, board, [bundle.file("main.py", content)])
         kiln.builds.add_release(release, [made])
         if told:
             kiln.rollouts.set_plan(build.repository, "beta", plan)
             rollouts.begin(build.id, rolling.parts(kiln))
         return made
+
+    def _bundle(self, release: Release, commit: str, board: str, files: list[bundle.File]) -> Bundle:
+        """Signed and stored."""
+        kiln, index = self.site.kiln, bundle.index(files)
+        said = bundle.Statement(
+            repo=release.repository,
+            name=release.name,
+            commit=commit,
+            version=release.version,
+            counter=release.counter,
+            board=board,
+            mpy=0,
+            arch=0,
+            index=index,
+        )
+        statement = kiln.keys.sign("release", said.payload())
+        stored = kiln.objects.put(bundle.pack(statement, index, files))
+        return Bundle(
+            digest=ReleaseDigest(hashlib.sha256(statement.encode()).hexdigest()),
+            build=release.build,
+            board=board,
+            statement=statement,
+            object_digest=stored.digest,
+            size_bytes=stored.size_bytes,
+        )

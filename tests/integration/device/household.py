@@ -107,13 +107,8 @@ def household(
 ) -> Iterator[Household]:
     """`kind` of broker, as KILN_BROKER names it. With an authority devices and service come to it over TLS."""
     port, data = free_port(), folder / "data"
-    data.mkdir()
-    (data / "broker").mkdir()
-    tls, secure = None, {}
-    if authority is not None:
-        chain, key = authority.certify("localhost")
-        tls = Tls(port=free_port(), certificate=chain, key=key)
-        secure = {"mqtt_host": "localhost", "mqtt_tls_port": tls.port, "mqtt_ca": str(authority.pem)}
+    (data / "broker").mkdir(parents=True)
+    tls, secure = _secured(authority) if authority else (None, {})
     broker = BROKERS[kind](data / "broker", tls=tls, home=home)
     with broker.server:
         site = Site.make(
@@ -126,25 +121,35 @@ def household(
             **secure,
             **({"home_assistant": home.prefix, "home_assistant_password": home.password} if home else {}),
         )
-        kiln = site.kiln
-        drain = lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker, clock=kiln.clock)  # noqa: E731
-        outbox = Repeater("outbox", drain, every_s=0.1)
-        device_routes.Heard.at(kiln, outbox.wake)
-        site.app = application(kiln)
-        shown = HomeAssistant.of(kiln, outbox.wake)
-        repeaters = [outbox, *([shown.repeater] if shown else [])]
-        kiln.broker.start()
+        with contextlib.closing(site), _at_work(site):
+            made = Household(folder, broker, port, site)
+            with http_server(site.app, port), contextlib.closing(made.board):  # it may be in the middle of a request
+                yield made
+
+
+def _secured(authority: Authority) -> tuple[Tls, dict[str, Any]]:
+    """What the broker shows of itself, and the service's settings for it."""
+    chain, key = authority.certify("localhost")
+    tls = Tls(port=free_port(), certificate=chain, key=key)
+    return tls, {"mqtt_host": "localhost", "mqtt_tls_port": tls.port, "mqtt_ca": str(authority.pem)}
+
+
+@contextlib.contextmanager
+def _at_work(site: Site) -> Iterator[None]:
+    """The link to the broker and what goes on beside the requests, with the application over both."""
+    kiln = site.kiln
+    drain = lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker.link, clock=kiln.clock)  # noqa: E731
+    outbox = Repeater("outbox", drain, every_s=0.1)
+    device_routes.Heard.at(kiln, outbox.wake)
+    site.app = application(kiln)
+    shown = HomeAssistant.of(kiln, outbox.wake)
+    repeaters = [outbox, *([shown.repeater] if shown else [])]
+    kiln.broker.link.start()
+    for each in repeaters:
+        each.start()
+    try:
+        yield
+    finally:
         for each in repeaters:
-            each.start()
-        made = Household(folder, broker, port, site)
-        try:
-            with http_server(site.app, port):
-                try:
-                    yield made
-                finally:
-                    made.board.close()  # first: it may be in the middle of a request
-        finally:
-            for each in repeaters:
-                each.stop(timeout_s=5)
-            kiln.broker.stop()
-            site.close()
+            each.stop(timeout_s=5)
+        kiln.broker.link.stop()

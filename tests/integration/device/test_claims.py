@@ -56,7 +56,7 @@ class Service:
         """Whether the board has an identity that the service takes, and its settings."""
         file = json.loads(flashing.cat(flash, "kiln/device.json"))
         board = Device(self.devices.site, file, {})
-        kept = self.devices.site.kiln.configurations.get(DeviceId(name)).secrets
+        kept = self.devices.site.kiln.sealed.configurations.get(DeviceId(name)).secrets
         settings = json.loads(flashing.cat(flash, "kiln/settings.json"))
         assert (file["id"], file["key"], settings) == (name, kept.key.hex(), {"WIFI_SSID": "home", "A": "x"})
         assert kept.settings == settings  # the service has the board's Wi-Fi

@@ -44,7 +44,7 @@ def test_a_board_moves_to_tls_by_an_order(tmp_path: Path) -> None:
         home.order("POST", "/address")
 
         home.said(config=home.device().config, state=DeviceState.CONFIRMED)
-        told = home.site.kiln.configurations.get(DeviceId("d1")).secrets.device["mqtt"]
+        told = home.site.kiln.sealed.configurations.get(DeviceId("d1")).secrets.device["mqtt"]
         assert told == {"host": "localhost", "port": home.site.kiln.settings.mqtt_tls_port, "tls": True}
 
 
@@ -59,7 +59,7 @@ def test_a_board_whose_broker_lost_all_accounts_is_let_in_again(tmp_path: Path) 
         begin_dynsec(home.broker.folder)
         home.broker.server.start()
 
-        accounts = home.site.kiln.accounts
+        accounts = home.site.kiln.broker.accounts
         assert isinstance(accounts, DynsecAccounts)
         until(lambda: accounts.knows("d1") and accounts.names() == {"d1"}, timeout_s=30)
         second = home.release(APPLICATION + "# newer\n")

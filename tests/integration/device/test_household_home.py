@@ -112,5 +112,5 @@ def test_home_assistant_is_shown_all_again_when_it_starts_and_told_when_the_serv
 
     until(lambda: [each for each in assistant.client.messages[shown:] if each[0].endswith("/config")])
 
-    home.site.kiln.broker.stop()
+    home.site.kiln.broker.link.stop()
     until(lambda: assistant.newest(STATUS) == b"offline")

@@ -59,7 +59,7 @@ def test_mosquitto_has_a_certificate_of_its_own() -> None:
 def test_the_broker_is_what_the_setting_says(broker: str, kind: type, tmp_path: pathlib.Path) -> None:
     site = Site.make(tmp_path, broker=broker, mosquitto_folder=str(tmp_path / "mosquitto"))
     try:
-        assert isinstance(site.kiln.accounts, kind)
+        assert isinstance(site.kiln.broker.accounts, kind)
     finally:
         site.close()
 

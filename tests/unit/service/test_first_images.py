@@ -117,7 +117,7 @@ def test_a_board_without_updates_gets_its_files_alone(site: Site, monkeypatch: p
     release(site, build, "rpi-pico-w")
     address = f"/builds/{build.id}/rpi-pico-w/flash/rpi-pico-w-2M.uf2"
     with_agent = site.browser().get(address).headers["etag"]
-    boards = site.kiln.catalogue.boards
+    boards = site.kiln.boards.catalogue.boards
 
     monkeypatch.setitem(boards, "rpi-pico-w", dataclasses.replace(boards["rpi-pico-w"], updates="none"))
 

@@ -166,7 +166,7 @@ def test_base_firmware_that_comes_later_is_seen_and_a_changed_one_too(site: Site
     assert (before.status, first.status) == (404, 200)
     # What was made of the listed file is still true; a new one could not be made.
     assert [each.status for each in changed] == [200, 200]
-    site.kiln.flash._kept.clear()
+    site.kiln.boards.flash._kept.clear()
     refused = site.browser().get(target)
     assert refused.status == 404
     assert f"the base firmware {name} is refused: its sha256 is" in refused.fields["error"]
@@ -247,7 +247,8 @@ class SlowImages:
 
 def test_few_images_are_made_at_once_and_the_site_answers_meanwhile(site: Site) -> None:
     build, images = built(site, "open"), SlowImages()
-    app = application(dataclasses.replace(site.kiln, flash=images))  # type: ignore[arg-type]  # the same port
+    boards = dataclasses.replace(site.kiln.boards, flash=images)  # type: ignore[arg-type]  # the same port
+    app = application(dataclasses.replace(site.kiln, boards=boards))
     headers = [("Host", "kiln.example")]
 
     async def visit() -> list[int]:
@@ -275,4 +276,4 @@ def test_images_that_are_kept_have_a_limit(site: Site, monkeypatch: pytest.Monke
     ]
 
     assert [each.status for each in replies] == [200, 200]
-    assert [key[0] for key in site.kiln.flash._kept] == ["rpi-pico-w"]
+    assert [key[0] for key in site.kiln.boards.flash._kept] == ["rpi-pico-w"]

@@ -68,7 +68,7 @@ def test_a21_no_secret_is_in_anything_that_is_kept_or_served(
     site = devices.site
     owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"WIFI_PASSWORD": PASSWORD}})
     owner.send("POST", "/api/v1/devices/one/token")
-    kept = site.kiln.configurations.get(one.id)
+    kept = site.kiln.sealed.configurations.get(one.id)
     build = site.build(site.of("secret"), "two")
     devices.release(build, b"print(2)\n")
     desired, config = one.ask("desired"), one.ask(f"config/{kept.digest}")
@@ -97,7 +97,7 @@ def test_a21_nobody_reads_a_device_s_files_without_being_it(
     devices: DeviceSite, one: Device, site: Site, owner: Browser
 ) -> None:
     owner.send("PATCH", "/api/v1/devices/one/settings", json={"texts": {"A": "x"}})
-    config = site.kiln.configurations.get(one.id)
+    config = site.kiln.sealed.configurations.get(one.id)
     digest = site.kiln.fleet.device(one.id).desired
     anybody, admin = site.browser(), site.program(ADMIN_TOKEN)
 

@@ -138,7 +138,7 @@ def test_both_tokens_of_a_device_that_changes_them_are_taken_and_then_one(
     devices: DeviceSite, site: Site, one: Device, owner: Browser
 ) -> None:
     assert owner.send("POST", "/api/v1/devices/one/token").status == 202
-    kept = site.kiln.configurations.get(one.id)
+    kept = site.kiln.sealed.configurations.get(one.id)
     new = Device(site, {**one.file, "token": kept.secrets.device["token"]}, one.trust)
 
     both = [each.ask("desired").status for each in (one, new)]
@@ -154,7 +154,7 @@ def test_both_tokens_of_a_device_that_changes_them_are_taken_and_then_one(
 def test_a_broker_with_one_password_is_led_along(devices: DeviceSite, site: Site, one: Device, owner: Browser) -> None:
     devices.accounts.knows_two = False
     owner.send("POST", "/api/v1/devices/one/token")
-    kept = site.kiln.configurations.get(one.id)
+    kept = site.kiln.sealed.configurations.get(one.id)
     new, old = kept.secrets.device["token"], one.file["token"]
 
     before = dict(devices.accounts.tokens)
@@ -212,7 +212,7 @@ def test_the_agent_is_for_every_device_and_for_devices_alone(
     assert reply.body.startswith(b"KILN1\n")
     assert len(reply.body) == release["size_bytes"]
     assert owner.get("/api/v1/agent").fields == release
-    assert site.kiln.configurations.get(one.id).secrets.agent["release"] == release["digest"]
+    assert site.kiln.sealed.configurations.get(one.id).secrets.agent["release"] == release["digest"]
     for who in (site.browser(), owner, admin):
         assert who.get(f"/ota/v1/releases/{release['digest']}/bundle").status == 401
 

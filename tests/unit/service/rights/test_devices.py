@@ -66,7 +66,7 @@ def test_all_settings_are_replaced_by_put(one: Device, owner: Browser, site: Sit
 
     owner.send("PUT", "/api/v1/devices/one/settings", json={"values": {"B": True}})
 
-    assert site.kiln.configurations.get(one.id).secrets.settings == {"B": True}
+    assert site.kiln.sealed.configurations.get(one.id).secrets.settings == {"B": True}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_settings_are_held_against_what_the_newest_release_of_its_channel_declar
     wrong = owner.send("PUT", target, json={"values": {"PERIOD_S": "5"}})
 
     assert typed.status == 202
-    assert kiln.configurations.get(one.id).secrets.settings["PERIOD_S"] == 5
+    assert kiln.sealed.configurations.get(one.id).secrets.settings["PERIOD_S"] == 5
     assert [reply.status for reply in (unknown, low, wrong)] == [400, 400, 400]
     assert unknown.fields["error"] == "PERIODS is not a setting of this firmware; it has API_KEY, PERIOD_S"
     assert low.fields["error"] == "PERIOD_S must be at least 1"
@@ -141,7 +141,7 @@ def test_settings_are_held_against_what_the_newest_release_of_its_channel_declar
 def test_devices_are_told_where_kiln_is_now(one: Device, site: Site, owner: Browser) -> None:
     assert owner.send("POST", "/api/v1/devices/one/address").status == 202
 
-    kept = site.kiln.configurations.get(one.id).secrets.device
+    kept = site.kiln.sealed.configurations.get(one.id).secrets.device
     assert kept == {"base": one.file["base"], "mqtt": one.file["mqtt"]}
 
 

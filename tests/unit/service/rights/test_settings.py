@@ -115,7 +115,7 @@ def test_put_says_all_and_unset_takes_back(devices: DeviceSite, site: Site, owne
     again = owner.send("PATCH", SETTINGS, json={**where, "unset": ["NOTE"]})
 
     assert (put.status, gone.status, again.status) == (202, 202, 400)
-    assert site.kiln.shared.get(Scope(site.of("secret").id)) == {}
+    assert site.kiln.sealed.shared.get(Scope(site.of("secret").id)) == {}
 
 
 REFUSED: list[tuple[dict[str, object], int]] = [
@@ -140,7 +140,7 @@ def test_what_is_no_change_is_refused(devices: DeviceSite, site: Site, owner: Br
     replies = [(body, owner.send("PATCH", SETTINGS, json=body).status) for body, _ in REFUSED]
 
     assert replies == REFUSED
-    assert site.kiln.shared.get(Scope(site.of("secret").id)) == {}
+    assert site.kiln.sealed.shared.get(Scope(site.of("secret").id)) == {}
 
 
 def test_only_owners_see_and_change_them(devices: DeviceSite, site: Site, viewer: Browser) -> None:
@@ -183,7 +183,7 @@ def test_a_device_that_cannot_be_given_its_settings_uses_up_no_name(
 
     assert (refused.status, listed.status, taken.status) == (409, 409, 201)
     assert "its sealing key 00000000 is not here" in refused.fields["error"]
-    assert site.kiln.configurations.get(DeviceId("two")).secrets.effective == {"NOTE": "x"}
+    assert site.kiln.sealed.configurations.get(DeviceId("two")).secrets.effective == {"NOTE": "x"}
 
 
 def test_a_pepeunit_example_is_the_schema_of_its_unit(devices: DeviceSite, site: Site, owner: Browser) -> None:
@@ -201,5 +201,5 @@ def test_a_pepeunit_example_is_the_schema_of_its_unit(devices: DeviceSite, site:
     assert found["PU_AUTH_TOKEN"]["type"] == "secret"
     assert not any(each["needed"] for each in found.values())
     assert CANARY.encode() not in typed.body
-    assert site.kiln.shared.get(Scope(site.of("secret").id)) == {"PERIOD_S": 45, "PU_AUTH_TOKEN": CANARY}
+    assert site.kiln.sealed.shared.get(Scope(site.of("secret").id)) == {"PERIOD_S": 45, "PU_AUTH_TOKEN": CANARY}
     assert owner.get(f"{SETTINGS}?device=one").fields["hold"] == ""
