@@ -10,7 +10,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError, OutsideError
 from service.domain.release import Release
 from service.domain.repository import RepositoryId
-from service.flows import announce, lacks, plan
+from service.flows import announce, lacks, offer, plan
 from service.kiln import Kiln
 
 logger = logging.getLogger("kiln.settings")
@@ -64,6 +64,16 @@ class Declared:
         """By the newest release of each channel, the oldest of them first, by version."""
         found = [each for each in self._kiln.builds.currents() if each.repository == repository]
         return {each.version: self.by(each.build) for each in sorted(found, key=_counter)}
+
+    def channels(self, repository: RepositoryId) -> tuple[str, ...] | None:
+        """:data:`service.flows.known.Channels`: those of the newest manifest, and those that point at a release."""
+        builds = self._kiln.builds
+        manifest = offer.newest_manifest(repository, builds, lambda build: self._read(build.id))
+        if manifest is None:
+            return None
+        current = [each.build for each in builds.currents() if each.repository == repository]
+        pointing = sorted(each.channel for each in self._kiln.channels.places(current))
+        return tuple(dict.fromkeys([*offer.channels_of(manifest.channels), *pointing]))
 
 
 def _counter(release: Release) -> int:

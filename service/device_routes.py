@@ -90,6 +90,7 @@ def enrol_parts(kiln: Kiln, declared: Declared) -> enrol.Parts:
         encrypt=encrypt,
         schema=declared.for_device,
         settle=configuring.settling(kiln),
+        channels=declared.channels,
     )
 
 
@@ -101,7 +102,7 @@ def enroller(
 
     def act(wanted: enrol.Request, by: str) -> enrol.Enrolled:
         token, key = kiln.broker.new_token(wanted.id), secrets.token_bytes(KEY_BYTES)
-        enrolled = enrol.enrol(wanted, parts, token=token, key=key, by=by)
+        enrolled = enrol.wanted_by_people(wanted, parts, token=token, key=key, by=by)
         announced()
         return enrolled
 

@@ -41,6 +41,7 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
         clock=kiln.clock,
         remake=lambda name: configure.remake(name, parts),
         settle=configuring.settling(kiln),
+        channels=declared.channels,
     )
     return InventoryApi(sight=sight, parts=placing, announced=announced).routes()
 

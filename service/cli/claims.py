@@ -48,6 +48,8 @@ def _make(client: Client, given: argparse.Namespace) -> Any:
             raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
     made = client.call("POST", PATH, body)
     answer = {"code": made["code"], **made["claim"]}
+    if made["note"]:
+        answer["note"] = made["note"]
     lost = only_here(made["where"])
     if lost and given.board != VIRTUAL:
         answer["warning"] = (

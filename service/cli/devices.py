@@ -127,6 +127,8 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
         answer["written"] = _written(folder, enrolled)
     if hold := _show(client, given)["hold"]:
         answer["held"] = hold  # nothing comes to it until somebody does something
+    if enrolled["note"]:
+        answer["note"] = enrolled["note"]
     lost = only_here(enrolled["device"])
     if lost and given.board != VIRTUAL:
         answer["warning"] = (

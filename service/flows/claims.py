@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain import claim as claims
@@ -15,7 +15,7 @@ from service.domain.configuration import Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.repository import RepositoryId
-from service.flows import enrol
+from service.flows import enrol, known
 from service.flows.configure import Encrypt, Wish, shared_with
 from service.records import Audit, Claims
 
@@ -49,8 +49,17 @@ class Asked:
     own: bytes = b""  # the Wi-Fi that it has, encrypted; empty: none
 
 
-def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> tuple[Claim, str]:
-    """A claim and its code, which is shown this once. `wanted.id` may be empty.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A claim and its code, which is shown this once."""
+
+    claim: Claim
+    code: str = field(repr=False)
+    note: str = ""  # what whoever made it should know
+
+
+def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> Made:
+    """`wanted.id` may be empty.
 
     Raises: BadInputError, NotFoundError, ConflictError for an id that was used, or too many open codes.
     """
@@ -59,6 +68,7 @@ def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> tuple[C
     device = enrol.checked(dataclasses.replace(wanted, id=wanted.id or ANY_ID), parts.enrolling)
     if wanted.id:
         _check_unused(device.id, parts)
+    note = known.check(device.repository, device.channel, parts.enrolling.channels)
     settings = wanted.wish.checked(parts.enrolling.schema(device))
     code, now = claims.code_of(parts.chance(claims.ENTROPY_BYTES)), parts.enrolling.clock.now()
     made = Claim(
@@ -75,7 +85,7 @@ def make(wanted: enrol.Request, hours: int, parts: Parts, *, by: str) -> tuple[C
     )
     parts.claims.add(made, Kept(code=code, settings=settings), at_most=MAX_OPEN)
     _note(made, "claim.made", f"{made.board}, {made.channel}", parts, by=by)
-    return made, code
+    return Made(claim=made, code=code, note=note)
 
 
 def revoke(claim: Claim, parts: Parts, *, by: str) -> None:

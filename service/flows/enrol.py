@@ -11,6 +11,7 @@ from service.domain.configuration import Configuration, Schema, Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
 from service.domain.repository import RepositoryId
+from service.flows import known
 from service.flows.announce import MAX_TRIES
 from service.flows.configure import Encrypt, Wish, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
@@ -39,11 +40,14 @@ class Enrolled:
     key: bytes  # encrypts its configurations
     trust: dict[str, Any]  # the payload of the newest root document
     settings: Mapping[str, Value] = field(default_factory=dict, repr=False)  # of its own
+    note: str = ""  # what whoever enrolled it should know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What enrolling needs. `schema` answers what a device's firmware declares, `settle` orders what it shall run."""
+    """What enrolling needs. `schema` answers what a device's firmware declares, `settle` orders what it shall run,
+    `channels` which channels there are to follow.
+    """
 
     repositories: Repositories
     fleet: Fleet
@@ -57,6 +61,7 @@ class Parts:
     encrypt: Encrypt
     schema: Callable[[Device], Schema]
     settle: Callable[[DeviceId], object]
+    channels: known.Channels
 
 
 def token_digest(token: str) -> str:
@@ -81,6 +86,13 @@ def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = ""
         raise
     complete(device.id, parts, secrets, by=by)
     return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
+
+
+def wanted_by_people(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str) -> Enrolled:
+    """The same for somebody who may have mistyped the channel. Raises: as `enrol`."""
+    checked(wanted, parts)
+    note = known.check(wanted.repository, wanted.channel, parts.channels)
+    return replace(enrol(wanted, parts, token=token, key=key, by=by), note=note)
 
 
 def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str) -> None:

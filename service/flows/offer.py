@@ -34,26 +34,27 @@ def offer(
     repository: RepositoryId, *, builds: Builds, shared: SharedSettings, catalogue: Catalogue, manifest: ManifestOf
 ) -> Offer:
     """By the newest release, else by the newest build that can be read."""
-    found = _manifest(repository, builds, manifest)
+    found = newest_manifest(repository, builds, manifest)
     names = found.boards if found else tuple(catalogue.boards)
     known = {**catalogue.boards, **(found.kinds if found else {})}
     declared = found.settings if found else ()
     own = {each.name for each in declared}
     return Offer(
         boards=tuple(known[name] for name in names if name in known and known[name].updates != "none"),
-        channels=_channels(found.channels if found else {}),
+        channels=channels_of(found.channels if found else {}),
         settings=(*(each for each in WIFI if each.name not in own), *declared),
         given=frozenset(shared.get(Scope(repository))),
         is_built=found is not None,
     )
 
 
-def _channels(fed: Mapping[str, str]) -> tuple[str, ...]:
+def channels_of(fed: Mapping[str, str]) -> tuple[str, ...]:
     names = list(dict.fromkeys(fed.values())) or [CHANNEL]
     return tuple(sorted(names, key=lambda name: name != CHANNEL))  # the usual one first, the others as they are named
 
 
-def _manifest(repository: RepositoryId, builds: Builds, manifest: ManifestOf) -> Manifest | None:
+def newest_manifest(repository: RepositoryId, builds: Builds, manifest: ManifestOf) -> Manifest | None:
+    """Of the newest release, else of the newest build; None where that cannot be read."""
     release = builds.newest_release(repository)
     newest: Build | None = builds.build(release.build) if release else builds.newest(repository)
     try:

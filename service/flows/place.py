@@ -11,6 +11,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Group, Place
 from service.domain.repository import RepositoryId
+from service.flows import known
 from service.flows.configure import living
 from service.flows.obstacles import bundle_for, unfit
 from service.ports import Clock
@@ -21,7 +22,9 @@ MAX_GROUPS = 200  # of one repository
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """`remake` gives a device the settings of the group that it is in now, `settle` orders what it shall run now."""
+    """`remake` gives a device the settings of the group that it is in now, `settle` orders what it shall run now,
+    `channels` answers which channels there are to follow.
+    """
 
     builds: Builds
     fleet: Fleet
@@ -30,6 +33,7 @@ class Parts:
     clock: Clock
     remake: Callable[[DeviceId], object]
     settle: Callable[[DeviceId], object]
+    channels: known.Channels
 
 
 def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
@@ -44,6 +48,8 @@ def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
     changed = {each: value for each, value in given.items() if value is not None and value != getattr(device, each)}
     if not changed:
         return device
+    if "channel" in changed:
+        known.check(device.repository, str(changed["channel"]), parts.channels)
     place: dict[str, Any] = changed
     parts.inventory.place(name, Place(**place))
     said = ", ".join(f"{each}: {value}" if value != "" else f"no {each}" for each, value in changed.items())

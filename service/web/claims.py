@@ -63,11 +63,11 @@ class ClaimApi:
         hours, by = fields.pop("hours", DEFAULT_HOURS), self.sight.auth.name(request)
         wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, "id": "", **fields})
-        made, code = await run_in_threadpool(lambda: claims.make(wanted, hours, self.parts, by=by))
+        made = await run_in_threadpool(lambda: claims.make(wanted, hours, self.parts, by=by))
         trust = await run_in_threadpool(lambda: self.parts.enrolling.keys.root().entries())
-        file = {"code": code, "base": self.where["base"]}
-        answer = {"code": code, "claim": self._view(made), "file": file, "trust": trust, "where": self.where}
-        answer["ca"] = self.authority
+        file = {"code": made.code, "base": self.where["base"]}
+        answer = {"code": made.code, "claim": self._view(made.claim), "file": file, "trust": trust, "where": self.where}
+        answer |= {"ca": self.authority, "note": made.note}
         return JSONResponse(answer, status_code=201, headers=PRIVATE)
 
     async def revoke(self, request: Request) -> Response:

@@ -76,6 +76,7 @@ class DeviceApi:
             "trust": enrolled.trust,
             "settings": dict(enrolled.settings),
             "ca": self.authority,
+            "note": enrolled.note,
         }
         return JSONResponse(answer, status_code=201)
 

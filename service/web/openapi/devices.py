@@ -67,7 +67,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "DeviceLog": record(at=nullable(moment()), is_fresh=flag(), text=text()),
     "Agent": record(digest=text(), counter=number(), version=text(), size_bytes=number(), created_at=moment()),
-    "Enrolled": record(device=anything(), trust=anything(), settings=anything(), ca=text()),
+    "Enrolled": record(device=anything(), trust=anything(), settings=anything(), ca=text(), note=text()),
 }
 
 _ONE = "/api/v1/devices/{device}"

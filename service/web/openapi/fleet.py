@@ -54,6 +54,7 @@ SCHEMAS: dict[str, Schema] = {
         trust=anything(),
         where=anything(),
         ca=text(),
+        note=text(),
     ),
     "Group": record(repository=text(), name=text(), devices=number(), created_at=moment()),
 }

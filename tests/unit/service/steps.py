@@ -19,6 +19,7 @@ from service.domain.provenance import Builder
 from service.domain.root import Role
 from service.flows import announce, dependencies, enrol, plan, publish, rollouts, settle, steer, track
 from service.flows.credentials import Change, Shown
+from service.flows.known import Channels
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
@@ -139,6 +140,7 @@ def enrolling(
     *,
     schema: Schema | None = None,
     obstacle: announce.Obstacle = announce.nothing,
+    channels: Channels = lambda _repository: None,
 ) -> enrol.Parts:
     return enrol.Parts(
         repositories=world.repositories,
@@ -153,6 +155,7 @@ def enrolling(
         encrypt=encrypt,
         schema=lambda _device: schema or {},
         settle=lambda name: settled(world, name, obstacle),
+        channels=channels,
     )
 
 

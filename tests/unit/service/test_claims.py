@@ -84,7 +84,8 @@ def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
 
 def made(world: World, *, hours: int = 24, **fields: Any) -> tuple[Claim, str]:
     wanted = {"id": "", "repository": BLINK.id, "board": "unix", "channel": "beta", **fields}
-    return claims.make(enrol.Request(**wanted), hours, parts(world), by="ann")
+    done = claims.make(enrol.Request(**wanted), hours, parts(world), by="ann")
+    return done.claim, done.code
 
 
 def asked(code: str, seed: bytes = SEED) -> claims.Asked:
