@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import importlib.metadata
 import logging
 from collections.abc import AsyncIterator
 
@@ -21,7 +20,7 @@ from service.domain.errors import KilnError
 from service.domain.provenance import Builder
 from service.domain.root import ONLINE
 from service.flows import dependencies, plan, source
-from service.kiln import Kiln, build
+from service.kiln import VERSION, Kiln, build
 from service.settings import Settings
 from service.site import routes
 from service.web.cache import CACHE_PURPOSE
@@ -68,7 +67,6 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
 
 
 def _parts(kiln: Kiln) -> steps.Parts:
-    version = importlib.metadata.version("kiln")
     return steps.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
@@ -92,8 +90,8 @@ def _parts(kiln: Kiln) -> steps.Parts:
         ),
         locks=kiln.dependencies,
         allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.authorities),
-        boms=CycloneDx(version=version),
-        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
+        boms=CycloneDx(version=VERSION),
+        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=VERSION),
         rolling=rolling.parts(kiln),
         audit=kiln.audit,
     )
@@ -101,10 +99,9 @@ def _parts(kiln: Kiln) -> steps.Parts:
 
 def _note_start(kiln: Kiln) -> None:
     """From now on these keys can be used."""
-    version = importlib.metadata.version("kiln")
     root, sealing = kiln.keys.root(), kiln.sealed.resealer.progress().key
     held = ", ".join(f"{role} key {kiln.keys.public(role).kid}" for role in ONLINE)
-    detail = f"Kiln {version}, root document {root.version}, {held}, sealing key {sealing}"
+    detail = f"Kiln {VERSION}, root document {root.version}, {held}, sealing key {sealing}"
     kiln.audit.note(Deed(who="kiln", what="service.started", detail=detail), now=kiln.clock.now())
 
 

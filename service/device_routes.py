@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import importlib.metadata
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
-from service.kiln import Kiln, token_change
+from service.kiln import VERSION, Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings
 from service.web.device_deeds import DeviceDeeds
@@ -46,7 +45,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
         take_report=lambda device, payload: take_report(kiln, device, payload),
         follow=lambda device, token: _follow(kiln, device, token),
     )
-    package = AgentPackage(agent=first_agent, base_url=kiln.settings.url, version=importlib.metadata.version("kiln"))
+    package = AgentPackage(agent=first_agent, base_url=kiln.settings.url, version=VERSION)
     return [*doors.routes(), *package.routes()]
 
 
@@ -211,7 +210,7 @@ def _release_agent(kiln: Kiln) -> AgentRelease:
         keys=kiln.keys,
         clock=kiln.clock,
         compiled=_compiled,
-        version=importlib.metadata.version("kiln"),
+        version=VERSION,
     )
 
 

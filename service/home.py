@@ -1,6 +1,5 @@
 """Home Assistant, wired: what it is shown, and what comes of its button."""
 
-import importlib.metadata
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from service.domain.errors import KilnError
 from service.domain.home_assistant import INSTALL, OFFLINE, ONLINE, STATUS, Place
 from service.flows.announce import Obstacle
 from service.flows.discovery import Discovery, Installing, install
-from service.kiln import Kiln
+from service.kiln import VERSION, Kiln
 
 logger = logging.getLogger("kiln.home")
 
@@ -88,5 +87,5 @@ def place(kiln: Kiln) -> Place:
         prefix=kiln.settings.home_assistant,
         base_url=kiln.settings.url,
         instance=kiln.instance.id,
-        version=importlib.metadata.version("kiln"),
+        version=VERSION,
     )

@@ -1,7 +1,5 @@
 """Keys, wired: what is served of them, what administrators do to them, and what is signed again then."""
 
-import importlib.metadata
-
 from starlette.routing import Route
 
 from service.adapters.boms import CycloneDx
@@ -10,7 +8,7 @@ from service.domain.build import BuildId
 from service.domain.provenance import Builder
 from service.domain.sealing import Progress
 from service.flows import credentials, publish, rekey
-from service.kiln import Kiln, token_change
+from service.kiln import VERSION, Kiln, token_change
 from service.rolling import settled
 from service.web.auth import Auth
 from service.web.keys import KeyApi
@@ -72,15 +70,14 @@ def publish_anew(kiln: Kiln, build: BuildId) -> None:
 
 
 def releasing(kiln: Kiln) -> publish.Parts:
-    version = importlib.metadata.version("kiln")
     return publish.Parts(
         repositories=kiln.repositories,
         builds=kiln.builds,
         channels=kiln.channels,
         objects=kiln.objects,
         keys=kiln.keys,
-        boms=CycloneDx(version=version),
-        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=version),
+        boms=CycloneDx(version=VERSION),
+        builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=VERSION),
         limits=kiln.settings.limits,
         catalogue=kiln.boards.catalogue,
         clock=kiln.clock,

@@ -1,5 +1,6 @@
 """What one service process is made of: the real adapters behind the ports, chosen by the settings."""
 
+import importlib.metadata
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -44,6 +45,8 @@ from service.ports import Objects
 from service.records import Connections
 from service.settings import Settings
 
+VERSION = importlib.metadata.version("kiln")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kiln:
@@ -87,9 +90,10 @@ class Kiln:
     stirred: Bell = field(default_factory=Bell)  # roll-outs may have something to do
 
 
-def build(settings: Settings) -> Kiln:
+def build(settings: Settings, *, durable: bool = True) -> Kiln:
+    """`durable`: see `open_database`."""
     clock, instance, authorities = SystemClock(), load_instance(settings.data), read_authorities(settings.source_ca)
-    workflows.prepare(engine := open_database(settings.database))
+    workflows.prepare(engine := open_database(settings.database, durable=durable))
     sealed = Sealed.over(engine, SealingKeys(uri=settings.sealing_key, data=settings.data))
     starter, forges = workflows.Starter(engine, clock), ForgeApis(sealed.connections, clock)
     repositories, builds = DatabaseRepositories(engine), DatabaseBuilds(engine, start=starter)

@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import importlib.metadata
 import secrets
 from collections.abc import Callable
 
@@ -21,7 +20,7 @@ from service.domain.build import Build
 from service.domain.errors import NotFoundError
 from service.domain.repository import Check, Forge, home, repository_id
 from service.flows import connect, follow, receive, shorten
-from service.kiln import Kiln
+from service.kiln import VERSION, Kiln
 from service.web import openapi
 from service.web.actions import Actions
 from service.web.api import Api
@@ -88,7 +87,7 @@ def routes(kiln: Kiln, announced: Callable[[], None]) -> list[BaseRoute]:
         *fleet_routes.pages(kiln, sight, pages.page, manifest, device_routes.enroller(kiln, announced, declared)),
     ]
     routes: list[BaseRoute] = [Route("/healthz", _healthy, methods=["GET"])]
-    routes += openapi.routes(importlib.metadata.version("kiln"))
+    routes += openapi.routes(VERSION)
     routes += [*_for_machines(kiln, inbox, known), *fleet_routes.for_devices(kiln, announced, declared)]
     note = functools.partial(_note, kiln)
     return routes + [auth.recognising(noting(route, auth=auth, note=note)) for route in for_people]

@@ -1,6 +1,7 @@
 """The boards that Kiln builds for, read from ``boards.toml`` beside this file."""
 
 import difflib
+import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Catalogue:
     @classmethod
     def load(cls) -> Self:
         """The catalogue that this distribution carries."""
-        return cls.parse(resources.files(__package__).joinpath("boards.toml").read_text("utf-8"))
+        return cls(_carried())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -79,6 +80,11 @@ class Catalogue:
             return self.boards[name]
         except KeyError:
             raise UnknownBoardError(name, known=self.names) from None
+
+
+@functools.cache
+def _carried() -> Mapping[str, Board]:
+    return Catalogue.parse(resources.files(__package__).joinpath("boards.toml").read_text("utf-8")).boards
 
 
 def number(version: str) -> tuple[int, ...]:

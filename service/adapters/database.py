@@ -24,9 +24,16 @@ SLEEPS_MS = 3
 def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> sa.Engine:
     """An engine for `sqlite:///file` or `postgresql://...`, with the tables made or brought up to date.
 
-    SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
-    take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
     Only a test that survives no power cut may do without `durable`: then nothing waits for the disk.
+    """
+    engine = _engine(url, busy_ms, durable=durable)
+    bring_up_to_date(engine)
+    return engine
+
+
+def _engine(url: str, busy_ms: int, *, durable: bool) -> sa.Engine:
+    """SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
+    take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
     """
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -43,7 +50,6 @@ def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> 
 
         if busy_ms > SLEEPS_MS:
             _ask_again(engine, busy_ms / 1000)
-    bring_up_to_date(engine)
     return engine
 
 
@@ -74,7 +80,7 @@ def _ask_again(engine: sa.Engine, patience_s: float) -> None:
 def opened_again(engine: sa.Engine, *, busy_ms: int) -> sa.Engine:
     """Another engine for the same database, alike but for that."""
     url = engine.url.render_as_string(hide_password=False)
-    return open_database(url, busy_ms=busy_ms, durable=engine.get_execution_options()["durable"])
+    return _engine(url, busy_ms, durable=engine.get_execution_options()["durable"])
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:

@@ -20,6 +20,7 @@ from service.web.errors import LastResort, exception_handlers
 from service.web.inbox import Inbox
 from service.web.known import Recent
 from service.web.webhooks import WebhookDoor
+from tests.fakes import prepared
 from tests.fakes.clock import StoppedClock
 from tests.fakes.door import DECODERS
 from tests.fakes.forge import MemoryForges
@@ -63,7 +64,7 @@ class RealDoor:
 
 @contextlib.contextmanager
 def real_door(folder: pathlib.Path, now: datetime.datetime, repositories: Sequence[Repository]) -> Iterator[RealDoor]:
-    engine = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False)
+    engine = open_database(prepared.database(folder), durable=False)
     door = RealDoor(engine, now)
     for each in repositories:
         door.repositories.add(each)

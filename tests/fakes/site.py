@@ -2,11 +2,9 @@
 
 import asyncio
 import dataclasses
-import functools
 import http.cookies
 import json
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +15,6 @@ from starlette.middleware import Middleware
 
 from runners.contract.job import Outcome, Result
 from service.adapters.builds import DatabaseBuilds
-from service.adapters.keys import FileKeys
 from service.domain.build import Build, BuildJob, Delivery, JobId, Status
 from service.domain.event import Event, EventKind
 from service.domain.person import Identity
@@ -27,6 +24,7 @@ from service.kiln import Kiln, build
 from service.settings import Settings
 from service.site import routes
 from service.web.errors import LastResort, exception_handlers
+from tests.fakes import prepared
 from tests.fakes.asgi import Reply, ask
 from tests.fakes.sources import FolderSources
 
@@ -49,8 +47,8 @@ class Site:
     @classmethod
     def make(cls, folder: pathlib.Path, **settings: Any) -> "Site":
         given = {"data": folder, "base_url": BASE, "admin_token": ADMIN_TOKEN, **settings}
-        _put_keys(folder / "keys")
-        kiln = build(Settings(**given))
+        prepared.data(folder)
+        kiln = build(Settings(**given), durable=False)
         # The durable engine is not launched here: builds are recorded, and nobody works on them.
         kiln.builds.close()
         sources = FolderSources({})
@@ -175,22 +173,6 @@ class Browser:
         kiln.people.begin_session(name, user, now=now, until=now.replace(year=now.year + 1))
         self.cookies["kiln_session"] = kiln.tokens.issue("session", name, expires_s=3600)
         return self
-
-
-@functools.cache
-def _keys() -> dict[str, bytes]:
-    """Made once: three RSA keys take longer than all else of a site."""
-    with tempfile.TemporaryDirectory() as folder:
-        FileKeys(pathlib.Path(folder))
-        files = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
-        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def _put_keys(folder: pathlib.Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content in _keys().items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
 
 
 def _json(value: Any) -> bytes:

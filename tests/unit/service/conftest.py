@@ -34,6 +34,7 @@ from service.domain.event import Event, EventKind
 from service.domain.own_images import OwnImages
 from service.domain.repository import Forge, Repository, RepositoryId
 from service.flows import plan
+from tests.fakes import prepared
 from tests.fakes.clock import StoppedClock
 from tests.fakes.sources import FolderSources
 
@@ -46,7 +47,7 @@ MANIFEST = '[firmware]\nboards = ["unix", "esp32-generic"]\n[channels]\nmain = "
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
+    return prepared.keys(tmp_path_factory.mktemp("keys"))
 
 
 @dataclass
@@ -129,7 +130,7 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
 
 @contextlib.contextmanager
 def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    engine, sealer = open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False), Sealer(b"k" * 32)
+    engine, sealer = open_database(prepared.database(folder), durable=False), Sealer(b"k" * 32)
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
     repositories = DatabaseRepositories(engine)

@@ -7,13 +7,13 @@ import pathlib
 import pytest
 
 from service.adapters.agents import DatabaseAgents, compiled, source_folder
-from service.adapters.keys import FileKeys
 from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.release import ReleaseDigest
 from service.flows import agents, configure
+from tests.fakes import prepared
 from tests.unit.service.configuring import parts, told
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, published, verified
@@ -61,7 +61,7 @@ def test_a_release_of_the_agent_is_a_bundle_that_says_so(world: World) -> None:
 
 
 def test_after_its_key_was_revoked_the_same_files_are_released_again(world: World, tmp_path: pathlib.Path) -> None:
-    own = dataclasses.replace(world, keys=FileKeys(tmp_path / "own-keys"))
+    own = dataclasses.replace(world, keys=prepared.keys(tmp_path / "own-keys"))
     one = released(own, files("__init__.mpy"))
     own.keys.revoke(own.keys.public("release").kid, stolen=True)
 

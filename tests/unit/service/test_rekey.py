@@ -7,13 +7,13 @@ import pathlib
 
 import pytest
 
-from service.adapters.keys import FileKeys
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.errors import ObjectsError
 from service.domain.release import Bundle
 from service.domain.root import signer_of
 from service.flows import publish, rekey, settle
+from tests.fakes import prepared
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, published, releasing, rolling, verified
 
@@ -23,7 +23,7 @@ ONE = DeviceId("d1")
 @pytest.fixture
 def rotating(world: World, tmp_path: pathlib.Path) -> World:
     """A world with keys of its own, a release, and a device that was told of it."""
-    made = dataclasses.replace(world, keys=FileKeys(tmp_path / "own-keys"))
+    made = dataclasses.replace(world, keys=prepared.keys(tmp_path / "own-keys"))
     enrolled(made)
     announced(made, published(made, "one"))
     return made

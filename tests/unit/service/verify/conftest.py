@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from service.adapters.keys import FileKeys
 from service.cli.verify import verify
 from service.domain.release import AttestationKind
+from tests.fakes import prepared
 from tests.fakes.signing import Signer
 from tests.fakes.statements import StolenSigner
 from tests.unit.service.conftest import opened
@@ -62,7 +62,7 @@ class Release:
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     folder = tmp_path_factory.mktemp("release")
-    keys = FileKeys(folder / "keys")
+    keys = prepared.keys(folder / "keys")
     with opened(folder, keys) as world:
         builds = [published(world, each) for each in ("one", "two")]
         said = {

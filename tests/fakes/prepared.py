@@ -1,0 +1,53 @@
+"""What a first start leaves on the disk: the product makes it once in each process, and every test gets a copy.
+
+Tables and RSA keys take many times as long to make as most tests need for all else.
+"""
+
+import functools
+import pathlib
+import tempfile
+
+from service.adapters.broker_store import EmbeddedAccounts
+from service.adapters.database import open_database
+from service.adapters.keys import FileKeys
+
+
+def database(folder: pathlib.Path) -> str:
+    """The URL of a new database with all tables, `kiln.db` in that folder."""
+    _lay("database", folder)
+    return f"sqlite:///{folder / 'kiln.db'}"
+
+
+def keys(folder: pathlib.Path) -> FileKeys:
+    """A new service's keys, in a folder of their own: the same ones in all tests of a process."""
+    _lay("keys", folder)
+    return FileKeys(folder)
+
+
+def data(folder: pathlib.Path) -> None:
+    """A data folder but for `instance.json`: no two services share its secrets."""
+    _lay("database", folder)
+    _lay("keys", folder / "keys")
+    _lay("broker", folder / "broker")
+
+
+def _lay(part: str, folder: pathlib.Path) -> None:
+    for path, content in _first_start()[part].items():
+        (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+@functools.cache
+def _first_start() -> dict[str, dict[str, bytes]]:
+    """Files by their paths, of each part."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "database").mkdir()
+        open_database(f"sqlite:///{folder / 'database' / 'kiln.db'}", durable=False).dispose()
+        FileKeys(folder / "keys")
+        EmbeddedAccounts(folder / "broker")
+        return {part.name: _files(part) for part in folder.iterdir()}
+
+
+def _files(folder: pathlib.Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
