@@ -42,6 +42,7 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
         remake=lambda name: configure.remake(name, parts),
         settle=configuring.settling(kiln),
         channels=declared.channels,
+        releases=kiln.channels.releases,
     )
     return InventoryApi(sight=sight, parts=placing, announced=announced).routes()
 

@@ -1,7 +1,7 @@
 """Devices, their reports and the outbox of notices in the database."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,6 +56,16 @@ class DatabaseFleet:
             query = query.where(devices.c.channel == channel)
         with self._engine.connect() as connection:
             return [device_of(row) for row in connection.execute(query).mappings()]
+
+    def around(self, name: str, repositories: Collection[RepositoryId] | None, *, limit: int) -> list[DeviceId]:
+        mine = [devices.c.retired_at.is_(None)]
+        if repositories is not None:
+            mine.append(devices.c.repository.in_(repositories))
+        query, at = sa.select(devices.c.id).where(*mine).limit(limit), devices.c.id
+        with self._engine.connect() as connection:
+            before = connection.execute(query.where(at < name).order_by(at.desc())).scalars()
+            after = connection.execute(query.where(at >= name).order_by(at)).scalars()
+            return [DeviceId(each) for each in (*before, *after)]
 
     def retired(self) -> list[DeviceId]:
         query = sa.select(devices.c.id).where(devices.c.retired_at.is_not(None))

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from service.adapters.rows import moment
 from service.adapters.schema_devices import devices, groups, shared_settings
+from service.domain import near
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Group
 from service.domain.repository import RepositoryId
@@ -29,6 +30,12 @@ def has_group(connection: sa.Connection, repository: RepositoryId | sa.ScalarSel
     return connection.execute(query).first() is not None
 
 
+def near_group(connection: sa.Connection, repository: RepositoryId | sa.ScalarSelect[str], name: str) -> str:
+    """What is added to a sentence that says that there is no such group."""
+    query = sa.select(groups.c.name).where(groups.c.repository == repository)
+    return near.asked(name, connection.execute(query).scalars())
+
+
 def insert_group(connection: sa.Connection, group: Group, *, at_most: int) -> Group:
     """Raises: ConflictError."""
     if has_group(connection, group.repository, group.name):
@@ -50,4 +57,4 @@ def remove_group(connection: sa.Connection, repository: RepositoryId, name: str)
     connection.execute(shared_settings.delete().where(shared))
     mine = (groups.c.repository == repository) & (groups.c.name == name)
     if connection.execute(groups.delete().where(mine)).rowcount == 0:
-        raise NotFoundError(f"no group {name[:80]!r} in {repository}")
+        raise NotFoundError(f"no group {name[:80]!r} in {repository}{near_group(connection, repository, name)}")

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.fleet import living
-from service.adapters.groups import groups_of, has_group, insert_group, remove_group
+from service.adapters.groups import groups_of, has_group, insert_group, near_group, remove_group
 from service.adapters.rows import device_of, moment
 from service.adapters.schema import releases
 from service.adapters.schema_devices import device_tags, devices
@@ -80,7 +80,8 @@ class DatabaseInventory:
             if place.group:
                 here = sa.select(devices.c.repository).where(living(name)).scalar_subquery()
                 if not has_group(connection, here, place.group):
-                    raise NotFoundError(f"no group {place.group[:80]!r} in the repository of this device")
+                    others = near_group(connection, here, place.group)
+                    raise NotFoundError(f"no group {place.group[:80]!r} in the repository of this device{others}")
             _update(connection, name, {each: value for each, value in given.items() if value is not None})
 
     def pin(self, name: DeviceId, build: BuildId | None) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from service.adapters.groups import near_group
 from service.adapters.schema_devices import devices, groups, shared_settings as table
 from service.adapters.sealing import Sealer
 from service.domain.bundle import canonical
@@ -99,7 +100,8 @@ class DatabaseSharedSettings:
     def _check_group(self, connection: sa.Connection, scope: Scope) -> None:
         here = (groups.c.repository == scope.repository) & (groups.c.name == scope.group)
         if scope.group and connection.execute(sa.select(groups.c.name).where(here)).first() is None:
-            raise NotFoundError(f"{scope.repository} has no group {scope.group[:80]!r}")
+            others = near_group(connection, scope.repository, scope.group)
+            raise NotFoundError(f"no group {scope.group[:80]!r} in {scope.repository}{others}")
 
     def _opened(self, scope: Scope, sealed: str | None) -> Values:
         return {} if sealed is None else dict(json.loads(self._sealer.open(_purpose(scope), sealed)))

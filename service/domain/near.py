@@ -18,8 +18,16 @@ def nearest(typed: str, known: Iterable[str]) -> list[str]:
         return []
     names = {each.lower(): each for each in known}
     ends = sorted(each for each in names if each == word or each.endswith(f"/{word}"))
-    alike = difflib.get_close_matches(word, names, n=MAX_SHOWN, cutoff=CLOSE)
+    alike = [
+        each for each in difflib.get_close_matches(word, names, n=len(names) or 1, cutoff=CLOSE) if _is_last(word, each)
+    ]
     return [names[each] for each in dict.fromkeys([*ends, *alike])][:MAX_SHOWN]
+
+
+def _is_last(word: str, name: str) -> bool:
+    """Whether the last parts of two paths look alike: what comes before them is mostly the same for all."""
+    last, other = word.rpartition("/")[2], name.rpartition("/")[2]
+    return difflib.SequenceMatcher(None, last, other).ratio() >= CLOSE
 
 
 def asked(typed: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runners.contract.board import Catalogue, UnknownBoardError
-from service.domain import label
+from service.domain import label, near
 from service.domain.configuration import Configuration, Schema, Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
@@ -131,7 +131,8 @@ def checked(wanted: Request, parts: Parts, *, token: str = "") -> Device:
     if board.updates == "none":
         raise BadInputError(f"{board.name} cannot update itself over the air: {board.why}")
     if wanted.group and not parts.inventory.has_group(known.id, wanted.group):
-        raise NotFoundError(f"no group {wanted.group[:80]!r} in {known.id}")
+        there = (each.name for each in parts.inventory.groups([known.id]))
+        raise NotFoundError(f"no group {wanted.group[:80]!r} in {known.id}{near.asked(wanted.group, there)}")
     return Device(
         id=device_id(wanted.id),
         repository=known.id,

@@ -1,15 +1,16 @@
 """Place: people name devices, sort them, move them between channels, and pin them to a release."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain import label as labels
+from service.domain import label as labels, near
 from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Group, Place
+from service.domain.release import Release
 from service.domain.repository import RepositoryId
 from service.flows import known
 from service.flows.configure import living
@@ -34,6 +35,7 @@ class Parts:
     remake: Callable[[DeviceId], object]
     settle: Callable[[DeviceId], object]
     channels: known.Channels
+    releases: Callable[[RepositoryId], Sequence[Release]]  # the newest ones
 
 
 def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
@@ -79,7 +81,8 @@ def pin(name: DeviceId, build: BuildId, parts: Parts, *, by: str) -> Device:
     device = living(name, parts.fleet)
     release = parts.builds.release(build)
     if release is None or release.repository != device.repository:
-        raise NotFoundError(f"no release {build} of {device.repository}")
+        there = (str(each.build) for each in parts.releases(device.repository))
+        raise NotFoundError(f"no release {build} of {device.repository}{near.asked(str(build), there)}")
     if why := unfit(device, release, bundle_for(device, release, parts.builds)):
         raise ConflictError(f"{name} cannot be pinned: {why}")
     parts.inventory.pin(name, build)

@@ -1,7 +1,7 @@
 """Devices, what they shall run, and what they said."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,11 @@ class Fleet(Protocol):
 
     def devices(self, repository: RepositoryId | None = None, *, channel: str | None = None) -> list[Device]:
         """Those that are not retired, in the order of their ids."""
+
+    def around(self, name: str, repositories: Collection[RepositoryId] | None, *, limit: int) -> list[DeviceId]:
+        """Ids next to such a one in their order, at most `limit` before it and as many after it; of devices that are
+        not retired, in these repositories or, for None, in all.
+        """
 
     def retired(self) -> list[DeviceId]:
         """The ids of those that are."""

@@ -48,7 +48,7 @@ class Actions:
     async def start(self, request: Request) -> Response:
         """Build the head of a branch or tag now, without a push."""
         fields = await read_fields(request, ("repository",), ("ref",))
-        repository = await self.sight.repository(request, fields["repository"], Right.BUILD)
+        repository = await self.sight.named(request, fields["repository"], Right.BUILD)
         ref = fields.get("ref") or f"refs/heads/{repository.default_branch}"
         accepted = await self.start_head(repository, ref)
         about(request, subject=accepted.build_id, detail=ref)

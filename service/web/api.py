@@ -34,7 +34,7 @@ class Api:
     async def list_builds(self, request: Request) -> Response:
         """Of one repository, or of all that one may see; the newest 50."""
         if name := request.query_params.get("repository"):
-            repository = await self.sight.repository(request, name)
+            repository = await self.sight.named(request, name)
             found = await run_in_threadpool(self.builds.builds, repository.id)
         else:
             among = await self.sight.visible(request)

@@ -59,7 +59,7 @@ class AuditApi:
         if name is None:
             self.sight.auth.require_admin(request)
             return None
-        return (await self.sight.repository(request, name, Right.MANAGE)).id
+        return (await self.sight.named(request, name, Right.MANAGE)).id
 
 
 def view(value: Entry) -> dict[str, Any]:

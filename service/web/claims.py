@@ -59,7 +59,7 @@ class ClaimApi:
         """A code, which is shown this once, and what is put onto the board."""
         optional = ("id", "channel", "group", "label", "hours", "values", "texts")
         fields = await read_fields(request, ("repository", "board"), optional)
-        of = await self.sight.repository(request, fields.pop("repository"), Right.DEVICES)
+        of = await self.sight.named(request, fields.pop("repository"), Right.DEVICES)
         hours, by = fields.pop("hours", DEFAULT_HOURS), self.sight.auth.name(request)
         wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, "id": "", **fields})
@@ -83,7 +83,7 @@ class ClaimApi:
 
     async def _where(self, request: Request) -> frozenset[RepositoryId] | None:
         if name := request.query_params.get("repository"):
-            return frozenset({(await self.sight.repository(request, name, Right.DEVICES)).id})
+            return frozenset({(await self.sight.named(request, name, Right.DEVICES)).id})
         if self.sight.auth.is_admin(request):
             return None
         return frozenset(await self.sight.visible(request, Right.DEVICES))

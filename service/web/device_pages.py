@@ -56,14 +56,14 @@ class DevicePages:
         theirs = list((await self.sight.visible(request, Right.DEVICES)).values())
         name = request.query_params.get("repository", "")
         if name or len(theirs) == 1:
-            repository = await self.sight.repository(request, name or theirs[0].id, Right.DEVICES)
+            repository = await self.sight.named(request, name or theirs[0].id, Right.DEVICES)
             return await self._form(request, repository)
         return self.page("new_device.html", request, repositories=theirs, repository=None, said="")
 
     async def add(self, request: Request) -> Response:
         given = await read_form(request, max_bytes=MAX_FORM_BYTES, max_fields=MAX_FORM_FIELDS)
         typed = {name: values[0] for name, values in given.items()}
-        repository = await self.sight.repository(request, typed.get("repository", ""), Right.DEVICES)
+        repository = await self.sight.named(request, typed.get("repository", ""), Right.DEVICES)
         texts = {name.removeprefix(SETTING): text for name, text in typed.items() if name.startswith(SETTING) and text}
         wanted = Wanted(
             id=typed.get("id", "").strip(),

@@ -66,7 +66,7 @@ class DeviceApi:
     async def add(self, request: Request) -> Response:
         optional = ("channel", "group", "label", "values", "texts")
         fields = await read_fields(request, ("id", "repository", "board"), optional)
-        of = await self.sight.repository(request, fields.pop("repository"), Right.DEVICES)
+        of = await self.sight.named(request, fields.pop("repository"), Right.DEVICES)
         wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, **fields})
         about(request, subject=wanted.id, detail=f"{wanted.board}, {wanted.channel}")

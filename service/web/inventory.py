@@ -107,14 +107,14 @@ class InventoryApi:
 
     async def add_group(self, request: Request) -> Response:
         fields = await read_fields(request, ("repository", "name"))
-        of = (await self.sight.repository(request, fields["repository"], Right.DEVICES)).id
+        of = (await self.sight.named(request, fields["repository"], Right.DEVICES)).id
         by = self.sight.auth.name(request)
         made = await run_in_threadpool(lambda: place.add_group(of, fields["name"], self.parts, by=by))
         return JSONResponse(views.group(made), status_code=201)
 
     async def remove_group(self, request: Request) -> Response:
         """Of the `repository` in the query; it must be empty."""
-        of = await self.sight.repository(request, request.query_params.get("repository", ""), Right.DEVICES)
+        of = await self.sight.named(request, request.query_params.get("repository", ""), Right.DEVICES)
         name, by = request.path_params["group"], self.sight.auth.name(request)
         await run_in_threadpool(lambda: place.remove_group(of.id, name, self.parts, by=by))
         return JSONResponse({"removed": name, "repository": of.id})
@@ -123,7 +123,7 @@ class InventoryApi:
         """The repositories whose devices are asked for and may be seen; None for all."""
         self.sight.auth.require_known(request)
         if name := request.query_params.get("repository"):
-            return frozenset({(await self.sight.repository(request, name, Right.DEVICES)).id})
+            return frozenset({(await self.sight.named(request, name, Right.DEVICES)).id})
         if self.sight.auth.is_admin(request):
             return None
         return frozenset(await self.sight.visible(request, Right.DEVICES))

@@ -87,13 +87,13 @@ class PeopleApi:
             self.auth.require_admin(request)
             found = await run_in_threadpool(self.people.grants)
         else:
-            repository = await self.sight.repository(request, name, Right.MANAGE)
+            repository = await self.sight.named(request, name, Right.MANAGE)
             found = await run_in_threadpool(lambda: self.people.grants(repository=repository.id))
         return JSONResponse([grant_view(each) for each in found])
 
     async def grant(self, request: Request) -> Response:
         fields = await read_fields(request, ("user", "repository", "role"))
-        repository = await self.sight.repository(request, fields["repository"], Right.MANAGE)
+        repository = await self.sight.named(request, fields["repository"], Right.MANAGE)
         given = Grant(user=UserId(fields["user"]), repository=repository.id, role=parse_role(fields["role"]))
         await run_in_threadpool(self.people.grant, given.user, given.repository, given.role)
         about(request, subject=given.user, detail=given.role.value)
@@ -102,7 +102,7 @@ class PeopleApi:
     async def withdraw(self, request: Request) -> Response:
         """`?user=&repository=`: the user loses it at once, in open sessions and for tokens, too."""
         user = UserId(query(request, "user"))
-        repository = await self.sight.repository(request, query(request, "repository"), Right.MANAGE)
+        repository = await self.sight.named(request, query(request, "repository"), Right.MANAGE)
         await run_in_threadpool(self.people.withdraw, user, repository.id)
         about(request, subject=user)
         return JSONResponse({"user": user, "repository": repository.id, "role": None})
@@ -130,7 +130,7 @@ class PeopleApi:
         repository = RepositoryId(fields["repository"]) if fields.get("repository") else None
         check_token(fields["name"], scopes, repository, days)
         if repository is not None:
-            await self.sight.repository(request, repository)
+            await self.sight.named(request, repository)
         now = self.clock.now().replace(microsecond=0)
         token = ApiToken(
             id=TokenId(secrets.token_hex(8)),

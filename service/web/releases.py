@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.domain import near
 from service.domain.build import BuildId
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.release import Place, Release, checked_notes
@@ -51,7 +52,7 @@ class ReleaseApi:
         asked = request.query_params
         if not asked.get("repository"):
             raise BadInputError("repository is missing: ?repository=...")
-        repository = await self.sight.repository(request, asked["repository"])
+        repository = await self.sight.named(request, asked["repository"])
         limit, below = page_of(request)
         found = await run_in_threadpool(
             lambda: self.channels.releases(
@@ -111,11 +112,25 @@ class ReleaseApi:
 
     async def _which(self, request: Request, right: Right = Right.DEVICES) -> Release:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
-        build, _ = await self.sight.build(request, request.path_params["build"], right)
+        number = request.path_params["build"]
+        try:
+            return await self._release(request, number, right)
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}{near.asked(str(number), await self._current(request))}") from error
+
+    async def _release(self, request: Request, number: int, right: Right) -> Release:
+        """Raises: as `_which`."""
+        build, _ = await self.sight.build(request, number, right)
         release = await run_in_threadpool(self.builds.release, build.id)
         if release is None:
             raise NotFoundError(f"build {build.id} has no release" if self.sight.auth.is_known(request) else NOTHING)
         return release
+
+    async def _current(self, request: Request) -> list[str]:
+        """The numbers of the releases that channels point at, as far as whoever asks may know them."""
+        theirs = await self.sight.visible(request) if self.sight.auth.is_known(request) else {}
+        currents = await run_in_threadpool(self.builds.currents) if theirs else []
+        return [str(each.build) for each in currents if each.repository in theirs]
 
 
 def summary(value: Release, places: list[Place]) -> dict[str, Any]:

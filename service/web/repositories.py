@@ -110,7 +110,7 @@ class RepositoryApi:
         return JSONResponse({"removed": name, **({"note": left} if left else {})})
 
     async def _which(self, request: Request, right: Right = Right.MANAGE) -> Repository:
-        return await self.sight.repository(request, request.path_params["name"], right)
+        return await self.sight.named(request, request.path_params["name"], right)
 
     def _followed(self, followed: follow.Followed) -> dict[str, Any]:
         # The secret is shown here, once: where nobody registered the webhook it must be put into the forge by hand.

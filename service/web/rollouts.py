@@ -55,7 +55,7 @@ class RolloutApi:
         """Newest first; of one repository or one channel where `?repository=` and `&channel=` say so."""
         asked = request.query_params
         if asked.get("repository"):
-            theirs = [(await self.sight.repository(request, asked["repository"], Right.DEVICES)).id]
+            theirs = [(await self.sight.named(request, asked["repository"], Right.DEVICES)).id]
         else:
             self.sight.auth.require_known(request)
             theirs = list(await self.sight.visible(request, Right.DEVICES))
@@ -139,7 +139,7 @@ class RolloutApi:
         repository, channel = fields.get("repository"), fields.get("channel")
         if not repository or not channel:
             raise BadInputError("repository and channel say whose plan it is")
-        found = await self.sight.repository(request, repository, Right.DEVICES)
+        found = await self.sight.named(request, repository, Right.DEVICES)
         return found, channel_name(channel)
 
     async def _steer(self, request: Request, act: Callable[[RolloutId, str], Rollout]) -> Response:

@@ -10,14 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.domain.configuration import Schema
-from service.domain.device import Device, DeviceId, device_id
-from service.domain.errors import BadInputError, NotFoundError
+from service.domain.device import Device, DeviceId
+from service.domain.errors import BadInputError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.domain.shared import Layers, Scope
 from service.flows.configure import Wish
 from service.records import Fleet, SharedSettings
-from service.web.auth import NOTHING
 from service.web.bodies import read_fields
 from service.web.setting_views import Known, items
 from service.web.sight import Sight
@@ -96,15 +95,11 @@ class SettingsApi:
             return await self._device(request, device, repository, group)
         if not repository:
             raise BadInputError("say whose settings: a repository, perhaps with a group, or a device")
-        await self.sight.repository(request, repository, Right.DEVICES)
+        await self.sight.named(request, repository, Right.DEVICES)
         return Scope(RepositoryId(repository), group)
 
     async def _device(self, request: Request, name: str, repository: str, group: str) -> Device:
-        try:
-            found = await run_in_threadpool(self.fleet.device, device_id(name))
-        except NotFoundError as error:
-            raise error if self.sight.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        await self.sight.repository(request, found.repository, Right.DEVICES)
+        found = await self.sight.named_device(request, device_id(name), self.fleet)
         if repository not in ("", found.repository) or group not in ("", found.group):
             raise BadInputError(f"{found.id} is a device of {found.repository}, and of {found.group or 'no'} group")
         return found

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from service.domain import near
 from service.domain.build import Build, BuildId
-from service.domain.device import Device, device_id
+from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.repository import Repository, RepositoryId
 from service.domain.rights import Right
@@ -14,6 +15,7 @@ from service.records import Builds, Fleet, Repositories
 from service.web.auth import NOTHING, Auth
 from service.web.deeds import about
 
+MAX_AROUND = 250  # ids before and after one that there is not: so many are compared with it
 MAX_BUILD_ID = 2**63 - 1  # what the database counts to
 
 
@@ -44,16 +46,34 @@ class Sight:
             raise NotFoundError(NOTHING) from error
         return build, await self.repository(request, build.repository, right)
 
+    async def named(self, request: Request, name: str, right: Right = Right.VIEW) -> Repository:
+        """`repository`, whose name was typed: who mistyped it is asked whether they meant one that they may see."""
+        try:
+            return await self.repository(request, name, right)
+        except NotFoundError as error:
+            known = await self.visible(request) if self.auth.is_known(request) else ()
+            raise NotFoundError(f"{error}{near.asked(name, known)}") from error
+
     async def device(self, request: Request, fleet: Fleet) -> Device:
         """The one that the address names, to do anything with. Raises: as `repository`."""
-        name = request.path_params["device"]
+        return await self.named_device(request, request.path_params["device"], fleet)
+
+    async def named_device(self, request: Request, name: str, fleet: Fleet) -> Device:
+        """The same of any name. Raises: as `repository`."""
         try:
             device = await run_in_threadpool(fleet.device, device_id(name))
+            await self.repository(request, device.repository, Right.DEVICES)
         except (BadInputError, NotFoundError) as error:
             missing = f"no device {name[:80]!r}" if self.auth.is_admin(request) else NOTHING
-            raise NotFoundError(missing) from error
-        await self.repository(request, device.repository, Right.DEVICES)
+            raise NotFoundError(f"{missing}{near.asked(name, await self._around(request, name, fleet))}") from error
         return device
+
+    async def _around(self, request: Request, name: str, fleet: Fleet) -> list[DeviceId]:
+        """Ids that somebody may have meant and may know."""
+        if not self.auth.is_known(request):
+            return []
+        theirs = None if self.auth.is_admin(request) else (await self.visible(request, Right.DEVICES)).keys()
+        return await run_in_threadpool(lambda: fleet.around(name, theirs, limit=MAX_AROUND))
 
     async def visible(self, request: Request, right: Right = Right.VIEW) -> dict[RepositoryId, Repository]:
         """All repositories to which they have this right."""

@@ -29,6 +29,7 @@ def parts(world: World) -> place.Parts:
         remake=lambda name: configure.remake(name, configuring(world)),
         settle=lambda name: settled(world, name),
         channels=lambda _repository: ("beta", "stable", "nightly"),
+        releases=world.channels.releases,
     )
 
 
