@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.domain.configuration import Schema
-from service.domain.device import Device, DeviceId
+from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError
 from service.domain.repository import RepositoryId
 from service.domain.rights import Right
