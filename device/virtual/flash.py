@@ -33,19 +33,23 @@ def make(
     trust: Mapping[str, object],
     settings: Mapping[str, object] | None = None,
     files: Mapping[str, bytes] | None = None,
+    agent: bool = True,
     size_bytes: int = 1 << 20,
     program_bytes: int = 32,
     erase_bytes: int = 4096,
 ) -> None:
     """Write a flash file with an empty littlefs, the compiled agent and this device's identity.
 
-    `files` are others, by path from the root, whose folder is there.
+    `files` are others, by path from the root, whose folder is there. Without `agent` there is none
+    in the flash: it is in the firmware.
     32 bytes a program is what ESP32 and ESP8266 have, 256 is rp2's.
     """
     _erased(path, size_bytes=size_bytes, program_bytes=program_bytes, erase_bytes=erase_bytes)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         lay_out(tree, device=device, trust=trust, settings=settings or {})
+        if not agent:
+            shutil.rmtree(tree / "lib")
         for name, content in (files or {}).items():
             (tree / name).write_bytes(content)
         fill(path, tree)

@@ -18,17 +18,24 @@ def start(
     flash: Path,
     *,
     heapsize: str = "256k",
+    micropython: str | None = None,
     output: IO[str] | int | None = None,
     cut: int = 0,
     torn: bool = False,
 ) -> subprocess.Popen[str]:
     """Power on once. The process ends with RESET_EXIT when the board resets itself.
 
-    `heapsize` is in bytes or `72k`; words are 64 bits here, so twice a board's heap is fair. The
-    power fails for good (SIGKILL) at flash operation `cut`, if that is not 0. The process dies
-    with the thread that started it.
+    `heapsize` is in bytes or `72k`; words of 64 bits need 1.4 times what those of a board do.
+    `micropython` is the path of another one than that beside this Python. The power fails for good
+    (SIGKILL) at flash operation `cut`, if that is not 0. The process dies with the thread that
+    started it.
     """
-    command = [tool("micropython"), "-X", f"heapsize={heapsize}", str(BOARD / "start.py")]
+    command = [
+        micropython or tool("micropython"),
+        "-X",
+        f"heapsize={heapsize}",
+        str(BOARD / "start.py"),
+    ]
     command.append(str(flash.resolve()))
     if cut:
         command += [str(cut), "torn" if torn else "clean"]

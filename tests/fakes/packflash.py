@@ -59,10 +59,12 @@ class PackFlash:
                 (inner / f"{name}.json").write_text(json.dumps(desired_for(release, seq=1)))
             flash.put(self.path, Path(folder))
 
-    def install(self, name: str, *, kind: str = "pack", run: bool = False, heapsize: str = "512k") -> Done:
+    def install(
+        self, name: str, *, kind: str = "pack", run: bool = False, heapsize: str = "512k", micropython: str = ""
+    ) -> Done:
         """Raises: RuntimeError when MicroPython itself fails, for example for want of heap."""
         # From bytecode: to compile the script would take more heap than most of what it does.
-        command = [flash.tool("micropython"), "-X", f"heapsize={heapsize}", "-c", "import unpack"]
+        command = [micropython or flash.tool("micropython"), "-X", f"heapsize={heapsize}", "-c", "import unpack"]
         words = [str(self.path.resolve()), kind, name, *(["run"] if run else [])]
         where = {"MICROPYPATH": str(_compiled())}
         done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, cwd="/", env=where)

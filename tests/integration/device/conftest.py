@@ -28,6 +28,8 @@ class Board:
         self.flash = folder / "flash.bin"
         self.lines: list[str] = []
         self.heapsize = "256k"
+        self.micropython: str | None = None  # the usual one, with words of 64 bits
+        self.frozen = False  # whether that has the agent in it
         self.device: dict[str, Any] = {
             "id": "d1",
             "token": TOKEN,
@@ -96,7 +98,7 @@ class Board:
         while self._running:
             cut = self._cut
             options = {"heapsize": self.heapsize, "cut": cut, "torn": self._torn}
-            with launch.start(self.flash, output=subprocess.PIPE, **options) as process:
+            with launch.start(self.flash, output=subprocess.PIPE, micropython=self.micropython, **options) as process:
                 self._process = process
                 ready.set()
                 if process.stdout is not None:
