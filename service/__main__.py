@@ -17,7 +17,7 @@ from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 # Read by other commands than `serve`: not settings of the service.
-OTHERS = ("KILN_PARENT", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME", "KILN_DEPENDENCY_INDEX")
+OTHERS = ("KILN_PARENT", "KILN_READY", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME", "KILN_DEPENDENCY_INDEX")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,8 +52,10 @@ def _serve() -> int:
     settings = _settings()
     instance = load_instance(settings.data)
     with supervisor.only_one(settings, "serve"):
-        print(f"Kiln: {settings.url}\nadmin token: {settings.admin_token or instance.admin_token}", flush=True)
-        supervisor.Supervisor(supervisor.children(settings, instance, os.environ)).run()
+        said = f"Kiln: {settings.url}\nadmin token: {settings.admin_token or instance.admin_token}"
+        supervisor.Supervisor(
+            supervisor.children(settings, instance, os.environ), ready=lambda: print(said, flush=True)
+        ).run()
     return 0
 
 
@@ -64,7 +66,7 @@ def _service() -> int:
     _die_with_parent()
     settings = _settings()
     with supervisor.only_one(settings, "service"):
-        app.serve(settings)
+        app.serve(settings, listening=_say_ready)
     return 0
 
 
@@ -132,6 +134,12 @@ def _client(url: str = "") -> cli.Client:
         kept = _settings().data / "admin.token"
         token = kept.read_text().strip() if kept.exists() else ""
     return cli.Client(url=ours, token=token)
+
+
+def _say_ready() -> None:
+    """To the supervisor that started us, if one did."""
+    if end := os.environ.get("KILN_READY"):
+        os.write(int(end), b"\n")
 
 
 def _die_with_parent() -> None:

@@ -3,7 +3,8 @@
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -135,8 +136,26 @@ def _access_url(kiln: Kiln, fetch: str) -> str:
     return f"{kiln.settings.url}/runner/v1/fetches/{fetch}/access?token={token}"
 
 
-def serve(settings: Settings, *, observe: steps.Observer = workflows.log_step) -> None:
-    """Run the service process until SIGTERM."""
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+
+def serve(
+    settings: Settings,
+    *,
+    observe: steps.Observer = workflows.log_step,
+    listening: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the service process until SIGTERM. `listening` is called when the first request would be answered."""
     config = uvicorn.Config(
         application(build(settings), observe=observe),
         host=settings.host,
@@ -150,4 +169,4 @@ def serve(settings: Settings, *, observe: steps.Observer = workflows.log_step) -
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    uvicorn.Server(config).run()
+    _Server(config, listening).run()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.adapters.instance import Instance
@@ -25,6 +25,7 @@ logger = logging.getLogger("kiln.supervisor")
 RESTART_AFTER_S = 0.3  # doubled for each quick death in a row
 MAX_RESTART_AFTER_S = 30.0
 QUICK_DEATH_S = 10.0
+READY = "KILN_READY"
 STOP_S = 10.0  # from SIGTERM to SIGKILL
 
 
@@ -33,6 +34,7 @@ class Child:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    says_ready: bool = False  # over the file descriptor that READY names
 
 
 # Without the address a broker that listens everywhere does not take the settings for good.
@@ -52,7 +54,8 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
         if not name.startswith("KILN_") and name != settings.sealing_variable
     }
     everything = {**environment, "KILN_PARENT": str(os.getpid())}
-    found = [Child(name="service", command=(*python, "service", "service"), environment=everything)]
+    service = (*python, "service", "service")
+    found = [Child(name="service", command=service, environment=everything, says_ready=True)]
     if settings.broker == "embedded":
         broker = {name: everything[name] for name in everything if _is_for_the_broker(name)}
         found.insert(0, Child(name="broker", command=(*python, "service", "broker"), environment={**plain, **broker}))
@@ -72,10 +75,12 @@ def children(settings: Settings, instance: Instance, environment: Mapping[str, s
 
 
 class Supervisor:
-    """Runs children until told to stop."""
+    """Runs children until told to stop. `ready` is called once, when the service listens for the first time."""
 
-    def __init__(self, found: list[Child]) -> None:
+    def __init__(self, found: list[Child], *, ready: Callable[[], None] = lambda: None) -> None:
         self._children = found
+        self._ready = ready
+        self._told, self._tell = os.pipe()
         self._stopping = threading.Event()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -84,7 +89,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._stopping.set())
         threads = [threading.Thread(target=self._keep, args=(child,)) for child in self._children]
-        for thread in threads:
+        waiting = threading.Thread(target=self._wait_until_ready)
+        for thread in (*threads, waiting):
             thread.start()
         # A plain wait would hold the signals back until it ends.
         while not self._stopping.wait(0.5):
@@ -92,6 +98,15 @@ class Supervisor:
         self._stop_children()
         for thread in threads:
             thread.join()
+        os.close(self._tell)  # the last end of it
+        waiting.join()
+
+    def _wait_until_ready(self) -> None:
+        with os.fdopen(self._told, "rb", buffering=0) as told:
+            if told.read(1):
+                self._ready()
+            while told.read(1):  # of a service that was started again; the pipe is never full
+                pass
 
     def _keep(self, child: Child) -> None:
         pause = RESTART_AFTER_S
@@ -99,7 +114,11 @@ class Supervisor:
             started = time.monotonic()
             # Its own session: Ctrl-C reaches us alone, and we stop the children in order.
             process = subprocess.Popen(
-                child.command, env=dict(child.environment), stdin=subprocess.DEVNULL, start_new_session=True
+                child.command,
+                env={**child.environment, **({READY: str(self._tell)} if child.says_ready else {})},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(self._tell,) if child.says_ready else (),
             )
             self._running[child.name] = process
             code = process.wait()
