@@ -33,6 +33,7 @@ class Board:
     updates: str = "none"  # how a device of it updates itself over the air: agent | none
     why: str = ""  # it does not, for people
     micropython: str = ""  # the board's name in MicroPython, which names of base firmware begin with
+    heap_bytes: int = 0  # that MicroPython leaves to programs on a chip that has little; 0: enough for the agent
     since: str = ""  # the first MicroPython that runs on it, `major.minor`; empty: any
     arch_since: str = ""  # the first whose compiler knows `arch`; empty: any
     flash: Flash | None = None

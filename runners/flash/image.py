@@ -12,6 +12,7 @@ from runners.flash.errors import FlashError
 from runners.flash.littlefs_image import file_system
 
 MAX_FIRMWARE_BYTES = 16 << 20
+AGENT = b"ota_loader.py\0"  # among the names of frozen modules (mp_frozen_names of MicroPython's frozen_content.c)
 SUFFIX = {"esp": "bin", "uf2": "uf2"}  # of a flash image's name
 
 
@@ -72,6 +73,17 @@ def make(board: Board, files: Mapping[str, bytes], firmware: bytes, *, size: str
     if len(firmware) > MAX_FIRMWARE_BYTES:
         raise FlashError(f"the base firmware has {len(firmware)} bytes, at most {MAX_FIRMWARE_BYTES} are taken")
     return (_uf2 if flash.format == "uf2" else _esp)(board, flash, chosen, files, firmware)
+
+
+def holds_agent(board: Board, firmware: bytes) -> bool:
+    """Whether Kiln's agent is frozen into it (device/manifest.py). Raises: FlashError for what is no UF2 file."""
+    if board.flash is not None and board.flash.format == "uf2":
+        size = max(map(bytes_of, board.flash.sizes))
+        whole = uf2.flash_of(
+            uf2.parse(firmware), family=board.flash.uf2_family, mapped_at=board.flash.mapped_at, size_bytes=size
+        )
+        return AGENT in whole
+    return AGENT in firmware
 
 
 def _uf2(board: Board, flash: Flash, chosen: Chosen, files: Mapping[str, bytes], firmware: bytes) -> FlashImage:

@@ -5,14 +5,14 @@ import pathlib
 import tarfile
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from runners.contract.job import Options
 from runners.flash.errors import FlashError
 from runners.flash.firmware import FirmwareFolder
-from runners.flash.image import FlashImage, has_image, image_name, make, wanted
+from runners.flash.image import FlashImage, has_image, holds_agent, image_name, make, wanted
 from service.domain import bundle
 from service.domain.errors import NotFoundError
 from service.domain.first_install import NewBoard
@@ -58,9 +58,11 @@ class FlashMaker:
             if kept := self._get(key):
                 return kept
             base, content = self.folder.read(firmware), self._files(files)
+            frozen = holds_agent(found, base)
             if new is not None:
-                content = new.lay_out(bundle.file(*each) for each in content.items())
-            made = _file(make(found, content, base, size=chosen.size, variant=chosen.variant))
+                board_of = replace(new, agent=()) if frozen else new
+                content = board_of.lay_out(bundle.file(*each) for each in content.items())
+            made = _file(make(found, content, base, size=chosen.size, variant=chosen.variant), frozen=frozen)
         except (FlashError, UnknownBoardError) as error:
             raise NotFoundError(str(error)) from error
         self._keep(key, made)
@@ -90,6 +92,8 @@ class FlashMaker:
                 self._kept.popitem(last=False)
 
 
-def _file(made: FlashImage) -> FlashFile:
+def _file(made: FlashImage, *, frozen: bool) -> FlashFile:
     parts = tuple(FlashPart(at=each.at, digest=each.digest, content=each.content) for each in made.parts)
-    return FlashFile(name=made.name, digest=made.digest, content=made.content, parts=parts, chip=made.chip)
+    return FlashFile(
+        name=made.name, digest=made.digest, content=made.content, parts=parts, chip=made.chip, has_agent=frozen
+    )

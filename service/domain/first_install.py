@@ -16,6 +16,7 @@ SLOT = "a"  # of the release that a board is made with
 OTHER = "b"
 CONFIGURATION = f"kiln/config.{SLOT}"
 AUTHORITY = "kiln/ca.pem"  # who vouches for Kiln and its broker
+AGENT_HEAP_BYTES = 56 << 10  # the agent in files takes so much, with words of 32 bits (docs/ota.md, "Heap")
 VERIFIED = {"ca": f"/{AUTHORITY}"}  # `tls` of device.json where there is one
 DATA = "data/"  # an empty folder, for what the application keeps
 

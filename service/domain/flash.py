@@ -25,6 +25,7 @@ class FlashFile:
     content: bytes
     parts: tuple[FlashPart, ...] = ()
     chip: str = ""  # as ESP Web Tools names it: `ESP32-S3`
+    has_agent: bool = False  # in its firmware, frozen: there is none among the files
 
     def chunks(self) -> Iterator[bytes]:
         view = memoryview(self.content)

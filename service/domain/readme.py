@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runners.contract.board import Board
+from service.domain.first_install import AGENT_HEAP_BYTES
 
 NAME = "README.txt"
 WIDTH = 100  # characters of a line
@@ -22,6 +23,11 @@ Within a minute the device reports: {page}, or
     kiln devices show {device}
 
 From now on every release that it is to run comes over the air."""
+_TOO_SMALL = """\
+THIS CHIP HAS TOO LITTLE MEMORY FOR THE AGENT IN FILES: about {kib} KiB of heap, and the agent takes
+56. It needs a MicroPython with the agent frozen in: docs/first-install.md, "Frozen into firmware".
+Put that into Kiln's firmware folder and fetch the archive again, or flash it and copy the folder
+board/ without lib/."""
 _COPY = """\
 #!/bin/sh
 # Makes the board on this computer's USB port the device of this folder. It runs MicroPython 1.19 or newer, on littlefs.
@@ -54,10 +60,11 @@ def text(
     settings: Mapping[str, Any],
     where: Mapping[str, Any],
     hold: str = "",
+    is_frozen: bool = False,
 ) -> str:
     """`version` is empty where no release is in it, `image` where no flash image is, and `why` says what for.
 
-    `hold` is why it is sent none.
+    `hold` is why it is sent none; `is_frozen` whether the image has the agent in its firmware.
     """
     holds = f"release {version}" if version else "no release yet: it takes its first one over the air"
     title = f"{device}: a device of {where['base']}"
@@ -66,6 +73,7 @@ def text(
         f"Board       {board.name} ({board.chip})\nRepository  {repository}\nHolds       {holds}",
         WARNING,
         *([textwrap.fill(f"NO RELEASE COMES TO IT NOW: {hold}.", WIDTH, break_long_words=False)] if hold else []),
+        *([_TOO_SMALL.format(kib=board.heap_bytes >> 10)] if wants_frozen(board) and not is_frozen else []),
         *_warnings(board, settings, where),
         *([_virtual(device)] if board.name == VIRTUAL else _real(board, image, why)),
         LOOK.format(page=f"{where['base']}/devices/{device}", device=device),
@@ -93,6 +101,11 @@ def _warnings(board: Board, settings: Mapping[str, Any], where: Mapping[str, Any
             "for Kiln and its broker, a PEM file, start Kiln again, and fetch the archive again."
         )
     return found
+
+
+def wants_frozen(board: Board) -> bool:
+    """Whether the agent has to be in the firmware of such a board."""
+    return 0 < board.heap_bytes < AGENT_HEAP_BYTES
 
 
 def is_unverified(where: Mapping[str, Any]) -> bool:

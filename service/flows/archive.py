@@ -169,6 +169,7 @@ def entries(content: Content, image: FlashFile | None, why: str, parts: Parts) -
         repository=content.device.repository,
         version=content.release.version if content.release else "",
         image=image.name if image else "",
+        is_frozen=image is not None and image.has_agent,
         why=why,
         settings=content.settings,
         where=content.where,

@@ -3,8 +3,12 @@
 An application of nothing but its main loop; the broker's and the server's lines are open.
 """
 
+from pathlib import Path
+
 import pytest
 
+from runners.contract.board import Catalogue
+from runners.flash.image import holds_agent
 from tests.integration.device import words32
 from tests.integration.device.apps import app
 from tests.integration.device.conftest import Bench
@@ -30,6 +34,12 @@ def small(bench: Bench) -> Bench:
     """With the agent frozen into the firmware, and none in the flash."""
     bench.board.micropython, bench.board.frozen = words32.micropython("frozen"), True
     return bench
+
+
+def test_firmware_with_the_agent_is_told_from_firmware_without() -> None:
+    board = Catalogue.load().board("esp8266-generic")
+    found = {kind: Path(words32.micropython(kind)).read_bytes() for kind in ("frozen", "plain")}
+    assert {kind: holds_agent(board, content) for kind, content in found.items()} == {"frozen": True, "plain": False}
 
 
 def test_updates_and_settings_leave_an_esp8266_heap_for_its_application(small: Bench) -> None:
