@@ -1,13 +1,15 @@
 """How far a roll-out is, as people see it."""
 
 import sys
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from service.cli.client import Client, CommandError
 from service.domain.summary import plain
 
 EVERY_S = 1.0  # how often it is looked at
+LOOK_S = 0.2
+OVER_S = 10.0  # how long one that was aborted may take to call 1,000 devices back, and more
 STATES = ("done", "failed", "ordered", "pending", "held", "left")
 ENDED = ("done", "failed", "left")
 OVER = ("finished", "aborted", "superseded")
@@ -48,6 +50,16 @@ def follow(client: Client, path: str) -> Any:
         print(picture(found), file=sys.stderr, flush=True)
         raise CommandError(f"roll-out {found['id']} is {found['state']}: it goes no further by itself")
     return found if not sys.stdout.isatty() else picture(found)
+
+
+def when_over(client: Client, path: str) -> dict[str, Any]:
+    """One that was given up, as it is when nothing of it is left to be done, or after OVER_S."""
+    deadline = monotonic() + OVER_S
+    while True:
+        found: dict[str, Any] = client.call("GET", path)
+        if found["finished_at"] is not None or monotonic() >= deadline:
+            return found
+        sleep(LOOK_S)
 
 
 def _is_to_be_watched(found: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from service.cli.client import Client, CommandError
-from service.cli.rollout_screen import follow, picture
+from service.cli.rollout_screen import follow, picture, when_over
 
 PATH = "/api/v1/rollouts"
 PLANS = "/api/v1/plans"
@@ -39,7 +39,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     approve.set_defaults(act=_deed("approve"))
     abort = _of_one(rollouts, "abort", "give it up; who was told and did not update is called back")
     abort.add_argument("--why", default="", help="for whoever reads of it later")
-    abort.set_defaults(act=_deed("abort", lambda given: {"why": given.why}))
+    abort.set_defaults(act=_abort)
     retry = _of_one(rollouts, "retry", "try those again that failed")
     retry.add_argument("devices", nargs="*", metavar="ID", help="only these")
     retry.set_defaults(act=_deed("retry", lambda given: {"devices": given.devices} if given.devices else {}))
@@ -93,6 +93,16 @@ def _deed(
         return found if given.json or not sys.stdout.isatty() else picture(found)
 
     return act
+
+
+def _abort(client: Client, given: argparse.Namespace) -> Any:
+    """What is shown is how it ended: the service calls devices back after it has answered."""
+    path = f"{PATH}/{given.rollout}"
+    client.call("POST", f"{path}/abort", {"why": given.why})
+    found = when_over(client, path)
+    if found["finished_at"] is None:
+        print(f"devices are still being called back: kiln rollouts show {given.rollout}", file=sys.stderr)
+    return found if given.json or not sys.stdout.isatty() else picture(found)
 
 
 def _replan(client: Client, given: argparse.Namespace) -> Any:

@@ -1,6 +1,8 @@
 """`kiln rollouts` against a service over HTTP."""
 
+import json
 import pathlib
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -93,7 +95,36 @@ def test_a_rollout_is_followed_until_somebody_has_to_decide(
     assert (done[0], '"state": "finished"' in done[1]) == (0, True)
 
 
-def test_roll_outs_and_their_devices_are_listed(site: Site, terminal: Terminal) -> None:
+def test_what_an_abort_shows_is_how_it_ended(site: Site, terminal: Terminal) -> None:
+    released(site)
+    working = threading.Timer(0.5, rollouts.advance_all, [rolling.parts(site.kiln)])  # as the service does
+    working.start()
+
+    code, said = terminal.run("rollouts", "abort", "1")
+    working.join()
+
+    counts = json.loads(said)["counts"]
+    assert code == 0
+    assert {name for name in counts if counts[name]} == {"left"}
+    assert counts["left"] == len(NAMES)
+
+
+def test_an_abort_that_takes_long_is_not_waited_for(
+    site: Site, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_screen, "OVER_S", 0)
+    released(site)
+
+    code, said = terminal.run("rollouts", "abort", "1")
+
+    assert (code, '"state": "aborted"' in said) == (0, True)
+    assert '"finished_at": null' in said
+
+
+def test_roll_outs_and_their_devices_are_listed(
+    site: Site, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_screen, "OVER_S", 0)
     released(site)
 
     listed = terminal.run("rollouts", "list", "--repository", "github/acme/blink", "--channel", "beta")
