@@ -54,7 +54,7 @@ def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
         known.check(device.repository, str(changed["channel"]), parts.channels)
     place: dict[str, Any] = changed
     parts.inventory.place(name, Place(**place))
-    said = ", ".join(f"{each}: {value}" if value != "" else f"no {each}" for each, value in changed.items())
+    said = ", ".join(_words(each, value) for each, value in changed.items())
     _note(device, "placed", "device.placed", said, parts, by=by)
     if "group" in changed:
         parts.remake(name)
@@ -115,6 +115,13 @@ def remove_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) 
     parts.inventory.remove_group(repository, name)
     now = parts.clock.now()
     parts.audit.note(Deed(who=by, what="group.removed", repository=repository, subject=name), now=now)
+
+
+def _words(what: str, value: object) -> str:
+    """For whoever reads the history of a device."""
+    if what == "may_install":
+        return "Home Assistant may install releases" if value else "Home Assistant may not install releases any more"
+    return f"{what}: {value}" if value != "" else f"no {what}"
 
 
 def _note(device: Device, what: str, deed: str, detail: str, parts: Parts, *, by: str) -> None:

@@ -59,6 +59,22 @@ def test_a_label_changes_and_the_id_never_does(world: World) -> None:
         place.change(D1, Place(label="x" * (MAX_LABEL_CHARS + 1)), parts(world), by="ann")
 
 
+def test_what_was_changed_is_told_in_words(world: World) -> None:
+    enrolled(world)
+    world.inventory.add_group(BLINK.id, "roof", now=world.clock.now(), at_most=1)
+
+    for wanted in (
+        Place(label="Roof", group="roof", may_install=True),
+        Place(may_install=False, group="", label=""),
+    ):
+        place.change(D1, wanted, parts(world), by="ann")
+
+    assert [each.detail for each in world.fleet.events(D1) if each.what == "placed"] == [
+        "no label, no group, Home Assistant may not install releases any more, by ann",
+        "label: Roof, group: roof, Home Assistant may install releases, by ann",
+    ]
+
+
 def test_a_device_that_moves_is_ordered_the_newest_release_of_its_new_channel(world: World) -> None:
     published(world, "beta one")
     stable = published(world, "stable one", "refs/tags/v1.0.0")
