@@ -92,8 +92,9 @@ class DatabaseFleet:
                 connection.execute(table.delete().where(table.c.device == name))
             connection.execute(outbox.insert().values(device=name, seq=0, payload=b""))
 
-    def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
-        query = sa.select(devices).where(devices.c.desired_until < before.timestamp()).order_by(devices.c.id)
+    def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
+        due = (devices.c.desired_until < before.timestamp()) & (devices.c.id > after)
+        query = sa.select(devices).where(due).order_by(devices.c.id)
         with self._engine.connect() as connection:
             return [device_of(row) for row in connection.execute(query.limit(limit)).mappings()]
 

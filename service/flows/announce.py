@@ -1,6 +1,6 @@
 """Announce: a device is told what it shall run, by a signed desired state in the outbox."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from service.domain.device import Device, DeviceId
 from service.domain.errors import BadInputError, NotFoundError
@@ -9,6 +9,7 @@ from service.domain.release import Bundle, Release
 from service.ports import Clock, Keys
 from service.records import Builds, Fleet
 
+PAGE = 500  # devices that are looked at together
 MAX_TRIES = 20  # of one device, when others announce to it at the same moment
 
 Obstacle = Callable[[Device, Release], str]  # why a device is not sent a release, for people; empty when it is
@@ -58,7 +59,7 @@ def written(device: Device, bundle: Bundle, release: Release, config: str, *, ke
 def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
     """Sign again what would expire soon. Safe to repeat; how many were renewed."""
     renewed = 0
-    for device in fleet.expiring(clock.now() + RENEW_BEFORE):
+    for device in _expiring(fleet, clock):
         assert device.desired is not None
         try:
             bundle = builds.bundle(device.desired)
@@ -69,3 +70,11 @@ def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
         if release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
             renewed += 1
     return renewed
+
+
+def _expiring(fleet: Fleet, clock: Clock) -> Iterator[Device]:
+    """All of them, in the order of their ids: those whose release is gone stay, and must not stand before the rest."""
+    before, after = clock.now() + RENEW_BEFORE, ""
+    while found := fleet.expiring(before, after=after, limit=PAGE):
+        yield from found
+        after = found[-1].id

@@ -40,8 +40,8 @@ class Fleet(Protocol):
         What the broker keeps of it is cleared through the outbox. Safe to repeat. Raises: NotFoundError.
         """
 
-    def expiring(self, before: datetime.datetime, *, limit: int = 500) -> list[Device]:
-        """Devices whose desired state expires before then."""
+    def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
+        """Devices whose desired state expires before then, in the order of their ids, from after `after` on."""
 
     def desire(self, name: DeviceId, order: Order) -> bool:
         """Set the desired release and queue its notice, in one transaction.

@@ -256,6 +256,7 @@ def test_devices_whose_desired_state_expires_are_found(fleet: DatabaseFleet) -> 
     assert [each.id for each in found] == ["d1"]
     assert found[0].desired_until == UNTIL
     assert fleet.expiring(UNTIL) == []
+    assert fleet.expiring(UNTIL + datetime.timedelta(seconds=1), after="d1") == []
 
 
 def test_a_withdrawn_device_leaves_nothing_behind(fleet: DatabaseFleet) -> None:

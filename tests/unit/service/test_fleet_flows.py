@@ -134,19 +134,25 @@ def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None
     assert second["expires"] - first["expires"] == 40 * 24 * 3600
 
 
-def test_an_order_for_what_is_gone_keeps_no_other_from_being_signed_again(world: World) -> None:
+@pytest.mark.parametrize("page", [announce.PAGE, 2])
+def test_orders_for_what_is_gone_keep_no_other_from_being_signed_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Also where there are more of them than are looked at together."""
+    monkeypatch.setattr(announce, "PAGE", page)
     announced(world, published(world, "one"))
-    for name in ("d1", "d2"):
+    for name in ("d1", "d2", "d3", "d4", "d5"):
         enrolled(world, name)
     gone = ReleaseDigest("f" * 64)
     order = Order(seq=2, release=gone, config="", notice=b"x", until=NOW + datetime.timedelta(days=1))
-    assert world.fleet.desire(DeviceId("d1"), order)
+    for name in ("d1", "d2", "d3", "d4"):
+        assert world.fleet.desire(DeviceId(name), order)
     world.clock.move(days=40)
 
     renewed = announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
 
     assert renewed == 1
-    assert world.fleet.device(DeviceId("d2")).seq == 2
+    assert world.fleet.device(DeviceId("d5")).seq == 2
 
 
 def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World) -> None:
