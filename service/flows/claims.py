@@ -150,9 +150,8 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
                 raise
     device = parts.enrolling.fleet.device(name)
     if device.new_token_digest is None:
-        parts.enrolling.accounts.allow(name, token)  # perhaps it was cut off before it came to this
-        if parts.enrolling.fleet.device(name).retired_at is not None:  # meanwhile: it keeps nothing at the broker
-            parts.enrolling.accounts.forbid(name)
+        accounts = parts.enrolling.accounts  # perhaps it was cut off before it came to this
+        if not enrol.let_in(name, lambda: accounts.allow(name, token), accounts, parts.enrolling.fleet):
             raise ConflictError(f"{name} was retired")
     enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by)
     return device

@@ -7,7 +7,7 @@ from service.domain.configuration import Secrets
 from service.domain.device import Device, DeviceId, Report
 from service.domain.errors import ConflictError
 from service.flows.configure import Parts, change, living
-from service.flows.enrol import token_digest
+from service.flows.enrol import let_in, token_digest
 from service.ports import BrokerAccounts, Clock
 from service.records import Configurations, Fleet
 
@@ -22,7 +22,7 @@ def rotate(
     """
     under_way = _under_way(living(name, parts.fleet), parts.configurations)
     token = under_way or new_token(name)
-    accounts.allow_also(name, token)  # before the device can hear of it
+    _allow_also(name, token, parts, accounts)  # before the device can hear of it
 
     def edit(secrets: Secrets) -> Secrets:
         return replace(secrets, device={**secrets.device, "token": token})
@@ -31,8 +31,14 @@ def rotate(
     digest = token_digest(token)
     device = change(name, edit, parts, what="token", detail=detail, new_token=digest, is_again=bool(under_way))
     # Two that rotate at once: whichever was ordered last is the one that the broker takes.
-    accounts.allow_also(name, parts.configurations.get(name).secrets.device["token"])
+    _allow_also(name, str(parts.configurations.get(name).secrets.device.get("token", token)), parts, accounts)
     return device
+
+
+def _allow_also(name: DeviceId, token: str, parts: Parts, accounts: BrokerAccounts) -> None:
+    """Raises: BrokerError, ConflictError for a device that was retired meanwhile."""
+    if not let_in(name, lambda: accounts.allow_also(name, token), accounts, parts.fleet):
+        raise ConflictError(f"{name} was retired")
 
 
 def _under_way(device: Device, configurations: Configurations) -> str:
@@ -99,7 +105,8 @@ def settle(device: Device, report: Report, parts: Change) -> bool:
     token = _under_way(device, parts.configurations)
     if not token or device.new_token_digest is None:
         return False
-    parts.accounts.allow(device.id, token)
+    if not let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet):
+        return False
     parts.fleet.settle_token(device.id, device.new_token_digest)
     parts.shown.forget(device)
     parts.fleet.note(device.id, "token", "the device has the new one; the old one is dead", now=parts.clock.now())
@@ -120,14 +127,21 @@ def follow(device: Device, token: str, parts: Change) -> None:
     if parts.shown.note(device, token) and device.report is not None and settle(device, device.report, parts):
         return
     new = _under_way(device, parts.configurations)
-    if new and not parts.accounts.allow_also(device.id, new):
-        parts.accounts.allow(device.id, token or new)
+    if new:
+        let_in(device.id, lambda: _either(device, token, new, parts.accounts), parts.accounts, parts.fleet)
+
+
+def _either(device: Device, token: str, new: str, accounts: BrokerAccounts) -> None:
+    """The new token beside the old one; where the broker knows one alone, what the device comes with."""
+    if not accounts.allow_also(device.id, new):
+        accounts.allow(device.id, token or new)
 
 
 def _let_in_again(device: Device, token: str, parts: Change) -> None:
     """A broker that lost its accounts gets each back from the device itself: we keep no tokens, but know this one."""
     if token and token_digest(token) == device.token_digest and not parts.accounts.knows(device.id):
-        parts.accounts.allow(device.id, token)
+        if not let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet):
+            return
         parts.fleet.note(device.id, "token", "the broker had lost it, and has it again", now=parts.clock.now())
 
 

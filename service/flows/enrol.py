@@ -80,12 +80,25 @@ def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = ""
     _first(device, secrets, parts)  # what cannot be made, or opened, is said before the name is used up
     parts.fleet.add_device(device)
     try:
-        parts.accounts.allow(device.id, token)
+        is_in = let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet)
     except OutsideError:
         parts.fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
         raise
+    if not is_in:
+        raise ConflictError(f"{device.id} was retired")
     complete(device.id, parts, secrets, by=by)
     return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
+
+
+def let_in(name: DeviceId, allow: Callable[[], object], accounts: BrokerAccounts, fleet: Fleet) -> bool:
+    """Have the broker take what a device comes with, which `allow` says. False for one that was retired meanwhile: it
+    keeps nothing there. Who retires it after we looked forbids it after we allowed it. Raises: BrokerError.
+    """
+    allow()
+    if fleet.device(name).retired_at is None:
+        return True
+    accounts.forbid(name)
+    return False
 
 
 def wanted_by_people(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str) -> Enrolled:
