@@ -1,7 +1,6 @@
 """`kiln devices claim make|list|revoke`."""
 
 import argparse
-import json
 import pathlib
 import urllib.parse
 from typing import Any
@@ -63,13 +62,8 @@ def _make(client: Client, given: argparse.Namespace) -> Any:
 def _write(folder: pathlib.Path, made: dict[str, Any], wifi: dict[str, str]) -> list[str]:
     """Of the settings the Wi-Fi alone: without it the board comes to nobody who would tell it the others."""
     file, authority = install.verifying(made["file"], made["ca"], folder)
-    written = []
     files = {"claim": file, "trust": made["trust"], **({"settings": wifi} if wifi else {})}
-    for name, content in files.items():
-        path = folder / f"{name}.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(content, indent=2) + "\n")
-        written.append(str(path))
+    written = [install.write_secret(folder / f"{name}.json", content) for name, content in files.items()]
     return [*written, *map(str, [*authority, *install.write(folder, file["base"], identity="claim")])]
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import pathlib
 import sys
 import urllib.error
@@ -11,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
+
+from service.cli.secret_files import secret_file
 
 TIMEOUT_S = 60  # a forge may be asked meanwhile
 CHUNK_BYTES = 64 << 10
@@ -50,17 +51,10 @@ class Client:
         """
         with self._ask("GET", path, None) as answer:
             target = target or pathlib.Path(_name_of(answer) or path.rpartition("/")[2])
-            part = target.with_name(f".{target.name}.part")
             try:
-                part.unlink(missing_ok=True)  # of an attempt that was killed
-                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                with secret_file(target) as file:
                     size = _copied(answer, file, max_bytes)
-                part.replace(target)
-            except CommandError:
-                part.unlink()
-                raise
             except OSError as error:
-                part.unlink(missing_ok=True)
                 raise CommandError(f"{target} cannot be written: {error.strerror or error}") from error
         return target, size
 

@@ -1,7 +1,6 @@
 """`kiln devices`."""
 
 import argparse
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -141,10 +140,6 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
 def _written(folder: pathlib.Path, enrolled: dict[str, Any]) -> list[str]:
     """The files of a device that was enrolled just now; their paths."""
     device, authority = install.verifying(enrolled["device"], enrolled["ca"], folder)
-    contents, files = {**enrolled, "device": device}, []
-    for name in ("device", "trust", *("settings",) * bool(enrolled["settings"])):
-        path = folder / f"{name}.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(contents[name], indent=2) + "\n")
-        files.append(str(path))
+    contents, names = {**enrolled, "device": device}, ("device", "trust", *("settings",) * bool(enrolled["settings"]))
+    files = [install.write_secret(folder / f"{name}.json", contents[name]) for name in names]
     return [*files, *map(str, [*authority, *install.write(folder, device["base"])])]

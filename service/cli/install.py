@@ -1,9 +1,12 @@
 """What puts a device's files onto a board: a script of mpremote's commands (docs/first-install.md)."""
 
+import json
 import pathlib
 import shlex
 from typing import Any
 
+from service.cli.client import CommandError
+from service.cli.secret_files import secret_file
 from service.domain.first_install import MAIN, VERIFIED
 
 SCRIPT = """\
@@ -24,6 +27,16 @@ mpremote fs cp {identity}.json :/kiln/{identity}.json
 mpremote fs cp main.py :/main.py  # last: from now on the agent starts
 mpremote reset
 """
+
+
+def write_secret(path: pathlib.Path, value: Any) -> str:
+    """As JSON, for its owner alone; the path. Raises: CommandError."""
+    try:
+        with secret_file(path) as file:
+            file.write(json.dumps(value, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from error
+    return str(path)
 
 
 WHAT = {"device": "the device of this folder", "claim": "a device that enrols itself with the code of this folder"}
