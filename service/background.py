@@ -7,7 +7,7 @@ import secrets
 
 from service import configuring, key_routes, release_routes, rolling
 from service.adapters.background import Repeater
-from service.flows import announce, deliver, rollouts, wind_down
+from service.flows import announce, deliver, forget, rollouts, wind_down
 from service.flows.keep import Keeper
 from service.flows.recover import Recovery
 from service.flows.shared import Remaker
@@ -26,6 +26,7 @@ KEEPER_EVERY_S = 2.0
 SETTINGS_EVERY_S = 1.0
 SEALING_EVERY_S = 2.0  # nothing is looked at unless a key was changed
 ROLLOUTS_EVERY_S = 2.0
+HISTORY_EVERY_S = 3600.0
 STOP_S = 3.0  # a task that waits for another system is left behind then: all of it is safe to repeat
 
 
@@ -38,11 +39,8 @@ class Background:
             lambda: deliver.drain(fleet=kiln.fleet, broker=kiln.broker.link, clock=kiln.clock),
             every_s=OUTBOX_EVERY_S,
         )
-        renewal = Repeater(
-            "renewal",  # the outbox looks for itself soon enough
-            lambda: _renew(kiln),
-            every_s=RENEWAL_EVERY_S,
-        )
+        # The outbox looks for itself soon enough.
+        renewal = Repeater("renewal", lambda: _renew(kiln), every_s=RENEWAL_EVERY_S)
         winding = Repeater(
             "winding",
             lambda: wind_down.wind_down(builds=kiln.builds, stop=kiln.starter.stop),
@@ -53,6 +51,7 @@ class Background:
         settings = Repeater("settings", lambda: _remake(remaker, settings), every_s=SETTINGS_EVERY_S)
         sealing = Repeater("sealing", lambda: _seal_again(kiln, sealing), every_s=SEALING_EVERY_S)
         keeper = Repeater("keeper", lambda: _look(look, keeper), every_s=KEEPER_EVERY_S)
+        history = Repeater("history", lambda: _forget(kiln, history), every_s=HISTORY_EVERY_S, share=0.25)
         look, remaker = _keeper(kiln), configuring.remaker(kiln, self.outbox.wake)
         parts = rolling.parts(kiln)
         turns = Repeater("rollouts", lambda: rollouts.advance_all(parts), every_s=ROLLOUTS_EVERY_S, share=0.25)
@@ -66,7 +65,8 @@ class Background:
         kiln.stirred.listen(turns.wake)
         home = HomeAssistant.of(kiln, self.outbox.wake)
         shown = () if home is None else (home.repeater,)
-        self._all = (self.outbox, renewal, winding, teller, key_use, settings, sealing, keeper, turns, recall, *shown)
+        self._all = (self.outbox, renewal, winding, teller, key_use, settings, sealing, keeper, turns, recall)
+        self._all += (history, *shown)
 
     def start(self) -> None:
         for each in self._all:
@@ -92,6 +92,11 @@ def _look(look: Keeper, again: Repeater) -> None:
 
 def _remake(remaker: Remaker, again: Repeater) -> None:
     if remaker.step():
+        again.wake()
+
+
+def _forget(kiln: Kiln, again: Repeater) -> None:
+    if forget.forget(kiln.history, kiln.clock, days=kiln.settings.keep_history_days):
         again.wake()
 
 

@@ -22,6 +22,7 @@ from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.forges.forge_apis import ForgeApis
 from service.adapters.git import GitSources
+from service.adapters.history import DatabaseHistory
 from service.adapters.instance import Instance, load_instance
 from service.adapters.inventory import DatabaseInventory
 from service.adapters.keys import FileKeys
@@ -71,6 +72,7 @@ class Kiln:
     rollouts: DatabaseRollouts
     crowd: DatabaseCrowd
     audit: DatabaseAudit
+    history: DatabaseHistory
     objects: Objects
     sources: GitSources
     desk: AccessDesk
@@ -118,6 +120,7 @@ def build(settings: Settings, *, durable: bool = True) -> Kiln:
         rollouts=DatabaseRollouts(engine),
         crowd=DatabaseCrowd(engine),
         audit=DatabaseAudit(engine),
+        history=DatabaseHistory(engine),
         objects=objects,
         sources=GitSources(settings.data / "git", leave=leave, authorities=authorities),
         desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),

@@ -67,6 +67,7 @@ class Settings:
     runtime: str = ""  # that containers are started by, runsc for one; default: the engine's own
     job_memory_mb: int = 512
     job_time_s: int = 300
+    keep_history_days: int = 365  # what has ended: codes, devices of roll-outs, reports; 0: for ever
     reconcile_s: int = 900  # between two looks at the heads of a repository
     github_oauth_id: str = ""  # of an OAuth App: people sign in with GitHub
     github_oauth_secret: str = field(default="", repr=False)

@@ -9,6 +9,7 @@ from service.records.channels import Channels
 from service.records.claims import Claims
 from service.records.dependencies import Dependencies
 from service.records.fleet import Agents, Configurations, Fleet, Made
+from service.records.history import History
 from service.records.inventory import Inventory
 from service.records.marks import Marks, Untold
 from service.records.packs import Packs
@@ -28,6 +29,7 @@ __all__ = [
     "Crowd",
     "Dependencies",
     "Fleet",
+    "History",
     "Inventory",
     "Made",
     "Marks",

@@ -1,0 +1,50 @@
+"""What has ended, in the database: it is removed when it is old."""
+
+import datetime
+
+import sqlalchemy as sa
+
+from service.adapters.schema_devices import claims, reports
+from service.adapters.schema_rollouts import rollout_devices, rollouts
+from service.domain.rollout import RolloutState
+
+
+class DatabaseHistory:
+    """`service.records.History` on SQLAlchemy."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def forget(self, *, before: datetime.datetime, limit: int) -> int:
+        at = before.timestamp()
+        with self._engine.begin() as connection:
+            for forget in (_claims, _reports, _devices_of_rollouts):
+                if count := forget(connection, at, limit):
+                    return count
+        return 0
+
+
+def _claims(connection: sa.Connection, before: float, limit: int) -> int:
+    """By both times: a board that used its code gets the same answer again while the code is good."""
+    is_over = (claims.c.expires_at < before) & (sa.func.coalesce(claims.c.used_at, 0.0) < before)
+    some = sa.select(claims.c.name).where(is_over).limit(limit)
+    return connection.execute(claims.delete().where(claims.c.name.in_(some.scalar_subquery()))).rowcount
+
+
+def _reports(connection: sa.Connection, before: float, limit: int) -> int:
+    """The oldest come first by their number: all others need not be looked at."""
+    oldest = sa.select(reports.c.id, reports.c.at).order_by(reports.c.id).limit(limit)
+    old = [row.id for row in connection.execute(oldest) if row.at < before]
+    return connection.execute(reports.delete().where(reports.c.id.in_(old))).rowcount if old else 0
+
+
+def _devices_of_rollouts(connection: sa.Connection, before: float, limit: int) -> int:
+    newest = sa.select(sa.func.max(rollouts.c.id)).group_by(rollouts.c.repository, rollouts.c.channel)
+    good = newest.where(rollouts.c.state == RolloutState.FINISHED.value)
+    is_over = (rollouts.c.finished_at < before) & rollouts.c.id.not_in(newest) & rollouts.c.id.not_in(good)
+    over = sa.select(rollouts.c.id).where(is_over, sa.exists().where(rollout_devices.c.rollout == rollouts.c.id))
+    name = connection.execute(over.order_by(rollouts.c.id).limit(1)).scalar()
+    mine = rollout_devices.c.rollout == name
+    some = sa.select(rollout_devices.c.device).where(mine).limit(limit)
+    gone = rollout_devices.delete().where(mine, rollout_devices.c.device.in_(some.scalar_subquery()))
+    return 0 if name is None else connection.execute(gone).rowcount
