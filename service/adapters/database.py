@@ -3,7 +3,7 @@
 import pathlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,18 +26,19 @@ def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> 
 
     Only a test that survives no power cut may do without `durable`: then nothing waits for the disk.
     """
-    engine = _engine(url, busy_ms, durable=durable)
+    engine = _engine(url, busy_ms, {"durable": durable})
     bring_up_to_date(engine)
     return engine
 
 
-def _engine(url: str, busy_ms: int, *, durable: bool) -> sa.Engine:
+def _engine(url: str, busy_ms: int, options: Mapping[str, Any]) -> sa.Engine:
     """SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
     take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
     """
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sa.create_engine(url, pool_size=16, max_overflow=16, execution_options={"durable": durable})
+    synchronous = "full" if options["durable"] else "off"
+    engine = sa.create_engine(url, pool_size=16, max_overflow=16, execution_options=options)
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
@@ -45,7 +46,7 @@ def _engine(url: str, busy_ms: int, *, durable: bool) -> sa.Engine:
             connection.isolation_level = "IMMEDIATE"
             connection.execute(f"pragma busy_timeout={busy_ms}")
             connection.execute("pragma journal_mode=wal")
-            connection.execute(f"pragma synchronous={'full' if durable else 'off'}")
+            connection.execute(f"pragma synchronous={synchronous}")
             connection.execute(f"pragma busy_timeout={min(busy_ms, SLEEPS_MS)}")
 
         if busy_ms > SLEEPS_MS:
@@ -80,7 +81,7 @@ def _ask_again(engine: sa.Engine, patience_s: float) -> None:
 def opened_again(engine: sa.Engine, *, busy_ms: int) -> sa.Engine:
     """Another engine for the same database, alike but for that."""
     url = engine.url.render_as_string(hide_password=False)
-    return _engine(url, busy_ms, durable=engine.get_execution_options()["durable"])
+    return _engine(url, busy_ms, engine.get_execution_options())
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:

@@ -6,16 +6,38 @@ Tables and RSA keys take many times as long to make as most tests need for all e
 import functools
 import pathlib
 import tempfile
+from typing import Any
+
+import sqlalchemy as sa
 
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.database import open_database
 from service.adapters.keys import FileKeys
 
 
-def database(folder: pathlib.Path) -> str:
-    """The URL of a new database with all tables, `kiln.db` in that folder."""
+class Compiled(dict[Any, Any]):
+    """SQL of statements, for all engines: one of its own in each test would compile the same few hundred again."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get((key[0].name, *key[1:]), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__((key[0].name, *key[1:]), compiled)  # the first is the engine's own dialect
+
+
+_compiled = Compiled()
+
+
+def database(folder: pathlib.Path) -> sa.Engine:
+    """`kiln.db` in that folder, with all tables."""
     _lay("database", folder)
-    return f"sqlite:///{folder / 'kiln.db'}"
+    return quick(open_database(f"sqlite:///{folder / 'kiln.db'}", durable=False))
+
+
+def quick(engine: sa.Engine) -> sa.Engine:
+    """That engine, which compiles no statement that was compiled for another test."""
+    engine.update_execution_options(compiled_cache=_compiled)
+    return engine
 
 
 def keys(folder: pathlib.Path) -> FileKeys:
@@ -32,9 +54,11 @@ def data(folder: pathlib.Path) -> None:
 
 
 def _lay(part: str, folder: pathlib.Path) -> None:
+    """What is there already stays as it is, as at a second start."""
     for path, content in _first_start()[part].items():
-        (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+        if not (folder / path).exists():
+            (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
 
 
 @functools.cache

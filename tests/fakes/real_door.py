@@ -11,7 +11,6 @@ from starlette.middleware import Middleware
 
 from service.adapters.builds import DatabaseBuilds
 from service.adapters.connections import DatabaseConnections
-from service.adapters.database import open_database
 from service.adapters.repositories import DatabaseRepositories
 from service.adapters.sealing import Sealer
 from service.domain.connection import Connection, ConnectionId, ConnectionKind
@@ -64,7 +63,7 @@ class RealDoor:
 
 @contextlib.contextmanager
 def real_door(folder: pathlib.Path, now: datetime.datetime, repositories: Sequence[Repository]) -> Iterator[RealDoor]:
-    engine = open_database(prepared.database(folder), durable=False)
+    engine = prepared.database(folder)
     door = RealDoor(engine, now)
     for each in repositories:
         door.repositories.add(each)

@@ -49,6 +49,7 @@ class Site:
         given = {"data": folder, "base_url": BASE, "admin_token": ADMIN_TOKEN, **settings}
         prepared.data(folder)
         kiln = build(Settings(**given), durable=False)
+        prepared.quick(kiln.engine)
         # The durable engine is not launched here: builds are recorded, and nobody works on them.
         kiln.builds.close()
         sources = FolderSources({})

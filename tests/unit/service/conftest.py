@@ -19,7 +19,6 @@ from service.adapters.channels import DatabaseChannels
 from service.adapters.claims import DatabaseClaims
 from service.adapters.configurations import DatabaseConfigurations
 from service.adapters.crowd import DatabaseCrowd
-from service.adapters.database import open_database
 from service.adapters.dependencies import DatabaseDependencies
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.inventory import DatabaseInventory
@@ -130,7 +129,7 @@ def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
 
 @contextlib.contextmanager
 def opened(folder: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    engine, sealer = open_database(prepared.database(folder), durable=False), Sealer(b"k" * 32)
+    engine, sealer = prepared.database(folder), Sealer(b"k" * 32)
     clock = StoppedClock(NOW)
     builds = DatabaseBuilds(engine, start=lambda _connection, _build: None)
     repositories = DatabaseRepositories(engine)
