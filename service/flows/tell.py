@@ -4,6 +4,7 @@ A build never waits for this and never fails because of it.
 """
 
 import datetime
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -52,9 +53,10 @@ class Teller:
         now = self._clock.now()
         closed = [name for name, line in self._lines.items() if not line.is_open(now)]
         written = 0
+        look_up = functools.cache(self._repositories.get)  # a hundred builds are often of one repository
         for untold in self._marks.untold(now=now, limit=PAGE, without=closed):
             try:
-                repository = self._repositories.get(untold.build.repository)
+                repository = look_up(untold.build.repository)
             except NotFoundError:  # removed a moment ago
                 continue
             line = self._lines.setdefault(repository.connection, Line(at=now))
