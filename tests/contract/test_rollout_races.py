@@ -15,7 +15,7 @@ from service.domain.release import Release
 from service.domain.rollout import Rollout, RolloutState, RowState
 from service.domain.rollout_plan import DEFAULT, Candidate, Plan, Stage
 from service.flows import rollouts, steer
-from tests.contract.test_rollouts import build_and_publish, confirm, fleet, newest, says, told
+from tests.contract.rollout_stage import build_and_publish, confirm, fleet, newest, says, told
 from tests.unit.service.conftest import BLINK, World, opened
 from tests.unit.service.steps import announced, enrolled, published, rolling
 
