@@ -18,6 +18,7 @@ from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
+from service.domain.release import ReleaseDigest
 from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
 from service.domain.rollout_plan import Candidate
 from service.records.rollouts import Mark, Noted, Part, Row
@@ -105,14 +106,16 @@ class DatabaseCrowd:
                 values["at"] = now.timestamp()
                 connection.execute(rows.update().where(mine & states).values(**values))
 
-    def parts(self, names: Collection[DeviceId]) -> list[Part]:
+    def parts(self, names: Collection[DeviceId], *, late: Collection[ReleaseDigest] = ()) -> list[Part]:
+        goes_on = rollouts.c.finished_at.is_(None)
+        ended = rows.c.state.in_([RowState.FAILED.value, RowState.LEFT.value]) & bundles.c.digest.in_(late)
         fits = (bundles.c.build == rollouts.c.build) & (bundles.c.board == devices.c.board)
         query = (
             sa.select(rollouts, *(each.label(f"row_{each.name}") for each in rows.c), bundles.c.digest.label("digest"))
             .join(rows, rows.c.rollout == rollouts.c.id)
             .join(devices, devices.c.id == rows.c.device)
             .outerjoin(bundles, fits)
-            .where(rows.c.device.in_(names), rollouts.c.finished_at.is_(None))
+            .where(rows.c.device.in_(names), goes_on | ended if late else goes_on)
         )
         with self._engine.connect() as connection:
             found = connection.execute(query.order_by(rollouts.c.id)).mappings().all()

@@ -17,6 +17,7 @@ from service.records.rollouts import Mark, Part
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
 FINAL = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config")
 UNTOLD = (RowState.PENDING, RowState.ORDERED, RowState.HELD)
+ENDED = (RowState.FAILED, RowState.LEFT)  # otherwise than by running the release
 ALL_BUT_LEFT = (*UNTOLD, RowState.FAILED)
 TRY_AGAIN = datetime.timedelta(minutes=1)  # after the first failure; doubled with each
 
@@ -119,14 +120,16 @@ def _give(device: Device, build: BuildId, parts: Parts) -> bool:
 def heard(said: Sequence[tuple[Device, Report]], parts: Parts) -> bool:
     """What reports mean to the roll-outs that the devices are in; whether anything changed."""
     found: dict[DeviceId, list[Part]] = defaultdict(list)
-    for part in parts.crowd.parts({device.id for device, _ in said}):
+    about = {ReleaseDigest(each) for _, report in said for each in (report.running, report.release) if each}
+    for part in parts.crowd.parts({device.id for device, _ in said}, late=about):
         found[part.row.device].append(part)
     now = parts.clock.now()
     marks: dict[RolloutId, list[Mark]] = defaultdict(list)
     words: dict[RolloutId, list[tuple[DeviceId, str]]] = defaultdict(list)
     for device, report in said:
         for part in found[device.id]:
-            meant = _judged(part, device, report, now)
+            is_over = part.rollout.finished_at is not None
+            meant = _late(part, device, report) if is_over else _judged(part, device, report, now)
             if isinstance(meant, Mark):
                 marks[part.rollout.id].append(meant)
             elif meant is not None:
@@ -152,6 +155,20 @@ def _judged(part: Part, device: Device, report: Report, now: datetime.datetime) 
         return _failed(part, why, now)
     follows = report.release == part.digest and report.state in ON_TRIAL
     return why if (follows and not row.is_heard) or (why and why != row.reason) else None
+
+
+def _late(part: Part, device: Device, report: Report) -> Mark | None:
+    """What is so in a roll-out that is over, and stays over: who runs the release is done, and who was called back and
+    says that it failed has failed.
+    """
+    if part.digest is None or _leaves(device, part.rollout):
+        return None
+    if report.running == part.digest and report.state not in ON_TRIAL:
+        return Mark(device=device.id, state=RowState.DONE, of=ENDED)
+    why, is_final = outcome(report, device, part.digest)
+    if why and (is_final or report.state is DeviceState.ROLLED_BACK):
+        return Mark(device=device.id, state=RowState.FAILED, reason=why, of=(RowState.LEFT,))
+    return None
 
 
 def outcome(report: Report, device: Device, digest: ReleaseDigest) -> tuple[str, bool]:

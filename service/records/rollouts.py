@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A device's part in a roll-out that is not over. `digest` is of the bundle for its board, if there is one."""
+    """A device's part in a roll-out. `digest` is of the bundle for its board, if there is one."""
 
     rollout: Rollout
     row: Row
@@ -135,8 +135,11 @@ class Crowd(Protocol):
 
     def mark(self, rollout: RolloutId, marks: Sequence[Mark], *, now: datetime.datetime) -> None: ...
 
-    def parts(self, devices: Collection[DeviceId]) -> list[Part]:
-        """Of these in roll-outs that are not over. Most devices have one or none."""
+    def parts(self, devices: Collection[DeviceId], *, late: Collection[ReleaseDigest] = ()) -> list[Part]:
+        """Of these in roll-outs that are not over. Most devices have one or none.
+
+        Those, too, in roll-outs of the bundles `late` that are over, where they failed or left.
+        """
 
     def heard(self, rollout: RolloutId, said: Sequence[tuple[DeviceId, str]], *, now: datetime.datetime) -> None:
         """Those that follow their order (with an empty reason), or refused it for now."""
