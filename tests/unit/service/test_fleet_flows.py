@@ -201,5 +201,5 @@ def test_a_device_that_is_retired_while_it_is_enrolled_is_not_given_out(world: W
             super().allow(device, token)
             world.fleet.retire(DeviceId(device), now=NOW)
 
-    with pytest.raises(ConflictError, match="changed by others"):
+    with pytest.raises(ConflictError, match="d1 was retired"):
         enrolled(world, accounts=Retiring())
