@@ -11,7 +11,7 @@ from service.domain.release import ReleaseDigest
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
 from service.flows.obstacles import ON_TRIAL, obstacle
-from service.flows.rollouts import Parts, advance, hold, sign
+from service.flows.rollouts import WAITING, Parts, advance, hold, sign
 from service.records.rollouts import Mark, Part
 
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
@@ -44,7 +44,8 @@ def settle(name: DeviceId, parts: Parts) -> bool:
         return good is not None and _give(device, good, parts)
     parts.crowd.join(rollout, name, now=parts.clock.now())
     given = good is not None and _is_new(device) and _give(device, good, parts)
-    return _joined(device, rollout, parts, is_first=good is None) or given
+    given = _joined(device, rollout, parts, is_first=good is None) or given
+    return _outlived(device, rollout, parts) or given
 
 
 def settle_many(names: Sequence[DeviceId], parts: Parts) -> None:
@@ -74,6 +75,21 @@ def _joined(device: Device, rollout: Rollout, parts: Parts, *, is_first: bool) -
             parts.announced()
     advance(rollout.id, parts)
     return parts.fleet.device(device.id).seq > before
+
+
+def _outlived(device: Device, joined: Rollout, parts: Parts) -> bool:
+    """A roll-out that ended while the device joined tells nobody any more: what holds now counts. As `settle`.
+
+    Its turns are taken one at a time, and one was taken after the device had joined: either that saw the device, or the
+    roll-out had ended before.
+    """
+    ended = parts.rollouts.get(joined.id)
+    if ended.state.is_open:
+        return False
+    why = f"the roll-out was {ended.state.value}"
+    left = Mark(device=device.id, state=RowState.LEFT, reason=why, of=WAITING)
+    parts.crowd.mark(ended.id, [left], now=parts.clock.now())
+    return settle(device.id, parts)
 
 
 def _is_new(device: Device) -> bool:

@@ -221,3 +221,31 @@ def test_an_approval_of_a_plan_is_none_of_the_next(world: World) -> None:
 
     rollouts.advance(newest(world).id, rolling(world))
     assert newest(world).started_at is None
+
+
+@pytest.mark.parametrize("turns", [1, 2])  # what was done of the roll-out when the device looked: filled, and begun
+@pytest.mark.parametrize("look", ["newest", "good"])
+def test_a_device_that_comes_while_a_roll_out_without_it_ends_is_told_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, turns: int, look: str
+) -> None:
+    build, parts = published(world, "one"), rolling(world)
+    release = world.builds.release(build)
+    assert release is not None
+    rollout = world.rollouts.begin(release, "beta", DEFAULT, by="", now=world.clock.now())
+    for _ in range(turns):
+        rollouts._turn(rollout.id, parts)
+    assert world.rollouts.get(rollout.id).is_filled
+    seen = getattr(world.rollouts, look)
+
+    def overtaken(*where: Any) -> Any:
+        found = seen(*where)
+        monkeypatch.undo()
+        rollouts.advance(rollout.id, parts)  # between the look and the write
+        return found
+
+    monkeypatch.setattr(world.rollouts, look, overtaken)
+    enrolled(world, "late")
+
+    assert world.rollouts.get(rollout.id).state is RolloutState.FINISHED
+    assert told(world, build) == ["late"]
+    assert world.crowd.page(rollout.id, states=[RowState.PENDING]) == []
