@@ -1,62 +1,20 @@
 """The agent updates itself: real loader, real MicroPython, littlefs and Mosquitto."""
 
-import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from device.virtual import flash as flashing
-from tests.fakes.agents import agent_files, agent_release, make_agent
-from tests.fakes.releases import FakeRelease
-from tests.fakes.signing import foreign_key
+from tests.fakes.agents import agent_files, make_agent
 from tests.integration.device import chips
+from tests.integration.device.agent_orders import NEW, loader, name_agent, order_agent, put
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
-from tests.integration.device.expectations import answer
 from tests.integration.device.parts import TOKEN, until
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
-
 FLASH_BYTES = 1 << 20  # three agents
-
-NEW = {"__init__": "print('the new agent')\n"}
-
-
-def put(bench: Bench, folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        target = folder / "put" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    flashing.put(bench.board.flash, folder / "put")
-
-
-def name_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
-    """Give the board, switched off, a configuration in force that names this agent."""
-    agent = {"release": release.digest, "size": len(release.bundle), "counter": release.counter, **changes}
-    raw = json.dumps({"v": 1, "settings": {}, "agent": agent}).encode()
-    state = bench.board.state()
-    state["config"] = "a"
-    digest = state["configs"]["a"] = hashlib.sha256(raw).hexdigest()
-    head = f"{digest} {digest} 1\n".encode()
-    put(bench, folder, {"kiln/config.a": head + raw, "kiln/state.json": json.dumps(state).encode()})
-    bench.store.add(release)
-    return release
-
-
-def order_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
-    bench.board.switch_off()
-    bench.board.lines.clear()
-    name_agent(bench, folder, release, **changes)
-    bench.board.switch_on()
-    return release
-
-
-def loader(bench: Bench) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(flashing.cat(bench.board.flash, "kiln/agent.json"))
-    return kept
 
 
 def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench, tmp_path: Path) -> None:
@@ -188,46 +146,6 @@ def test_the_watchdog_of_a_good_agent_is_calm_once_it_is_confirmed(running: Benc
     assert not any("bites" in line for line in running.board.lines)
 
 
-def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(
-    running: Bench, tmp_path: Path
-) -> None:
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
-    running.board.printed("agent confirmed")
-    running.board.switch_off()
-    running.board.spoil("kiln/agent/a/ota/agent.mpy")
-
-    running.board.switch_on()
-
-    running.board.printed("agent confirmed", times=2)
-    assert loader(running)["counter"] == 4
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"active":"c"}', b"x" * 2000, b'{"active":"b","trial":5}'])
-def test_a26_a_damaged_file_of_the_loader_means_the_agent_of_the_board(
-    running: Bench, tmp_path: Path, raw: bytes
-) -> None:
-    running.board.switch_off()
-    put(running, tmp_path, {"kiln/agent.json": raw})
-
-    running.board.switch_on()
-
-    assert running.board.printed("app 5.0.0", times=2) == 2
-
-
-def test_a26_an_agent_slot_with_nothing_in_it_means_the_agent_of_the_board_which_says_so(
-    running: Bench, tmp_path: Path
-) -> None:
-    running.board.switch_off()
-    lost = {"active": "b", "counter": 7, "epoch": 1, "trial": None, "failed": "", "outcome": ""}
-    put(running, tmp_path, {"kiln/agent.json": json.dumps(lost).encode()})
-
-    running.board.switch_on()
-
-    report = running.broker.reported("rolled_back", "agent_failed", agent=0)
-    assert (report["running"], report["detail"]) == (FIRST.digest, "no agent in b")
-    assert loader(running)["active"] == ""
-
-
 def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(running: Bench, tmp_path: Path) -> None:
     """Each sleep ends a start in an orderly way: none of them is a failed one."""
     sleepy = running.desire(app("6.0.0", "print('awake')\nota.deepsleep(60000)\n"), seq=2)
@@ -247,71 +165,6 @@ def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(runni
 
     running.board.printed("agent confirmed, counter 4")
     assert loader(running)["failed"] == ""
-
-
-FILES = {"ota/__init__.mpy": b"M\x06\x00\x1f", "ota/x.mpy": b"x"}
-REFUSED: dict[str, tuple[Callable[[], FakeRelease], str]] = {
-    "a1-stranger": (lambda: agent_release(FILES, key=foreign_key()), "bad_signature"),
-    "a-release": (lambda: agent_release(FILES, type="release"), "malformed"),
-    "another-repository": (lambda: agent_release(FILES, repo="local/blink"), "wrong_repository"),
-    "a7-board": (lambda: agent_release(FILES, board="unix"), "wrong_board"),
-    "a7-mpy": (lambda: agent_release(FILES, mpy=5), "wrong_board"),
-    "a15-outside": (lambda: agent_release({**FILES, "main.py": b"x"}), "bad_path"),
-    "a15-deeper": (lambda: agent_release({**FILES, "ota/x/y.mpy": b"x"}), "bad_path"),
-    "a15-dots": (lambda: agent_release({**FILES, "ota/../x.mpy": b"x"}), "bad_path"),
-    "a14-source": (lambda: agent_release({**FILES, "ota/y.py": b"x"}), "bad_path"),
-    "nothing-to-start": (lambda: agent_release({"ota/x.mpy": b"x"}), "malformed"),
-    "a8-changed": (lambda: agent_release(FILES, blobs=b"M\x06\x00\x1fy"), "digest_mismatch"),
-    "no-space": (lambda: agent_release({**FILES, "ota/big.mpy": bytes(1 << 20)}), "no_space"),
-}
-
-
-@pytest.mark.parametrize("attack", list(REFUSED))
-def test_an_agent_is_refused(running: Bench, tmp_path: Path, attack: str) -> None:
-    make, reason = REFUSED[attack]
-    bad = order_agent(running, tmp_path, make())
-
-    report = running.broker.reported("refused", reason, release=bad.digest)
-
-    assert report["running"] == FIRST.digest
-    running.board.printed("app 5.0.0")
-    # What a signed statement says is final, anything else may be a lie and is tried again.
-    final = reason in ("wrong_board", "wrong_repository", "bad_path")
-    assert kept_by_loader(running) == (("", bad.digest) if final else None)
-    assert running.board.state()["tries"] == (0 if final else 1)
-
-
-def kept_by_loader(bench: Bench) -> tuple[str, str] | None:
-    """Which agent it starts, and which it left; None as long as it had nothing to write."""
-    try:
-        kept = loader(bench)
-    except FileNotFoundError:
-        return None
-    return kept["active"], kept["failed"]
-
-
-def test_a3_an_agent_with_a_counter_that_is_not_higher_is_not_fetched(running: Bench, tmp_path: Path) -> None:
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
-    running.board.printed("agent confirmed")
-    fetched = len(running.store.requests)
-
-    order_agent(running, tmp_path, make_agent({"__init__": "print('older')\n"}, counter=4))
-
-    running.board.printed("app 5.0.0")
-    assert len(running.store.requests) == fetched
-    assert loader(running)["counter"] == 4
-
-
-def test_a_download_that_fails_is_tried_again_at_the_next_start(running: Bench, tmp_path: Path) -> None:
-    running.store.rude = answer(404, Content_Length="0")
-    wanted = order_agent(running, tmp_path, make_agent(NEW))
-    running.broker.reported("refused", "download_failed", release=wanted.digest)
-    running.store.rude = None
-
-    running.board.switch_off()
-    running.board.switch_on()
-
-    assert running.board.printed("agent confirmed") == 1
 
 
 def test_an_application_on_trial_is_settled_before_the_agent_changes(running: Bench, tmp_path: Path) -> None:

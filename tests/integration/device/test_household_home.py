@@ -13,9 +13,9 @@ import pytest
 from service.adapters.broker_rights import HOME, Home
 from service.domain.device import DeviceState
 from tests.contract.broker_stage import Client
+from tests.fakes.home_assistant import checked
 from tests.integration.device.household import Household, household
 from tests.integration.device.parts import until
-from tests.unit.service.test_home_assistant import checked
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
 

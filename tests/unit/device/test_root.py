@@ -1,6 +1,5 @@
 """A17: who may say which keys hold, and the shape of what says it."""
 
-import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,29 +19,13 @@ from tests.fakes.signing import (
     root_key,
     root_payload,
 )
+from tests.unit.device.roots import give, refused
 
 
 @cache
 def keys() -> list[Signer]:
     """Four more root keys; 2,048 bits save time."""
     return [Signer(bits=2048) for _ in range(4)]
-
-
-def give(folder: Path, payload: dict[str, Any] | None = None) -> str:
-    """A device that trusts `payload`; its root folder."""
-    (folder / "kiln").mkdir(exist_ok=True)
-    (folder / "kiln/trust.json").write_bytes(canonical(payload or root_payload()))
-    return str(folder)
-
-
-def refused(at: str, raw: bytes) -> str:
-    before = Path(at, "kiln/trust.json").read_bytes()
-    with pytest.raises(RefusedError) as caught:
-        root.take(at, raw)
-    assert Path(at, "kiln/trust.json").read_bytes() == before
-    assert [each.name for each in Path(at, "kiln").iterdir()] == ["trust.json"]
-    reason: str = caught.value.reason
-    return reason
 
 
 def test_the_next_document_replaces_the_keys(tmp_path: Path) -> None:
@@ -270,36 +253,3 @@ def test_a_threshold_that_no_signatures_could_reach_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{", b"[" * 700, b"7"])
 def test_a_signed_text_that_is_no_object_is_malformed(tmp_path: Path, raw: bytes) -> None:
     assert refused(give(tmp_path), root_document(raw, [root_key()])) in ("malformed", "bad_signature")
-
-
-def test_keys_without_a_root_key_stay_as_they_are(tmp_path: Path) -> None:
-    at = give(tmp_path, {"release": [release_key().entry], "director": [director_key().entry]})
-
-    assert trust.facts(at) == (0, 0, [1, 1])
-    assert trust.keys(at, "release") == [release_key().entry]
-    assert refused(at, root_document(root_payload(version=1), [root_key()])) == "bad_root"
-
-
-def test_facts_of_the_newest_document(tmp_path: Path) -> None:
-    at = give(tmp_path, root_payload(version=7, epochs=(2, 3), expires=5))
-
-    assert trust.facts(at) == (7, 5, [2, 3])
-    assert (trust.version(at), trust.expires(at), trust.epoch(at, "director")) == (7, 5, 3)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"release": 5}', '{"release": [{"kid": 1}]}'])
-def test_without_readable_keys_nothing_is_believed(tmp_path: Path, text: str) -> None:
-    at = give(tmp_path)
-    Path(at, "kiln/trust.json").write_text(text)
-
-    with pytest.raises(RefusedError) as caught:
-        trust.keys(at, "release")
-    assert caught.value.reason == "bad_signature"
-
-
-def test_a_trust_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
-    at = give(tmp_path)
-    Path(at, "kiln/trust.json").write_text(json.dumps({**root_payload(), "more": "x" * 9000}))
-
-    with pytest.raises(RefusedError):
-        trust.keys(at, "release")
