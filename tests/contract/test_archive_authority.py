@@ -10,7 +10,7 @@ import pytest
 from service.adapters.authorities import device_authority
 from service.domain.errors import BadInputError
 from tests.contract.archive_stage import Stage, Unpacked
-from tests.contract.test_cli_devices import Terminal
+from tests.contract.terminal import Terminal
 from tests.fakes.site import ADMIN_TOKEN
 from tests.servers import free_port, http_server
 from tests.simulators.certificates import certificates
@@ -94,7 +94,7 @@ def test_files_of_a_folder_have_it_too(
     of = "--repository github/acme/secret --board esp32-generic"
 
     with http_server(made.site.app, port):
-        terminal = Terminal(made.devices, tmp_path, port, capsys)
+        terminal = Terminal(port, capsys, tmp_path)
         _, device = terminal.run(f"devices add roof {of} --output HERE/roof")
         _, claim = terminal.run(f"devices claim make {of} --output HERE/code")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.archive_stage import Stage
-from tests.contract.test_cli_devices import Terminal
+from tests.contract.terminal import Terminal
 from tests.servers import free_port, http_server
 
 
@@ -26,7 +26,7 @@ def stage(tmp_path: pathlib.Path) -> Iterator[Stage]:
 def terminal(stage: Stage, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     port = free_port()
     with http_server(stage.site.app, port):
-        yield Terminal(stage.devices, tmp_path, port, capsys)
+        yield Terminal(port, capsys, tmp_path)
 
 
 def mode(path: pathlib.Path) -> int:

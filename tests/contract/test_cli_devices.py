@@ -1,6 +1,5 @@
 """`kiln devices` and `kiln agent` against a service over HTTP."""
 
-import argparse
 import json
 import pathlib
 from collections.abc import Iterator
@@ -8,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from service import cli
 from service.cli import inventory
 from service.domain.device import DeviceId
-from service.domain.readme import only_here
 from tests.contract.archive_stage import Stage
+from tests.contract.terminal import Terminal
 from tests.fakes.devices import DeviceSite
-from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.fakes.site import Site
 from tests.servers import free_port, http_server
 from tests.unit.service.configuring import told_in
 
@@ -29,27 +27,8 @@ def devices(tmp_path: pathlib.Path) -> Iterator[DeviceSite]:
     site.close()
 
 
-class Terminal:
-    def __init__(
-        self, devices: DeviceSite, folder: pathlib.Path, port: int, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self.folder, self.kiln = folder, devices.site.kiln
-        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
-
-    def run(self, line: str) -> tuple[int, Any]:
-        """Exit code, and what was printed: JSON as what it says."""
-        parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
-        given = parser.parse_args([word.replace("HERE", str(self.folder)) for word in line.split()])
-        code = cli.run(cli.Client(url=self._url, token=ADMIN_TOKEN), given)
-        printed = self._capsys.readouterr()
-        try:
-            return code, json.loads(printed.out)
-        except ValueError:
-            return code, printed.out + printed.err
-
-    def settings(self) -> dict[str, Any]:
-        return dict(self.kiln.sealed.configurations.get(ROOF).secrets.settings)
+def settings(devices: DeviceSite) -> dict[str, Any]:
+    return dict(devices.site.kiln.sealed.configurations.get(ROOF).secrets.settings)
 
 
 @pytest.fixture
@@ -57,7 +36,7 @@ def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.Capture
     """With a device `roof`, whose files are in `HERE/roof`."""
     port = free_port()
     with http_server(devices.site.app, port):
-        made = Terminal(devices, tmp_path, port, capsys)
+        made = Terminal(port, capsys, tmp_path)
         code, _ = made.run("devices add roof --repository github/acme/blink --board unix --output HERE/roof")
         assert code == 0
         yield made
@@ -81,19 +60,6 @@ def test_the_files_of_a_device_are_where_somebody_said(terminal: Terminal, monke
     assert not (terminal.folder / "shed").exists()
 
 
-@pytest.mark.parametrize(
-    ("base", "host", "lost"),
-    [
-        ("http://127.0.0.1:8080", "127.0.0.1", ["base", "mqtt"]),
-        ("http://localhost:8080", "kiln.lan", ["base"]),
-        ("https://kiln.lan", "127.0.1.1", ["mqtt"]),
-        ("http://192.168.1.7:8080", "192.168.1.7", []),
-    ],
-)
-def test_addresses_that_no_board_reaches_are_named(base: str, host: str, lost: list[str]) -> None:
-    assert only_here({"base": base, "mqtt": {"host": host}}) == lost
-
-
 def test_a_board_that_would_look_for_kiln_in_itself_is_enrolled_with_a_warning(terminal: Terminal) -> None:
     real = terminal.run("devices add shed --repository github/acme/blink --board esp32-generic --output HERE/shed")
     virtual = terminal.run("devices add desk --repository github/acme/blink --board unix --output HERE/desk")
@@ -110,7 +76,7 @@ def test_a_device_that_nothing_comes_to_is_enrolled_with_the_reason(
     stage.announce(stage.release("unix"))
     port = free_port()
     with http_server(stage.site.app, port):
-        terminal = Terminal(stage.devices, tmp_path, port, capsys)
+        terminal = Terminal(port, capsys, tmp_path)
         code, held = terminal.run("devices add shed --repository github/acme/secret --board esp32-generic")
         free = terminal.run("devices add attic --repository github/acme/secret --board unix --set WIFI_SSID=x")
     stage.site.close()
@@ -128,11 +94,11 @@ def test_a_device_whose_files_have_no_place_is_not_enrolled(terminal: Terminal) 
     assert terminal.run("devices show attic") == (1, "kiln: no device 'attic'\n")
 
 
-def test_settings_are_changed_shown_and_taken_back(terminal: Terminal) -> None:
+def test_settings_are_changed_shown_and_taken_back(terminal: Terminal, devices: DeviceSite) -> None:
     (terminal.folder / "password").write_text("hunter2\n")
 
     code, said = terminal.run("devices settings roof PLACE=12 LOUD:=true --secret WIFI_PASSWORD=HERE/password")
-    first = terminal.settings()
+    first = settings(devices)
     terminal.run("devices settings roof --unset PLACE")
     shown = terminal.run("devices settings roof")
 
@@ -142,30 +108,32 @@ def test_settings_are_changed_shown_and_taken_back(terminal: Terminal) -> None:
     assert "hunter2" not in json.dumps([said, shown])
 
 
-def test_a_file_says_all_settings(terminal: Terminal) -> None:
+def test_a_file_says_all_settings(terminal: Terminal, devices: DeviceSite) -> None:
     terminal.run("devices settings roof A=x")
     (terminal.folder / "all.json").write_text('{"B": 1.5}')
 
     assert terminal.run("devices settings roof --file HERE/all.json")[0] == 0
-    assert terminal.settings() == {"B": 1.5}
+    assert settings(devices) == {"B": 1.5}
     for wrong in ("A=y --file HERE/all.json", "A", "A:=x", "--file HERE/none.json", "--secret A=HERE/none", "A:=null"):
         code, said = terminal.run(f"devices settings roof {wrong}")
         assert code == 1
         assert said.startswith("kiln: ")
-    assert terminal.settings() == {"B": 1.5}
+    assert settings(devices) == {"B": 1.5}
 
 
-def test_the_device_s_own_file_opens_what_is_ordered_for_it(terminal: Terminal) -> None:
+def test_the_device_s_own_file_opens_what_is_ordered_for_it(terminal: Terminal, devices: DeviceSite) -> None:
     terminal.run("devices settings roof A=x")
     path = terminal.folder / "roof" / "device.json"
 
     key = bytes.fromhex(json.loads(path.read_text())["key"])
 
-    assert told_in(terminal.kiln.sealed.configurations.get(ROOF).content, key)["settings"] == {"A": "x"}
+    assert told_in(devices.site.kiln.sealed.configurations.get(ROOF).content, key)["settings"] == {"A": "x"}
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(terminal: Terminal) -> None:
+def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(
+    terminal: Terminal, devices: DeviceSite
+) -> None:
     terminal.run("devices add cellar --repository github/acme/blink --board unix --output HERE/cellar")
 
     assert terminal.run("devices token roof")[1] == {"roof": {"ordered": False, "seq": 0}}
@@ -174,7 +142,7 @@ def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(termina
     code, release = terminal.run("agent release")
     assert set(terminal.run("agent update --all")[1]) == {"cellar", "roof"}
 
-    secrets = terminal.kiln.sealed.configurations.get(ROOF).secrets
+    secrets = devices.site.kiln.sealed.configurations.get(ROOF).secrets
     assert set(secrets.device) == {"token", "base", "mqtt"}
     assert (code, release["counter"], secrets.agent["release"]) == (0, 1, release["digest"])
     assert terminal.run("agent show") == (0, release)
@@ -185,12 +153,12 @@ def test_a_token_an_address_and_an_agent_are_ordered_for_some_or_for_all(termina
         assert terminal.run(nothing) == (1, "kiln: name devices, or say --all\n")
 
 
-def test_a_log_is_asked_for(terminal: Terminal) -> None:
+def test_a_log_is_asked_for(terminal: Terminal, devices: DeviceSite) -> None:
     assert terminal.run("devices log roof --wait 0.2") == (
         0,
         "nothing: it has not answered, and nothing was kept before\n",
     )
-    terminal.kiln.fleet.add_log(ROOF, "[ota] hello\n", now=terminal.kiln.clock.now())
+    devices.site.kiln.fleet.add_log(ROOF, "[ota] hello\n", now=devices.site.kiln.clock.now())
 
     _, kept = terminal.run("devices log roof --kept")
     _, asked = terminal.run("devices log roof --wait 0.2")
@@ -212,14 +180,14 @@ def test_a_device_is_retired(terminal: Terminal) -> None:
     assert "retired" in said
 
 
-def test_enrolment_writes_what_puts_the_device_onto_a_board(terminal: Terminal) -> None:
+def test_enrolment_writes_what_puts_the_device_onto_a_board(terminal: Terminal, devices: DeviceSite) -> None:
     """What the script does is tried in tests/integration/device/test_stock_boards.py."""
     folder = terminal.folder / "roof"
 
     script = (folder / "install.sh").read_text()
 
     assert sorted(each.name for each in folder.iterdir()) == ["device.json", "install.sh", "main.py", "trust.json"]
-    assert f"{terminal.kiln.settings.url}/mip/kiln-agent/package.json" in script
+    assert f"{devices.site.kiln.settings.url}/mip/kiln-agent/package.json" in script
     assert (folder / "install.sh").stat().st_mode & 0o777 == 0o755
     assert (folder / "device.json").stat().st_mode & 0o777 == 0o600
     token = json.loads((folder / "device.json").read_text())["token"]

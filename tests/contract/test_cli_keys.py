@@ -1,7 +1,5 @@
 """`kiln keys` against a service over HTTP, and with a root key that is elsewhere."""
 
-import argparse
-import json
 import pathlib
 import threading
 import time
@@ -10,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service import cli
-from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.contract.terminal import Terminal
+from tests.fakes.site import Site
 from tests.servers import free_port, http_server
 
 Run = Callable[[str], tuple[int, Any]]
@@ -27,21 +25,8 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 @pytest.fixture
 def run(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     port = free_port()
-
-    def act(line: str) -> tuple[int, Any]:
-        """Exit code, and what was printed: JSON as what it says."""
-        parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
-        given = parser.parse_args([word.replace("HERE", str(tmp_path)) for word in line.split()])
-        code = cli.run(cli.Client(url=f"http://127.0.0.1:{port}", token=ADMIN_TOKEN), given)
-        printed = capsys.readouterr()
-        try:
-            return code, json.loads(printed.out)
-        except ValueError:
-            return code, printed.out + printed.err
-
     with http_server(site.app, port):
-        yield act
+        yield Terminal(port, capsys, tmp_path).run
 
 
 def test_a_release_key_is_rotated_and_revoked(run: Run, site: Site) -> None:

@@ -1,16 +1,13 @@
 """`kiln users` and `kiln tokens` against a service over HTTP."""
 
-import argparse
-import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from service import cli
 from service.domain.rights import Role
-from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.contract.terminal import Terminal
+from tests.fakes.site import Site
 from tests.servers import free_port, http_server
 
 
@@ -29,22 +26,9 @@ def port(site: Site) -> Iterator[int]:
         yield port
 
 
-class Terminal:
-    def __init__(self, port: int, capsys: pytest.CaptureFixture[str]) -> None:
-        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
-
-    def run(self, line: str, token: str = ADMIN_TOKEN) -> tuple[int, Any]:
-        """Exit code, and what was printed."""
-        parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
-        code = cli.run(cli.Client(url=self._url, token=token), parser.parse_args(line.split()))
-        printed = self._capsys.readouterr()
-        return code, json.loads(printed.out) if code == 0 else printed.err
-
-
 @pytest.fixture
-def terminal(port: int, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(port, capsys)
+def terminal(port: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(port, capsys, tmp_path)
 
 
 def test_a_user_is_let_in_and_out(site: Site, terminal: Terminal) -> None:
@@ -71,12 +55,12 @@ def test_a_token_is_made_used_and_revoked(site: Site, terminal: Terminal) -> Non
     assert code == 0
     assert (made["scopes"], made["repository"]) == ("view build", "github/acme/blink")
 
-    assert terminal.run("repos list", made["token"])[0] == 0
-    code, said = terminal.run("users list", made["token"])
+    assert terminal.run("repos list", token=made["token"])[0] == 0
+    code, said = terminal.run("users list", token=made["token"])
     assert (code, "right admin" in said) == (1, True)
     assert [each["id"] for each in terminal.run("tokens list")[1]] == [made["id"]]
     assert terminal.run(f"tokens revoke {made['id']}") == (0, {"revoked": made["id"]})
-    assert terminal.run("repos list", made["token"]) == (1, "kiln: the token was revoked\n")
+    assert terminal.run("repos list", token=made["token"]) == (1, "kiln: the token was revoked\n")
 
 
 def test_a_mistake_is_named(site: Site, terminal: Terminal) -> None:

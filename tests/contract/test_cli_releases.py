@@ -1,14 +1,13 @@
 """`kiln releases` against a service over HTTP."""
 
-import argparse
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 
-from service import cli
 from service.domain.release import Release
-from tests.fakes.site import ADMIN_TOKEN, Site
+from tests.contract.terminal import Terminal
+from tests.fakes.site import Site
 from tests.servers import free_port, http_server
 
 
@@ -33,32 +32,19 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
     made.close()
 
 
-class Terminal:
-    def __init__(self, port: int, capsys: pytest.CaptureFixture[str]) -> None:
-        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
-
-    def run(self, *words: str) -> tuple[int, str]:
-        """Exit code, and what was printed."""
-        parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
-        code = cli.run(cli.Client(url=self._url, token=ADMIN_TOKEN), parser.parse_args(words))
-        printed = self._capsys.readouterr()
-        return code, printed.out if code == 0 else printed.err
-
-
 @pytest.fixture
-def terminal(site: Site, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     port = free_port()
     with http_server(site.app, port):
-        yield Terminal(port, capsys)
+        yield Terminal(port, capsys, tmp_path)
 
 
 def test_a_release_goes_to_another_channel_and_is_taken_back(terminal: Terminal) -> None:
-    promoted = terminal.run("releases", "promote", "2", "stable")
-    listed = terminal.run("releases", "list", "github/acme/blink", "--channel", "stable")
-    withdrawn = terminal.run("releases", "withdraw", "2", "--why", "bricks boards")
-    shown = terminal.run("releases", "show", "2")
-    refused = terminal.run("releases", "promote", "2", "stable")
+    promoted = terminal.text("releases", "promote", "2", "stable")
+    listed = terminal.text("releases", "list", "github/acme/blink", "--channel", "stable")
+    withdrawn = terminal.text("releases", "withdraw", "2", "--why", "bricks boards")
+    shown = terminal.text("releases", "show", "2")
+    refused = terminal.text("releases", "promote", "2", "stable")
 
     assert promoted[0] == 0
     assert '"version": "1.2.0"' in listed[1]
@@ -70,7 +56,7 @@ def test_a_release_goes_to_another_channel_and_is_taken_back(terminal: Terminal)
 def test_notes_are_read_and_written(terminal: Terminal, tmp_path: pathlib.Path) -> None:
     (tmp_path / "notes.txt").write_text("Lamps blink.\n\n- all of them\n")
 
-    assert terminal.run("releases", "notes", "1") == (0, "- one\n")
-    written = terminal.run("releases", "notes", "1", "--file", str(tmp_path / "notes.txt"))
+    assert terminal.text("releases", "notes", "1") == (0, "- one\n")
+    written = terminal.text("releases", "notes", "1", "--file", str(tmp_path / "notes.txt"))
     assert written == (0, "Lamps blink.\n\n- all of them\n")
-    assert terminal.run("releases", "notes", "1", "--file", str(tmp_path / "none"))[0] == 1
+    assert terminal.text("releases", "notes", "1", "--file", str(tmp_path / "none"))[0] == 1

@@ -12,7 +12,7 @@ from service.cli import rollout_screen
 from service.cli.rollout_screen import picture
 from service.domain.device import Device, DeviceId, Report
 from service.flows import rollouts
-from tests.contract.test_cli_releases import Terminal
+from tests.contract.terminal import Terminal
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Site
 from tests.servers import free_port, http_server
@@ -50,10 +50,10 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def terminal(site: Site, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     port = free_port()
     with http_server(site.app, port):
-        yield Terminal(port, capsys)
+        yield Terminal(port, capsys, tmp_path)
 
 
 def released(site: Site) -> str:
@@ -79,19 +79,19 @@ def test_a_rollout_is_followed_until_somebody_has_to_decide(
     steps = iter([lambda: reported(site, "one", "rolled_back", digest)])
     monkeypatch.setattr(rollout_screen, "sleep", lambda _seconds: next(steps)())
 
-    failed = terminal.run("rollouts", "follow", "1")
-    resumed = terminal.run("rollouts", "retry", "1", "one")
+    failed = terminal.text("rollouts", "follow", "1")
+    resumed = terminal.text("rollouts", "retry", "1", "one")
 
     assert failed[0] == 1
     assert "1 ordered" in failed[1]
     assert "paused: 1 of 1 devices of stage 1 (1 device) failed" in failed[1]
     assert "  one: import_error" in failed[1]
     assert resumed[0] == 0
-    assert terminal.run("rollouts", "resume", "1")[0] == 0
+    assert terminal.text("rollouts", "resume", "1")[0] == 0
     rollouts.advance_all(rolling.parts(site.kiln))
     for name in NAMES:
         reported(site, name, "confirmed", digest)
-    done = terminal.run("rollouts", "follow", "1")
+    done = terminal.text("rollouts", "follow", "1")
     assert (done[0], '"state": "finished"' in done[1]) == (0, True)
 
 
@@ -127,10 +127,10 @@ def test_roll_outs_and_their_devices_are_listed(
     monkeypatch.setattr(rollout_screen, "OVER_S", 0)
     released(site)
 
-    listed = terminal.run("rollouts", "list", "--repository", "github/acme/blink", "--channel", "beta")
-    devices = terminal.run("rollouts", "devices", "1", "--state", "ordered")
-    aborted = terminal.run("rollouts", "abort", "1", "--why", "wrong day")
-    refused = terminal.run("rollouts", "pause", "1")
+    listed = terminal.text("rollouts", "list", "--repository", "github/acme/blink", "--channel", "beta")
+    devices = terminal.text("rollouts", "devices", "1", "--state", "ordered")
+    aborted = terminal.text("rollouts", "abort", "1", "--why", "wrong day")
+    refused = terminal.text("rollouts", "pause", "1")
 
     assert '"state": "running"' in listed[1]
     assert '"device": "one"' in devices[1]
@@ -143,12 +143,12 @@ def test_a_plan_comes_from_a_file_or_from_options(site: Site, terminal: Terminal
     file.write_text(PLAN)
     beta = ("rollouts", "plan", "beta", "--repository", "github/acme/blink")
 
-    of_file = terminal.run(*beta, "--file", str(file))
+    of_file = terminal.text(*beta, "--file", str(file))
     options = ("--canary", "2", "--percent", "10,40", "--soak", "0.5", "--approval", "--errors", "5")
-    of_options = terminal.run(*beta, *options)
+    of_options = terminal.text(*beta, *options)
     kept = site.kiln.rollouts.plan(site.of("blink").id, "beta")
-    default = terminal.run(*beta, "--default")
-    shown = terminal.run(*beta)
+    default = terminal.text(*beta, "--default")
+    shown = terminal.text(*beta)
 
     assert '"start": "2030-01-01T07:00:00+00:00"' in of_file[1]
     assert of_options[0] == 0
@@ -159,11 +159,11 @@ def test_a_plan_comes_from_a_file_or_from_options(site: Site, terminal: Terminal
     assert '"is_default": true' in default[1]
     assert shown == default
     file.write_text("stages = 1")
-    assert terminal.run(*beta, "--file", str(file)) == (1, "kiln: 'stages' is a list of 1 to 20 stages\n")
+    assert terminal.text(*beta, "--file", str(file)) == (1, "kiln: 'stages' is a list of 1 to 20 stages\n")
     file.write_text("= 1")
-    assert "is not TOML" in terminal.run(*beta, "--file", str(file))[1]
-    assert "say one of" in terminal.run(*beta, "--file", str(file), "--default")[1]
-    assert "--percent is numbers" in terminal.run(*beta, "--percent", "ten")[1]
+    assert "is not TOML" in terminal.text(*beta, "--file", str(file))[1]
+    assert "say one of" in terminal.text(*beta, "--file", str(file), "--default")[1]
+    assert "--percent is numbers" in terminal.text(*beta, "--percent", "ten")[1]
 
 
 def test_one_that_goes_on_gets_another_plan(site: Site, terminal: Terminal, tmp_path: pathlib.Path) -> None:
@@ -171,9 +171,9 @@ def test_one_that_goes_on_gets_another_plan(site: Site, terminal: Terminal, tmp_
     file = tmp_path / "plan.toml"
     file.write_text("per_minute = 7\n[[stages]]\ncount = 1\n[[stages]]\n")
 
-    changed = terminal.run("rollouts", "replan", "1", "--file", str(file))
+    changed = terminal.text("rollouts", "replan", "1", "--file", str(file))
     file.write_text("[[stages]]")
-    refused = terminal.run("rollouts", "replan", "1", "--file", str(file))
+    refused = terminal.text("rollouts", "replan", "1", "--file", str(file))
 
     assert (changed[0], '"per_minute": 7' in changed[1]) == (0, True)
     assert "its stages keep their devices" in refused[1]

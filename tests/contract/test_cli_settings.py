@@ -1,16 +1,16 @@
 """`kiln settings` against a service over HTTP."""
 
-import argparse
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from service import cli, configuring
+from service import configuring
+from service.cli import show
 from service.cli.settings import COLUMNS, NOTES
 from service.domain.shared import Scope
+from tests.contract.terminal import Terminal
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
 from tests.servers import free_port, http_server
@@ -27,29 +27,11 @@ def devices(tmp_path: pathlib.Path) -> Iterator[DeviceSite]:
     site.close()
 
 
-class Terminal:
-    def __init__(self, folder: pathlib.Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._url, self._capsys = f"http://127.0.0.1:{port}", capsys
-
-    def run(self, line: str) -> tuple[int, Any]:
-        """Exit code, and what was printed: JSON as what it says."""
-        parser = argparse.ArgumentParser()
-        cli.add_commands(parser.add_subparsers(required=True))
-        given = parser.parse_args([word.replace("HERE", str(self.folder)) for word in line.split()])
-        code = cli.run(cli.Client(url=self._url, token=ADMIN_TOKEN), given)
-        printed = self._capsys.readouterr()
-        try:
-            return code, json.loads(printed.out)
-        except ValueError:
-            return code, printed.out + printed.err
-
-
 @pytest.fixture
 def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     port = free_port()
     with http_server(devices.site.app, port):
-        yield Terminal(tmp_path, port, capsys)
+        yield Terminal(port, capsys, tmp_path)
 
 
 def test_values_are_set_for_a_fleet_and_for_one_device_and_taken_back(terminal: Terminal, devices: DeviceSite) -> None:
@@ -109,7 +91,7 @@ def test_what_is_wrong_is_said_in_a_sentence(terminal: Terminal, line: str, said
 def test_what_is_shown_has_a_column_for_where_a_value_is_from() -> None:
     items = [{"name": "A", "type": "secret", "from": "fleet", "needed": True, "help": "key", "is_set": False}]
 
-    head, row = cli.show.text({"items": items, "hold": ""}, COLUMNS, as_json=False).splitlines()
+    head, row = show.text({"items": items, "hold": ""}, COLUMNS, as_json=False).splitlines()
 
     assert head.split()[:3] == ["NAME", "TYPE", "FROM"]
     assert row.split() == ["A", "secret", "fleet", "-", "-", "yes", "key"]
@@ -118,7 +100,7 @@ def test_what_is_shown_has_a_column_for_where_a_value_is_from() -> None:
 def test_below_the_table_stands_what_keeps_a_release_from_a_device() -> None:
     answer = {"items": [], "hold": "version 2 is not sent: it has no value for A", "left": 0}
 
-    assert cli.show.text(answer, COLUMNS, as_json=False, notes=NOTES).splitlines() == [
+    assert show.text(answer, COLUMNS, as_json=False, notes=NOTES).splitlines() == [
         "none",
         "",
         "hold: version 2 is not sent: it has no value for A",

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.rights import Role
 from tests.contract.archive_stage import Stage
-from tests.contract.test_cli_devices import Terminal
+from tests.contract.terminal import Terminal
 from tests.fakes.asgi import Reply
 from tests.servers import free_port, http_server
 
@@ -86,7 +86,7 @@ def test_without_a_build_devices_are_made_ahead_and_the_answer_says_so(
     line, port = "--repository github/acme/empty --board unix --channel betta", free_port()
 
     with http_server(stage.site.app, port):
-        terminal = Terminal(stage.devices, tmp_path, port, capsys)
+        terminal = Terminal(port, capsys, tmp_path)
         added, claimed = terminal.run(f"devices add here {line}"), terminal.run(f"devices claim make {line}")
 
     assert [(code, said["note"]) for code, said in (added, claimed)] == [(0, note)] * 2
