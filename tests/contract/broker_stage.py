@@ -123,7 +123,7 @@ class Stage:
     def allow(self, name: str) -> str:
         token = self._tokens[name] = secrets.token_urlsafe(32)
         self.broker.accounts.allow(name, token)
-        expect_soon(lambda: self._is_let_in(name, token), within_s=10.0)
+        assert soon(lambda: self._is_let_in(name, token), within_s=10.0)
         return token
 
     def connect(self, client_id: str, user: str | None = None, token: str = "", **options: object) -> Client:
@@ -149,7 +149,7 @@ class Stage:
         for name, found in (wanted or {}).items():
             link.on_topic(name, lambda topic, payload, found=found: found.append((topic, payload)))  # type: ignore[misc]  # mypy knows no lambda defaults
         link.start()
-        expect_soon(lambda: link.is_connected)
+        assert soon(lambda: link.is_connected)
         return link
 
     def reports_of(self, name: str) -> list[bytes]:
@@ -167,11 +167,14 @@ class Stage:
         self.service.stop()
 
 
-def expect_soon(is_so: Callable[[], bool], *, within_s: float = WAIT_S) -> None:
+def soon(is_so: Callable[[], bool], *, within_s: float = WAIT_S) -> bool:
+    """Whether it comes to be so before that time is over."""
     deadline = time.monotonic() + within_s
     while not is_so():
-        assert time.monotonic() < deadline
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(0.02)
+    return True
 
 
 def desired(device: str) -> str:

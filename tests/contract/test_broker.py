@@ -8,7 +8,7 @@ import pytest
 from service.adapters.broker_client import Place
 from service.adapters.mqtt import MqttBroker
 from service.domain.errors import BrokerError
-from tests.contract.broker_stage import QUIET_S, Stage, alive, ask, desired, expect_soon, log, report
+from tests.contract.broker_stage import QUIET_S, Stage, alive, ask, desired, log, report, soon
 from tests.servers import free_port
 
 # -- the way there and back
@@ -17,11 +17,11 @@ from tests.servers import free_port
 def test_a_device_reads_its_desired_state_whenever_it_comes(stage: Stage, name: str) -> None:
     stage.service.publish(desired(name), b"one", retain=True)
     device = stage.device(name).subscribe(desired(name))
-    expect_soon(lambda: device.messages == [(desired(name), b"one", True)])
+    assert soon(lambda: device.messages == [(desired(name), b"one", True)])
 
     stage.service.publish(desired(name), b"two", retain=True)
 
-    expect_soon(lambda: device.messages[1:] == [(desired(name), b"two", False)])
+    assert soon(lambda: device.messages[1:] == [(desired(name), b"two", False)])
 
 
 def test_an_empty_desired_state_removes_it(stage: Stage, name: str) -> None:
@@ -41,29 +41,29 @@ def test_the_service_hears_reports_and_who_is_alive(stage: Stage, name: str) -> 
     device.publish(report(name), b'{"v":1}')
     device.die()
 
-    expect_soon(lambda: (name, b'{"v":1}') in stage.reports)
-    expect_soon(lambda: [each for each in stage.alive if each[0] == name] == [(name, True), (name, False)])
+    assert soon(lambda: (name, b'{"v":1}') in stage.reports)
+    assert soon(lambda: [each for each in stage.alive if each[0] == name] == [(name, True), (name, False)])
 
 
 def test_a_device_is_asked_for_its_log_and_answers(stage: Stage, name: str) -> None:
     device = stage.device(name).subscribe(ask(name))
 
     stage.service.publish(ask(name), b"log", retain=False)
-    expect_soon(lambda: device.messages == [(ask(name), b"log", False)])
+    assert soon(lambda: device.messages == [(ask(name), b"log", False)])
     device.publish(log(name), b"[ota] started\n")
 
-    expect_soon(lambda: (name, b"[ota] started\n") in stage.logs)
+    assert soon(lambda: (name, b"[ota] started\n") in stage.logs)
 
 
 def test_what_a_device_left_as_alive_can_be_cleared(stage: Stage, name: str) -> None:
     stage.device(name).publish(alive(name), b"1", retain=True)
-    expect_soon(lambda: (name, True) in stage.alive)
+    assert soon(lambda: (name, True) in stage.alive)
 
     stage.service.publish(alive(name), b"", retain=True)
     stage.relink()
     stage.device(name).publish(report(name), b"later")
 
-    expect_soon(lambda: (name, b"later") in stage.reports)
+    assert soon(lambda: (name, b"later") in stage.reports)
     assert [each for each in stage.alive if each[0] == name] == [(name, True)]
 
 
@@ -73,7 +73,7 @@ def test_reports_come_in_order(stage: Stage, name: str) -> None:
     for number in range(300):
         device.paho.publish(report(name), str(number).encode(), qos=1)
 
-    expect_soon(lambda: len(stage.reports_of(name)) == 300)
+    assert soon(lambda: len(stage.reports_of(name)) == 300)
     assert stage.reports_of(name) == [str(number).encode() for number in range(300)]
 
 
@@ -84,7 +84,7 @@ def test_reports_wait_for_a_service_that_is_away(stage: Stage, name: str) -> Non
     device.publish(report(name), b"while you were away")
     stage.relink()
 
-    expect_soon(lambda: stage.reports_of(name) == [b"while you were away"])
+    assert soon(lambda: stage.reports_of(name) == [b"while you were away"])
 
 
 def test_one_odd_report_keeps_none_of_those_that_came_with_it(stage: Stage, name: str) -> None:
@@ -103,7 +103,7 @@ def test_one_odd_report_keeps_none_of_those_that_came_with_it(stage: Stage, name
     other.on_reports(take)
     other.start()
     try:
-        expect_soon(lambda: taken == [b"0", b"1", b"3", b"4"])
+        assert soon(lambda: taken == [b"0", b"1", b"3", b"4"])
     finally:
         other.stop()
     assert taken == [b"0", b"1", b"3", b"4"]
@@ -122,11 +122,11 @@ def test_a_callback_may_fail_and_may_publish(stage: Stage, name: str, caplog: py
     other.on_reports(answer)
     other.start()
     try:
-        expect_soon(lambda: other.is_connected)
+        assert soon(lambda: other.is_connected)
         device = stage.device(name).subscribe(desired(name))
         device.publish(report(name), b"bad")
         device.publish(report(name), b"good")
-        expect_soon(lambda: device.messages == [(desired(name), b"answer", False)])
+        assert soon(lambda: device.messages == [(desired(name), b"answer", False)])
     finally:
         other.stop()
     assert "a report was not taken" in caplog.messages
@@ -138,7 +138,7 @@ def test_a_thousand_notices_go_out_together(stage: Stage) -> None:
     stage.service.publish_many([(desired(each), each.encode() * 50) for each in names], retain=True)
 
     device = stage.device(names[-1]).subscribe(desired(names[-1]))
-    expect_soon(lambda: [payload for _, payload, _ in device.messages] == [names[-1].encode() * 50])
+    assert soon(lambda: [payload for _, payload, _ in device.messages] == [names[-1].encode() * 50])
     stage.service.publish_many([(desired(each), b"") for each in names], retain=True)
 
 
@@ -155,7 +155,7 @@ def test_a_retained_message_survives_a_restart(stage: Stage, name: str) -> None:
     stage.broker.server.start()
 
     again = stage.device(name).subscribe(desired(name))
-    expect_soon(lambda: again.messages == [(desired(name), b"kept", True)])
+    assert soon(lambda: again.messages == [(desired(name), b"kept", True)])
 
 
 def test_a_retained_message_survives_kill_9(stage: Stage, name: str) -> None:
@@ -168,21 +168,21 @@ def test_a_retained_message_survives_kill_9(stage: Stage, name: str) -> None:
 
     for each in (names[0], names[-1]):
         device = stage.device(each).subscribe(desired(each))
-        expect_soon(lambda device=device, each=each: device.messages == [(desired(each), each.encode(), True)])  # type: ignore[misc]  # mypy knows no lambda defaults
+        assert soon(lambda device=device, each=each: device.messages == [(desired(each), each.encode(), True)])  # type: ignore[misc]  # mypy knows no lambda defaults
 
 
 def test_the_service_comes_back_after_the_broker(stage: Stage, name: str) -> None:
     stage.device(name).close()
     stage.broker.server.kill()
-    expect_soon(lambda: not stage.service.is_connected)
+    assert soon(lambda: not stage.service.is_connected)
     stage.broker.server.start()
 
     stage.service.publish(desired(name), b"after", retain=True)
     device = stage.device(name).subscribe(desired(name))
     device.publish(report(name), b"I am here")
 
-    expect_soon(lambda: device.messages == [(desired(name), b"after", True)])
-    expect_soon(lambda: (name, b"I am here") in stage.reports)
+    assert soon(lambda: device.messages == [(desired(name), b"after", True)])
+    assert soon(lambda: (name, b"I am here") in stage.reports)
 
 
 def test_without_a_broker_publishing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.flows import credentials, deliver
-from tests.contract.broker_stage import Stage, desired, expect_soon, report
+from tests.contract.broker_stage import Stage, desired, report, soon
 from tests.servers import SERVICE_PASSWORD, BrokerServer, begin_dynsec
 from tests.unit.service.configuring import parts
 from tests.unit.service.conftest import World, opened
@@ -68,7 +68,7 @@ def test_a_broker_that_lost_its_accounts_gets_each_back_from_the_device_itself(
     assert stage.connect(name, name, TOKEN).is_welcome or stage.broker.settle_s
 
     lose_accounts(stage.broker)
-    expect_soon(lambda: stage.service.is_connected, within_s=15)
+    assert soon(lambda: stage.service.is_connected, within_s=15)
     assert accounts.names() == set()
     assert not stage.connect(name, name, TOKEN).is_welcome
     for wrong in ("", "x" * 43):
@@ -77,13 +77,13 @@ def test_a_broker_that_lost_its_accounts_gets_each_back_from_the_device_itself(
 
     credentials.follow(world.fleet.device(DeviceId(name)), TOKEN, change)  # it asks over HTTP
 
-    expect_soon(lambda: stage.connect(name, name, TOKEN).is_welcome, within_s=2)
+    assert soon(lambda: stage.connect(name, name, TOKEN).is_welcome, within_s=2)
     device = stage.connect(name, name, TOKEN)
     device.publish(report(name), b"back")
-    expect_soon(lambda: (name, b"back") in stage.reports)
+    assert soon(lambda: (name, b"back") in stage.reports)
     stage.service.publish(desired(name), b"order", retain=True)
     device.subscribe(desired(name))
-    expect_soon(lambda: device.messages == [(desired(name), b"order", True)])
+    assert soon(lambda: device.messages == [(desired(name), b"order", True)])
     assert world.fleet.events(DeviceId(name))[0].detail == "the broker had lost it, and has it again"
 
 
@@ -100,7 +100,7 @@ def test_an_older_copy_of_the_accounts_does_not_bring_a_retired_device_back(
 
     assert credentials.end_of_retired(accounts, world.fleet) == []
     assert accounts.names() >= {f"{name}-2"}
-    expect_soon(lambda: not stage.connect(name, name, TOKEN).is_welcome, within_s=2)
+    assert soon(lambda: not stage.connect(name, name, TOKEN).is_welcome, within_s=2)
 
 
 def test_a_broker_that_lost_its_messages_is_sent_every_order_again(stage: Stage, world: World, name: str) -> None:
@@ -118,7 +118,7 @@ def test_a_broker_that_lost_its_messages_is_sent_every_order_again(stage: Stage,
     enrolled(world, name, accounts=stage.broker.accounts)
     announced(world, published(world, "one"))
     try:
-        expect_soon(lambda: link.is_connected)
+        assert soon(lambda: link.is_connected)
         deliver.drain(fleet=world.fleet, broker=link, clock=world.clock)
         assert world.fleet.unsent() == []
 
@@ -127,10 +127,10 @@ def test_a_broker_that_lost_its_messages_is_sent_every_order_again(stage: Stage,
             (stage.broker.folder / lost).unlink(missing_ok=True)
         returns.clear()
         stage.broker.server.start()
-        expect_soon(lambda: returns == [False], within_s=15)
+        assert soon(lambda: returns == [False], within_s=15)
 
         deliver.drain(fleet=world.fleet, broker=link, clock=world.clock)
         device = stage.connect(name, name, TOKEN).subscribe(desired(name))
-        expect_soon(lambda: [each[1] for each in device.messages] == [world.fleet.notice(DeviceId(name))])
+        assert soon(lambda: [each[1] for each in device.messages] == [world.fleet.notice(DeviceId(name))])
     finally:
         link.stop()

@@ -10,7 +10,7 @@ from service.adapters.broker_client import Place
 from service.adapters.broker_control import Control
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.domain.errors import BrokerError
-from tests.contract.broker_stage import Stage, desired, expect_soon
+from tests.contract.broker_stage import Stage, desired, soon
 from tests.servers import BrokerServer, dynsec_broker, free_port
 
 TOKEN = "t" * 43
@@ -31,14 +31,14 @@ def test_rights_of_the_service_that_were_taken_away_are_given_again_at_the_next_
     with contextlib.suppress(BrokerError):  # it closes us, too
         control.ask([{"command": "removeRoleACL", "rolename": "kiln-service", **acl}])
     control.close()
-    expect_soon(lambda: stage.service.is_connected)
+    assert soon(lambda: stage.service.is_connected)
     stage.service.stop()
     stage.relink()
 
     stage.service.publish(desired(name), b"one", retain=True)
 
     device = stage.device(name).subscribe(desired(name))
-    expect_soon(lambda: device.messages == [(desired(name), b"one", True)])
+    assert soon(lambda: device.messages == [(desired(name), b"one", True)])
 
 
 def test_rights_that_an_older_role_of_a_device_has_are_put_right(stage: Stage, name: str) -> None:

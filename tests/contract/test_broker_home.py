@@ -9,7 +9,7 @@ import pytest
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_rights import HOME, Home
 from service.domain.errors import BadInputError
-from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, ask, desired, expect_soon, report
+from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, ask, desired, report, soon
 from tests.contract.conftest import BROKERS
 from tests.servers import BrokerServer
 
@@ -50,7 +50,7 @@ def test_home_assistant_hears_what_it_is_shown(stage: Stage, home: Client, name:
     for topic in ("homeassistant/device/+/config", update(name), alive(name)):
         home.subscribe(topic)
 
-    expect_soon(lambda: {(config(name), b"{}"), (update(name), b'{"a":1}'), (alive(name), b"1")} <= heard(home))
+    assert soon(lambda: {(config(name), b"{}"), (update(name), b'{"a":1}'), (alive(name), b"1")} <= heard(home))
 
 
 def heard(client: Client) -> set[tuple[str, bytes]]:
@@ -65,7 +65,7 @@ def test_the_service_hears_the_button_and_who_is_born(stage: Stage, home: Client
     home.publish(install(name), b"install")
     home.publish(OURS.status, b"online")
 
-    expect_soon(lambda: said == [(install(name), b"install"), (OURS.status, b"online")])
+    assert soon(lambda: said == [(install(name), b"install"), (OURS.status, b"online")])
 
 
 def test_a_button_that_was_pressed_while_the_service_was_away_is_heard(stage: Stage, home: Client, name: str) -> None:
@@ -77,7 +77,7 @@ def test_a_button_that_was_pressed_while_the_service_was_away_is_heard(stage: St
     home.publish(install(name), b"install")
     stage.listen({"kiln/v1/+/install": said})
 
-    expect_soon(lambda: said == [(install(name), b"install")])
+    assert soon(lambda: said == [(install(name), b"install")])
 
 
 def test_a22_a_device_neither_presses_the_button_nor_shows_itself(stage: Stage, home: Client, name: str) -> None:
@@ -94,7 +94,7 @@ def test_a22_a_device_neither_presses_the_button_nor_shows_itself(stage: Stage, 
         device.subscribe(topic)
     stage.service.publish(update(name), b"true", retain=True)
 
-    expect_soon(lambda: (update(name), b"true") in heard(home))
+    assert soon(lambda: (update(name), b"true") in heard(home))
     time.sleep(QUIET_S)
     assert said == []
     assert heard(home) == {(update(name), b"true")}
@@ -104,7 +104,7 @@ def test_a22_a_device_neither_presses_the_button_nor_shows_itself(stage: Stage, 
 def test_home_assistant_orders_nothing_and_speaks_for_no_device(stage: Stage, home: Client, name: str) -> None:
     device = stage.device(name).subscribe(desired(name)).subscribe(ask(name))
     stage.service.publish(desired(name), b"signed", retain=True)
-    expect_soon(lambda: len(device.messages) == 1)
+    assert soon(lambda: len(device.messages) == 1)
 
     for topic in (desired(name), ask(name), report(name), alive(name), update(name), config(name)):
         home.publish(topic, b"forged", retain=True)

@@ -16,7 +16,7 @@ from service.domain.device import DeviceId
 from service.domain.errors import BrokerError
 from service.domain.rollout_plan import AT_ONCE
 from service.flows import deliver, track
-from tests.contract.broker_stage import Stage, desired, expect_soon, report
+from tests.contract.broker_stage import Stage, desired, report, soon
 from tests.unit.service.conftest import BLINK, World, opened
 from tests.unit.service.steps import announced, enrolled, published, token_change
 
@@ -58,13 +58,13 @@ def test_reports_outlast_the_service_and_a_broker_that_is_killed(stage: Stage, n
     stage.relink()
 
     wanted = [*(f"before {number}".encode() for number in range(20)), b"after"]
-    expect_soon(lambda: len(stage.reports_of(name)) >= len(wanted))
+    assert soon(lambda: len(stage.reports_of(name)) >= len(wanted))
     assert stage.reports_of(name) == wanted
 
 
 def test_what_the_service_has_taken_does_not_come_again(stage: Stage, name: str) -> None:
     stage.device(name).publish(report(name), b"once")
-    expect_soon(lambda: stage.reports_of(name) == [b"once"])
+    assert soon(lambda: stage.reports_of(name) == [b"once"])
     time.sleep(max(1.5, stage.broker.settle_s))  # what is done is taken off the disk
 
     stage.service.stop()
@@ -73,7 +73,7 @@ def test_what_the_service_has_taken_does_not_come_again(stage: Stage, name: str)
     stage.relink()
     stage.device(name).publish(report(name), b"twice")
 
-    expect_soon(lambda: b"twice" in stage.reports_of(name))
+    assert soon(lambda: b"twice" in stage.reports_of(name))
     assert stage.reports_of(name) == [b"once", b"twice"]
 
 
@@ -89,11 +89,11 @@ def test_a_service_that_is_slow_gets_all_of_a_device_that_talks_a_lot(stage: Sta
     link.on_reports(take)
     link.start()
     try:
-        expect_soon(lambda: link.is_connected)
+        assert soon(lambda: link.is_connected)
         device = stage.device(name)
         for number in range(400):
             device.paho.publish(report(name), str(number).encode(), qos=1)
-        expect_soon(lambda: len(heard) >= 400, within_s=15)
+        assert soon(lambda: len(heard) >= 400, within_s=15)
     finally:
         link.stop()
     assert heard == [str(number).encode() for number in range(400)]
@@ -116,7 +116,7 @@ class Service:
 
         link.on_reports(take)
         link.start()
-        expect_soon(lambda: link.is_connected, within_s=10)
+        assert soon(lambda: link.is_connected, within_s=10)
         return link
 
     def come_back(self) -> None:
@@ -148,7 +148,7 @@ def test_half_a_day_of_outages_loses_no_report_and_no_order(
         talk(stage, said, begin=REPORTS)
         restart(stage, kill=True)
         service.come_back()
-        expect_soon(lambda: all(heard(world, each) == said[each] for each in names), within_s=15)
+        assert soon(lambda: all(heard(world, each) == said[each] for each in names), within_s=15)
 
         stage.broker.server.kill()  # the broker is away; the service has something to say
         monkeypatch.setattr("service.adapters.mqtt.PUBLISH_TIMEOUT_S", 0.5)
@@ -164,7 +164,7 @@ def test_half_a_day_of_outages_loses_no_report_and_no_order(
     for each in names:
         device = stage.connect(each, each, TOKEN).subscribe(desired(each))
         newest = world.fleet.notice(DeviceId(each))
-        expect_soon(lambda device=device, newest=newest: [said[1] for said in device.messages] == [newest])  # type: ignore[misc]  # mypy knows no lambda defaults
+        assert soon(lambda device=device, newest=newest: [said[1] for said in device.messages] == [newest])  # type: ignore[misc]  # mypy knows no lambda defaults
 
 
 def talk(stage: Stage, said: dict[str, list[int]], *, begin: int) -> None:

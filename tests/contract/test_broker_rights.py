@@ -8,7 +8,7 @@ import time
 import pytest
 
 from service.domain.errors import BadInputError
-from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, ask, desired, expect_soon, log, report
+from tests.contract.broker_stage import QUIET_S, WAIT_S, Stage, alive, ask, desired, log, report, soon
 
 # -- who may connect
 
@@ -30,7 +30,7 @@ def test_a_stranger_does_not_disturb_whose_name_it_uses(stage: Stage, name: str)
         assert not stage.connect(name, name, "wrong", clean=clean, will=desired(name)).is_welcome
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
+    assert soon(lambda: device.messages == [(desired(name), b"still here", False)])
     assert not device.is_gone.is_set()
 
 
@@ -42,7 +42,7 @@ def test_a_device_does_not_disturb_another_by_its_client_id(stage: Stage, name: 
     stage.connect("kiln-service", f"{name}-evil", token)
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    expect_soon(lambda: victim.messages == [(desired(name), b"still here", False)])
+    assert soon(lambda: victim.messages == [(desired(name), b"still here", False)])
     assert not victim.is_gone.is_set()
 
 
@@ -51,7 +51,7 @@ def test_a_new_token_replaces_the_old_one(stage: Stage, name: str) -> None:
 
     stage.allow(name)
 
-    expect_soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
+    assert soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
 
 
 def test_two_tokens_are_taken_while_one_follows_the_other_or_the_broker_says_that_it_cannot(
@@ -63,10 +63,10 @@ def test_two_tokens_are_taken_while_one_follows_the_other_or_the_broker_says_tha
     takes_both = accounts.allow_also(name, new)
 
     if takes_both:
-        expect_soon(lambda: stage.connect(f"{name}", name, new).is_welcome, within_s=2.0)
+        assert soon(lambda: stage.connect(f"{name}", name, new).is_welcome, within_s=2.0)
     assert stage.connect(name, name, old).is_welcome
     accounts.allow(name, new)
-    expect_soon(lambda: stage.connect(name, name, new).is_welcome, within_s=2.0)
+    assert soon(lambda: stage.connect(name, name, new).is_welcome, within_s=2.0)
     assert not stage.connect(name, name, old).is_welcome
     assert connected.is_gone.wait(2.0)
 
@@ -75,7 +75,7 @@ def test_who_is_connected_with_the_token_that_stays_is_not_disturbed(stage: Stag
     accounts, token = stage.broker.accounts, stage.allow(name)
     if accounts.allow_also(name, "n" * 43):
         token = "n" * 43
-        expect_soon(lambda: stage.connect(name, name, token).is_welcome, within_s=2.0)
+        assert soon(lambda: stage.connect(name, name, token).is_welcome, within_s=2.0)
     device = stage.connect(name, name, token)
     device.subscribe(desired(name))
 
@@ -87,7 +87,7 @@ def test_who_is_connected_with_the_token_that_stays_is_not_disturbed(stage: Stag
 
     assert not device.is_gone.is_set()
     stage.service.publish(desired(name), b"still here", retain=True)
-    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
+    assert soon(lambda: device.messages == [(desired(name), b"still here", False)])
 
 
 def test_forbidding_a_device_ends_both_of_its_tokens(stage: Stage, name: str) -> None:
@@ -96,7 +96,7 @@ def test_forbidding_a_device_ends_both_of_its_tokens(stage: Stage, name: str) ->
 
     stage.broker.accounts.forbid(name)
 
-    expect_soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
+    assert soon(lambda: not stage.connect(name, name, old).is_welcome, within_s=2.0)
     assert not stage.connect(name, name, "n" * 43).is_welcome
 
 
@@ -107,7 +107,7 @@ def test_a_forbidden_device_is_closed_and_stays_out(stage: Stage, name: str) -> 
     stage.broker.accounts.forbid(name)
     stage.broker.accounts.forbid(name)
 
-    expect_soon(lambda: not stage.connect(name, name, token).is_welcome, within_s=2.0)
+    assert soon(lambda: not stage.connect(name, name, token).is_welcome, within_s=2.0)
     assert device.is_gone.wait(2.0)
 
 
@@ -119,7 +119,7 @@ def test_other_devices_stay_connected_when_accounts_change(stage: Stage, name: s
     time.sleep(1.2)
 
     stage.service.publish(desired(name), b"still here", retain=True)
-    expect_soon(lambda: device.messages == [(desired(name), b"still here", False)])
+    assert soon(lambda: device.messages == [(desired(name), b"still here", False)])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a22_a_device_sets_no_desired_state_not_even_its_own(stage: Stage, name:
     stage.device(name).publish(ask(name), b"log", retain=True)
 
     device = stage.device(name).subscribe(ask(name)).subscribe(desired(name))
-    expect_soon(lambda: device.messages == [(desired(name), b"signed", True)])
+    assert soon(lambda: device.messages == [(desired(name), b"signed", True)])
 
 
 def test_a22_a_last_will_has_no_more_rights_than_a_message(stage: Stage, name: str) -> None:
@@ -215,7 +215,7 @@ def test_a9_a_message_of_a_megabyte_is_not_taken(stage: Stage, name: str) -> Non
     device.publish(report(name), b"x" * (1 << 20))
 
     stage.device(name).publish(report(name), b"small")
-    expect_soon(lambda: stage.reports_of(name) == [b"small"])
+    assert soon(lambda: stage.reports_of(name) == [b"small"])
 
 
 CONNECT_HEAD = b"\x00\x04MQTT\x04"
@@ -245,7 +245,7 @@ def test_garbage_closes_its_own_connection_only(stage: Stage, name: str, kind: s
 
     device.publish(report(name), b"still here")
 
-    expect_soon(lambda: (name, b"still here") in stage.reports)
+    assert soon(lambda: (name, b"still here") in stage.reports)
 
 
 def text(value: str) -> bytes:
@@ -261,4 +261,4 @@ def test_a_device_that_falls_silent_is_closed_and_its_will_is_told(stage: Stage,
         assert silent.recv(4) == b"\x20\x02\x00\x00"
         assert silent.recv(1) == b""
 
-    expect_soon(lambda: (name, False) in stage.alive)
+    assert soon(lambda: (name, False) in stage.alive)

@@ -19,7 +19,7 @@ from service.adapters.broker_mosquitto import Tls
 from service.adapters.broker_tls import Certificate
 from service.adapters.mqtt import MqttBroker
 from service.domain.errors import BadInputError, BrokerError
-from tests.contract.broker_stage import expect_soon
+from tests.contract.broker_stage import soon
 from tests.contract.conftest import BROKERS
 from tests.integration.device.authorities import Authority
 from tests.servers import SERVICE_PASSWORD, BrokerServer, free_port, wait_for_port
@@ -81,7 +81,7 @@ def linked(place: Place, prepare: Callable[[], None]) -> MqttBroker:
 def test_the_service_speaks_to_the_broker_over_tls(secure: Secure) -> None:
     link = linked(secure.place, secure.broker.prepare)
     try:
-        expect_soon(lambda: link.is_connected)
+        assert soon(lambda: link.is_connected)
         link.publish("kiln/v1/roof/desired", b"over TLS", retain=True)
         assert link.is_connected
     finally:
@@ -98,7 +98,7 @@ def test_a_broker_of_another_authority_is_not_spoken_to(secure: Secure, tmp_path
     link = linked(replace(secure.place, authority=str(stranger.pem)), secure.broker.prepare)
     try:
         with pytest.raises(AssertionError):
-            expect_soon(lambda: link.is_connected, within_s=0.8)
+            assert soon(lambda: link.is_connected, within_s=0.8)
     finally:
         link.stop()
 
@@ -108,7 +108,7 @@ def test_a_broker_for_another_name_is_not_spoken_to(secure: Secure) -> None:
     link = linked(replace(secure.place, host="127.0.0.1"), secure.broker.prepare)
     try:
         with pytest.raises(AssertionError):
-            expect_soon(lambda: link.is_connected, within_s=0.8)
+            assert soon(lambda: link.is_connected, within_s=0.8)
     finally:
         link.stop()
 
@@ -139,11 +139,11 @@ def test_who_is_silent_on_the_tls_port_holds_nobody_up(secure: Secure) -> None:
 def test_a_renewed_certificate_is_shown_without_a_restart_and_nobody_is_put_out(secure: Secure) -> None:
     link, before = linked(secure.place, secure.broker.prepare), secure.serial()
     try:
-        expect_soon(lambda: link.is_connected)
+        assert soon(lambda: link.is_connected)
 
         secure.renew(days=60)
 
-        expect_soon(lambda: secure.serial() != before)
+        assert soon(lambda: secure.serial() != before)
         assert link.is_connected
     finally:
         link.stop()

@@ -13,7 +13,7 @@ from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.flows import credentials, deliver
 from service.flows.track import CONNECTS, Watch
-from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, desired, expect_soon, report
+from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, desired, report, soon
 from tests.servers import SERVICE_PASSWORD
 from tests.unit.service.configuring import parts
 from tests.unit.service.conftest import World, opened
@@ -42,7 +42,7 @@ class Service:
         self.link = MqttBroker(stage.broker.place, prepare=stage.broker.prepare)
         self.link.on_alive(self._alive)
         self.link.start()
-        expect_soon(lambda: self.link.is_connected)
+        assert soon(lambda: self.link.is_connected)
 
     def _alive(self, said: Sequence[tuple[str, bool]]) -> None:
         self.watch.take_alive(said)
@@ -58,7 +58,7 @@ class Service:
             found.append(self.stage.connect(name, name, TOKEN, will=alive(name), **options))
             return found[-1].is_welcome
 
-        expect_soon(is_welcome)
+        assert soon(is_welcome)
         return found[-1]
 
 
@@ -76,9 +76,9 @@ def test_a23_of_a_retired_device_nothing_is_left_at_the_broker(
     announced(world, published(world, "one"))
     service.drain()
     device = service.connected(name).subscribe(desired(name))
-    expect_soon(lambda: len(device.messages) == 1)
+    assert soon(lambda: len(device.messages) == 1)
     device.publish(alive(name), b"1", retain=True)
-    expect_soon(lambda: world.fleet.device(DeviceId(name)).connected is True)
+    assert soon(lambda: world.fleet.device(DeviceId(name)).connected is True)
 
     credentials.retire(DeviceId(name), parts(world), accounts=stage.broker.accounts, by="ann")
     service.drain()
@@ -123,7 +123,7 @@ def test_a24_a_second_board_of_the_same_identity_puts_the_first_out_and_the_hist
         boards.append(service.connected(name))
         assert boards[-2].is_gone.wait(2.0)
 
-    expect_soon(lambda: any(each.what == "alarm" for each in world.fleet.events(device)))
+    assert soon(lambda: any(each.what == "alarm" for each in world.fleet.events(device)))
     alarm = next(each for each in world.fleet.events(device) if each.what == "alarm")
     assert "another board" in alarm.detail
     boards[-1].publish(report(name), b'{"v":1,"state":"idle"}')

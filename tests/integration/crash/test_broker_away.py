@@ -15,7 +15,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.domain.release import ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
-from tests.contract.broker_stage import Client, desired, expect_soon, report
+from tests.contract.broker_stage import Client, desired, report, soon
 from tests.integration.crash.processes import Processes, wait
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
@@ -99,12 +99,12 @@ def test_reports_and_orders_outlast_killed_processes(kiln: Processes) -> None:
 
     wait(lambda: heard(kiln) == [1, 2, 3], "the reports", log=kiln.data / "service.log")
     device = connected(kiln).subscribe(desired(NAME))
-    expect_soon(lambda: [each[1] for each in device.messages] == [notice], within_s=15)
+    assert soon(lambda: [each[1] for each in device.messages] == [notice], within_s=15)
 
     kiln.kill("broker")  # right after the order was acknowledged
     device.close()
     kiln.kill("service")
     kiln.broker()
     device = connected(kiln).subscribe(desired(NAME))
-    expect_soon(lambda: [each[1] for each in device.messages] == [notice], within_s=5)
+    assert soon(lambda: [each[1] for each in device.messages] == [notice], within_s=5)
     device.close()

@@ -66,6 +66,7 @@ def test_a_runner_killed_while_it_builds_finishes_after_its_restart(chain: Chain
     chain.kiln.runner()
 
     chain.expect_one_release(build)
+    assert chain.is_done(build)
 
 
 def test_everything_killed_at_once_comes_back(chain: Chain) -> None:

@@ -19,10 +19,10 @@ def refuses(bench: Bench, reason: str, **fields: Any) -> dict[str, Any]:
     return report
 
 
-def still_takes_the_next(bench: Bench, *, seq: int = 9) -> None:
+def still_takes_the_next(bench: Bench, *, seq: int = 9) -> dict[str, Any]:
     bench.store.rude = None
     bench.desire(NEXT, seq=seq)
-    bench.broker.reported("confirmed", release=NEXT.digest)
+    return bench.broker.reported("confirmed", release=NEXT.digest)
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Callable[..., bool]:

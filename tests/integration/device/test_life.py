@@ -173,7 +173,9 @@ def test_a_board_whose_slots_are_gone_waits_for_the_next_order(bench: Bench, tmp
 
     bench.board.switch_on()
 
-    settle(bench, app("2.0.0"), seq=1)
+    good = settle(bench, app("2.0.0"), seq=1)
+    kept = bench.board.state()
+    assert kept[kept["active"]]["release"] == good.digest
 
 
 def test_losing_the_state_file_does_not_open_the_way_back(bench: Bench, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_a17_a_key_that_was_revoked_before_the_update_is_not_believed(running: B
 
     running.broker.desire(sign_desired(NEXT, seq=2))
 
-    refuses(running, "bad_signature")
-    takes(running, NEXT, sign_desired(NEXT, seq=3, key=director))
+    assert refuses(running, "bad_signature")["root"] == 2
+    assert takes(running, NEXT, sign_desired(NEXT, seq=3, key=director))["running"] == NEXT.digest
 
 
 DOCUMENTS: dict[str, tuple[dict[str, Any], list[Any], str]] = {
@@ -160,7 +160,7 @@ def test_a5_an_order_that_is_held_back_is_fetched(running: Bench) -> None:
 
     running.board.switch_on()
 
-    running.broker.reported("confirmed", release=NEXT.digest)
+    assert running.broker.reported("confirmed", release=NEXT.digest)["seq"] == 2
 
 
 def test_a5_an_order_that_the_broker_brought_is_not_asked_for_again(running: Bench) -> None:
@@ -183,7 +183,7 @@ def test_a5_yesterdays_order_is_refused_by_the_signed_time(running: Bench) -> No
 
     running.broker.desire(sign_desired(NEXT, seq=2, expires=NOW - DAY))
 
-    refuses(running, "expired")
+    assert refuses(running, "expired")["running"] == FIRST.digest
 
 
 def test_a5_without_an_answer_the_latest_signed_time_counts(running: Bench) -> None:
@@ -195,7 +195,7 @@ def test_a5_without_an_answer_the_latest_signed_time_counts(running: Bench) -> N
 
     running.broker.desire(sign_desired(NEXT, seq=2, expires=NOW - DAY))
 
-    refuses(running, "expired")
+    assert refuses(running, "expired")["running"] == FIRST.digest
 
 
 # As if NTP, or whoever speaks in its name, had set the board's clock.
@@ -224,7 +224,8 @@ def test_a5_the_boards_own_clock_changes_nothing(running: Bench, year: int) -> N
     refuses(running, "expired")
     running.broker.reports.clear()
 
-    takes(running, NEXT, sign_desired(NEXT, seq=3, expires=NEVER if year == 2000 else NOW + DAY))
+    taken = takes(running, NEXT, sign_desired(NEXT, seq=3, expires=NEVER if year == 2000 else NOW + DAY))
+    assert taken["running"] == NEXT.digest
 
 
 def test_a5_a_board_that_hears_no_time_says_that_it_is_stale(running: Bench) -> None:
@@ -234,7 +235,7 @@ def test_a5_a_board_that_hears_no_time_says_that_it_is_stale(running: Bench) -> 
     flashing.put(running.board.flash, tree_of(running, "kiln/device.json", json.dumps(device)))
     running.board.switch_on()
 
-    running.broker.reported("idle", stale=True)
+    assert running.broker.reported("idle", stale=True)["root"] == 1
 
 
 def test_past_the_end_of_its_root_document_a_board_works_and_says_so(running: Bench) -> None:

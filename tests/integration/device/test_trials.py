@@ -77,7 +77,7 @@ def test_a25_loops_without_tick(chip: Bench) -> None:
 def test_a25_blocks_the_agent(chip: Bench) -> None:
     bad = chip.desire(app("6.0.0", "ota.tick()\nimport time\ntime.sleep(1000)\n"), seq=2)
 
-    lost(chip, bad, "no_confirm")
+    assert lost(chip, bad, "no_confirm")["seq"] == 2
 
 
 @pytest.mark.parametrize("hide", [False, True], ids=["raises", "hides it"])
@@ -89,7 +89,7 @@ def test_a25_leaks_memory(chip: Bench, tmp_path: Path, hide: bool) -> None:
     tune(chip, tmp_path, confirm_after_s=20)
     bad = chip.desire(app("6.0.0", f"x = []\nif True:\n    {loop}"), seq=2)
 
-    lost(chip, bad, "no_confirm" if hide else "crashed")
+    assert lost(chip, bad, "no_confirm" if hide else "crashed")["seq"] == 2
 
 
 def test_a25_never_reaches_the_broker(running: Bench, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a25_disables_the_watchdog(chip: Bench) -> None:
         chip.board.switch_off()
         chip.board.switch_on()
 
-    lost(chip, bad, "no_confirm")
+    assert lost(chip, bad, "no_confirm")["seq"] == 2
 
 
 def test_the_watchdog_is_calm_once_a_trial_is_won(chip: Bench) -> None:

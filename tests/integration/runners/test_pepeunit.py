@@ -131,9 +131,9 @@ def test_a_board_takes_the_unit_runs_it_and_updates_itself_while_it_runs(bench: 
     second = device.desire(make_release(newer, claims={"counter": 2, "version": "2.0.0"}), seq=2)
     device.broker.reported("confirmed", release=second.digest)
 
-    device.board.printed("pin 26 1")
-    device.board.printed("publish current_moisture/pepeunit 50 ['all', 'set_valve']", times=2)
-    device.board.printed("the second unit")
+    assert device.board.printed("pin 26 1")
+    assert device.board.printed("publish current_moisture/pepeunit 50 ['all', 'set_valve']", times=2) >= 2
+    assert device.board.printed("the second unit") == 1
 
 
 @pytest.mark.enable_socket
@@ -148,7 +148,7 @@ def test_a_unit_that_never_calls_the_agent_is_confirmed_once_it_has_come_to_its_
     release = device.desire(make_release(files), seq=1)
 
     device.broker.reported("confirmed", release=release.digest)
-    device.board.printed("old 26")
+    assert device.board.printed("old 26") == 1
 
 
 def test_secrets_in_a_unit_are_warned_about_and_its_own_env_is_left_out(bench: Bench) -> None:

@@ -123,6 +123,7 @@ def test_a_process_killed_during_a_fetch_goes_on_after_its_restart(chain: Fetche
         chain.kiln.kill(process)
         getattr(chain.kiln, process)()
         chain.expect_one_release(build)
+        assert chain.is_done(build)
     finally:
         chain.server.pause_s = 0.0
 
@@ -137,6 +138,7 @@ def test_a_forge_in_trouble_is_asked_again_until_it_is_well(chain: Fetched) -> N
         chain.server.statuses.clear()
 
     chain.expect_one_release(build)
+    assert chain.is_done(build)
 
 
 def test_the_container_of_a_cancelled_build_is_removed(chain: Fetched) -> None:

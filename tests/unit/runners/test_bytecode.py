@@ -15,6 +15,14 @@ def mpy(*, version: int = 6, sub: int = 3, arch: str = "", more: int = 0, bits: 
     return bytes([ord("M"), version, flags, bits]) + b"\x00" * 8
 
 
+def loads(content: bytes, **options: Any) -> bool:
+    try:
+        bytecode.check("lib/x.mpy", content, job(**options))
+    except RefusedError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("micropython", "sub"), [("1.19", 0), ("1.20", 1), ("1.21", 1), ("1.22", 2), ("1.23", 3), ("1.28", 3), ("2.0", 3)]
 )
@@ -44,7 +52,7 @@ def test_native_code_runs_on_its_own_processor_and_that_of_arm_on_larger_ones(co
     ids=["bytecode of 1.19", "no native code", "its own", "smaller ARM", "as old", "a computer"],
 )
 def test_what_the_board_loads_passes(content: bytes, options: dict[str, Any]) -> None:
-    bytecode.check("lib/x.mpy", content, job(**options))
+    assert loads(content, **options)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,24 @@ from service.domain.errors import BadSignatureError
 from tests.fakes.door import SECRET, sample, sign
 
 
+def is_taken(signature: str, body: bytes, secrets: list[str]) -> bool:
+    try:
+        github.verify({"x-hub-signature-256": signature}, body, secrets)
+    except BadSignatureError:
+        return False
+    return True
+
+
 # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 def test_githubs_own_known_answer_is_accepted() -> None:
     signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 
-    github.verify({"X-Hub-Signature-256": signature}, b"Hello, World!", ["It's a Secret to Everybody"])
+    assert is_taken(signature, b"Hello, World!", ["It's a Secret to Everybody"])
 
 
 def test_each_of_several_secrets_fits_while_one_replaces_the_other() -> None:
     for secret in ("old", "new"):
-        github.verify({"x-hub-signature-256": sign(b"{}", secret)}, b"{}", ["old", "new"])
+        assert is_taken(sign(b"{}", secret), b"{}", ["old", "new"])
 
 
 @pytest.mark.parametrize(

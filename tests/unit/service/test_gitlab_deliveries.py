@@ -19,6 +19,14 @@ def verify(headers: dict[str, str], secrets: list[str]) -> None:
     gitlab.verify(headers, b"", secrets, check=Check.TOKEN, now=NOW)
 
 
+def is_taken(headers: dict[str, str], secrets: list[str]) -> bool:
+    try:
+        verify(headers, secrets)
+    except BadSignatureError:
+        return False
+    return True
+
+
 def changed(name: str, old: bytes, new: bytes) -> bytes:
     body = sample(f"gitlab/{name}")
     assert old in body
@@ -27,13 +35,13 @@ def changed(name: str, old: bytes, new: bytes) -> bytes:
 
 def test_the_token_is_accepted_under_any_of_several_secrets() -> None:
     for secret in ("old", "new"):
-        verify({"X-Gitlab-Token": secret}, ["old", "new"])
+        assert is_taken({"X-Gitlab-Token": secret}, ["old", "new"])
 
 
 def test_a_token_of_other_letters_arrives_as_latin_1() -> None:
     secret = "пароль"
 
-    verify({"x-gitlab-token": secret.encode().decode("latin-1")}, [secret])
+    assert is_taken({"x-gitlab-token": secret.encode().decode("latin-1")}, [secret])
 
 
 @pytest.mark.parametrize("token", ["", " ", SECRET[:-1], f"{SECRET} ", SECRET.upper(), "é", "Ж", "\ud800", "a" * 9999])

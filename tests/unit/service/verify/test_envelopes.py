@@ -1,7 +1,6 @@
 """`kiln verify` of provenance: envelopes and statements that are not what they should be."""
 
 import base64
-import contextlib
 import json
 from typing import Any
 
@@ -10,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from service.verify.keys import read_keys
 from service.verify.opened import open_bundle
-from service.verify.provenance import read_provenance
+from service.verify.provenance import Origin, read_provenance
 from service.verify.verdict import Reason, RefutedError
 from tests.fakes.signing import canonical, foreign_key
 from tests.fakes.statements import envelope, statement_in
@@ -149,5 +148,8 @@ def test_whatever_a_signed_statement_holds_breaks_nothing(release: Release, plac
     bundle = open_bundle(release.files["bundle.kiln"], keys)
     statement = changed(statement_in(release.files["provenance.json"]), place, value)
 
-    with contextlib.suppress(RefutedError):
-        read_provenance(envelope(canonical(statement), release.key), keys, bundle)
+    try:
+        found: Origin | RefutedError = read_provenance(envelope(canonical(statement), release.key), keys, bundle)
+    except RefutedError as error:
+        found = error
+    assert isinstance(found, Origin | RefutedError)
