@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from device.virtual import flash as flashing
@@ -12,15 +11,7 @@ from tests.integration.device.conftest import Bench
 NEW = {"__init__": "print('the new agent')\n"}
 
 
-def put(bench: Bench, folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        target = folder / "put" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    flashing.put(bench.board.flash, folder / "put")
-
-
-def name_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
+def name_agent(bench: Bench, release: FakeRelease, **changes: Any) -> FakeRelease:
     """Give the board, switched off, a configuration in force that names this agent."""
     agent = {"release": release.digest, "size": len(release.bundle), "counter": release.counter, **changes}
     raw = json.dumps({"v": 1, "settings": {}, "agent": agent}).encode()
@@ -28,15 +19,15 @@ def name_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any)
     state["config"] = "a"
     digest = state["configs"]["a"] = hashlib.sha256(raw).hexdigest()
     head = f"{digest} {digest} 1\n".encode()
-    put(bench, folder, {"kiln/config.a": head + raw, "kiln/state.json": json.dumps(state).encode()})
+    bench.board.put({"kiln/config.a": head + raw, "kiln/state.json": json.dumps(state).encode()})
     bench.store.add(release)
     return release
 
 
-def order_agent(bench: Bench, folder: Path, release: FakeRelease, **changes: Any) -> FakeRelease:
+def order_agent(bench: Bench, release: FakeRelease, **changes: Any) -> FakeRelease:
     bench.board.switch_off()
     bench.board.lines.clear()
-    name_agent(bench, folder, release, **changes)
+    name_agent(bench, release, **changes)
     bench.board.switch_on()
     return release
 

@@ -4,8 +4,9 @@ import json
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,19 @@ class Board:
     def state(self) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(flashing.cat(self.flash, "kiln/state.json"))
         return value
+
+    def put(self, files: Mapping[str, bytes | str]) -> None:
+        """Write files onto the flash of a board that is off, by path from the root."""
+        with tempfile.TemporaryDirectory() as folder:
+            for path, content in files.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content if isinstance(content, bytes) else content.encode())
+            flashing.put(self.flash, Path(folder))
+
+    def put_device(self, **changes: Any) -> None:
+        """Write its device.json anew, with these changes."""
+        self.put({"kiln/device.json": json.dumps({**self.device, **changes})})
 
     def spoil(self, path: str) -> None:
         """Remove a file from the flash of a board that is off."""

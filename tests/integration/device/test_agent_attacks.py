@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.agents import agent_release, make_agent
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import foreign_key
-from tests.integration.device.agent_orders import NEW, loader, order_agent, put
+from tests.integration.device.agent_orders import NEW, loader, order_agent
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
 
@@ -17,10 +16,8 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 FLASH_BYTES = 1 << 20  # three agents
 
 
-def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(
-    running: Bench, tmp_path: Path
-) -> None:
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(running: Bench) -> None:
+    order_agent(running, make_agent(NEW, counter=4))
     running.board.printed("agent confirmed")
     running.board.switch_off()
     running.board.spoil("kiln/agent/a/ota/agent.mpy")
@@ -32,23 +29,19 @@ def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heal
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"active":"c"}', b"x" * 2000, b'{"active":"b","trial":5}'])
-def test_a26_a_damaged_file_of_the_loader_means_the_agent_of_the_board(
-    running: Bench, tmp_path: Path, raw: bytes
-) -> None:
+def test_a26_a_damaged_file_of_the_loader_means_the_agent_of_the_board(running: Bench, raw: bytes) -> None:
     running.board.switch_off()
-    put(running, tmp_path, {"kiln/agent.json": raw})
+    running.board.put({"kiln/agent.json": raw})
 
     running.board.switch_on()
 
     assert running.board.printed("app 5.0.0", times=2) == 2
 
 
-def test_a26_an_agent_slot_with_nothing_in_it_means_the_agent_of_the_board_which_says_so(
-    running: Bench, tmp_path: Path
-) -> None:
+def test_a26_an_agent_slot_with_nothing_in_it_means_the_agent_of_the_board_which_says_so(running: Bench) -> None:
     running.board.switch_off()
     lost = {"active": "b", "counter": 7, "epoch": 1, "trial": None, "failed": "", "outcome": ""}
-    put(running, tmp_path, {"kiln/agent.json": json.dumps(lost).encode()})
+    running.board.put({"kiln/agent.json": json.dumps(lost).encode()})
 
     running.board.switch_on()
 
@@ -75,9 +68,9 @@ REFUSED: dict[str, tuple[Callable[[], FakeRelease], str]] = {
 
 
 @pytest.mark.parametrize("attack", list(REFUSED))
-def test_an_agent_is_refused(running: Bench, tmp_path: Path, attack: str) -> None:
+def test_an_agent_is_refused(running: Bench, attack: str) -> None:
     make, reason = REFUSED[attack]
-    bad = order_agent(running, tmp_path, make())
+    bad = order_agent(running, make())
 
     report = running.broker.reported("refused", reason, release=bad.digest)
 
@@ -98,21 +91,21 @@ def kept_by_loader(bench: Bench) -> tuple[str, str] | None:
     return kept["active"], kept["failed"]
 
 
-def test_a3_an_agent_with_a_counter_that_is_not_higher_is_not_fetched(running: Bench, tmp_path: Path) -> None:
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+def test_a3_an_agent_with_a_counter_that_is_not_higher_is_not_fetched(running: Bench) -> None:
+    order_agent(running, make_agent(NEW, counter=4))
     running.board.printed("agent confirmed")
     fetched = len(running.store.requests)
 
-    order_agent(running, tmp_path, make_agent({"__init__": "print('older')\n"}, counter=4))
+    order_agent(running, make_agent({"__init__": "print('older')\n"}, counter=4))
 
     running.board.printed("app 5.0.0")
     assert len(running.store.requests) == fetched
     assert loader(running)["counter"] == 4
 
 
-def test_a_download_that_fails_is_tried_again_at_the_next_start(running: Bench, tmp_path: Path) -> None:
+def test_a_download_that_fails_is_tried_again_at_the_next_start(running: Bench) -> None:
     running.store.rude = answer(404, Content_Length="0")
-    wanted = order_agent(running, tmp_path, make_agent(NEW))
+    wanted = order_agent(running, make_agent(NEW))
     running.broker.reported("refused", "download_failed", release=wanted.digest)
     running.store.rude = None
 

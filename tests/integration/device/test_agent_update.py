@@ -8,7 +8,7 @@ import pytest
 from device.virtual import flash as flashing
 from tests.fakes.agents import agent_files, make_agent
 from tests.integration.device import chips
-from tests.integration.device.agent_orders import NEW, loader, name_agent, order_agent, put
+from tests.integration.device.agent_orders import NEW, loader, name_agent, order_agent
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import TOKEN, until
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 FLASH_BYTES = 1 << 20  # three agents
 
 
-def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench, tmp_path: Path) -> None:
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench) -> None:
+    order_agent(running, make_agent(NEW, counter=4))
 
     running.board.printed("agent confirmed, counter 4")
 
@@ -27,13 +27,13 @@ def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench, tmp
     assert running.board.printed("the new agent") == 1
     assert running.board.printed("app 5.0.0", times=1)
     # And from there to the next, in the other slot, while applications come and go as ever.
-    order_agent(running, tmp_path, make_agent({"__init__": "print('newer')\n"}, counter=5))
+    order_agent(running, make_agent({"__init__": "print('newer')\n"}, counter=5))
     running.board.printed("agent confirmed, counter 5")
     assert loader(running)["active"] == "b"
 
 
-def test_a_new_agent_updates_applications(running: Bench, tmp_path: Path) -> None:
-    order_agent(running, tmp_path, make_agent(NEW))
+def test_a_new_agent_updates_applications(running: Bench) -> None:
+    order_agent(running, make_agent(NEW))
     running.board.printed("agent confirmed")
 
     release = app("6.0.0")
@@ -52,11 +52,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", list(BAD))
-def test_a_bad_agent_is_left_for_the_one_before(running: Bench, tmp_path: Path, fault: str) -> None:
+def test_a_bad_agent_is_left_for_the_one_before(running: Bench, fault: str) -> None:
     running.board.switch_off()
     running.board.device.update(trial_s=0.4, connect_s=0.2)
-    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
-    bad = order_agent(running, tmp_path, make_agent(BAD[fault]))
+    running.board.put_device()
+    bad = order_agent(running, make_agent(BAD[fault]))
 
     report = running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
 
@@ -71,15 +71,15 @@ def test_a_bad_agent_is_left_for_the_one_before(running: Bench, tmp_path: Path, 
     running.board.printed("app 5.0.0")
     assert len(running.store.requests) == fetched
     # ... and another one is.
-    order_agent(running, tmp_path, make_agent(NEW))
+    order_agent(running, make_agent(NEW))
     running.board.printed("agent confirmed")
 
 
-def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench, tmp_path: Path) -> None:
+def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench) -> None:
     """Broker and service are away for the whole of its trial, which says nothing about the agent."""
     running.board.switch_off()
     running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=2)
-    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+    running.board.put_device()
 
     def outage(_request: object, _body: bytes) -> bool:
         running.broker.stop()
@@ -88,7 +88,7 @@ def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench, tmp_pa
         return False
 
     running.store.rude = outage  # it begins while the agent is fetched
-    wanted = order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    wanted = order_agent(running, make_agent(NEW, counter=4))
     running.board.printed("left: 3 starts")
     reached_nobody = running.board.printed("this agent reached nobody")
     running.store.tokens.add(TOKEN)
@@ -104,18 +104,18 @@ def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench, tmp_pa
     assert (kept["active"], kept["failed"], "lonely" in kept) == ("a", "", False)
 
 
-def test_an_agent_that_never_reaches_anybody_is_tried_later_and_later(running: Bench, tmp_path: Path) -> None:
+def test_an_agent_that_never_reaches_anybody_is_tried_later_and_later(running: Bench) -> None:
     running.board.switch_off()
     running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=1)
-    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
-    bad = order_agent(running, tmp_path, make_agent({"link": "Link.poll = lambda self: None\n"}))
+    running.board.put_device()
+    bad = order_agent(running, make_agent({"link": "Link.poll = lambda self: None\n"}))
 
     running.board.printed("left: 3 starts", times=2)
     running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
 
     assert until(lambda: running.board.state()["tries"] >= 2, what="a longer pause")
     # Another one is taken at once.
-    order_agent(running, tmp_path, make_agent(NEW))
+    order_agent(running, make_agent(NEW))
     running.board.printed("agent confirmed")
 
 
@@ -123,7 +123,7 @@ def test_an_agent_that_hangs_is_ended_by_the_watchdog_and_left(running: Bench, t
     running.board.switch_off()
     chips.fit(running.board.flash, tmp_path, hurry=300)
     running.board.watched = True
-    bad = order_agent(running, tmp_path, make_agent({"__init__": "while True:\n    pass\n"}))
+    bad = order_agent(running, make_agent({"__init__": "while True:\n    pass\n"}))
 
     report = running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
 
@@ -136,7 +136,7 @@ def test_the_watchdog_of_a_good_agent_is_calm_once_it_is_confirmed(running: Benc
     running.board.switch_off()
     chips.fit(running.board.flash, tmp_path, hurry=300)
     running.board.watched = True
-    order_agent(running, tmp_path, make_agent(NEW))
+    order_agent(running, make_agent(NEW))
     running.board.printed("agent confirmed")
     slow = "ota.healthy()\nimport time\ntime.sleep(2)\nprint('slow and fine')\n"
 
@@ -153,13 +153,13 @@ def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(runni
     chips.fit(running.board.flash, tmp_path)
     running.board.watched = True
     running.board.device.update(connect_s=0.3, wakes=3)
-    put(running, tmp_path, {"kiln/device.json": json.dumps(running.board.device).encode()})
+    running.board.put_device()
     running.board.switch_on()
     running.broker.reported("confirmed", release=sleepy.digest)
     until(lambda: running.board.state()["outbox"] is None, what="the outcome to be acknowledged")
     running.broker.stop()
 
-    order_agent(running, tmp_path, make_agent(NEW, counter=4))
+    order_agent(running, make_agent(NEW, counter=4))
     running.board.printed("the new agent", times=6)
     running.broker.start()
 
@@ -167,12 +167,12 @@ def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(runni
     assert loader(running)["failed"] == ""
 
 
-def test_an_application_on_trial_is_settled_before_the_agent_changes(running: Bench, tmp_path: Path) -> None:
+def test_an_application_on_trial_is_settled_before_the_agent_changes(running: Bench) -> None:
     running.board.switch_off()
-    name_agent(running, tmp_path, make_agent(NEW))
+    name_agent(running, make_agent(NEW))
     state = running.board.state()
     state["trial"] = {"back": "a", "config": "", "boots": 0, "sleeps": 0}
-    put(running, tmp_path, {"kiln/state.json": json.dumps(state).encode()})
+    running.board.put({"kiln/state.json": json.dumps(state).encode()})
     running.board.lines.clear()
 
     running.board.switch_on()

@@ -2,14 +2,11 @@
 
 import base64
 import hashlib
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, make_release, sign_desired
 from tests.fakes.signing import director_key, foreign_key, release_key
 from tests.integration.device.apps import LOOP, app, files_of
@@ -157,11 +154,9 @@ def test_what_a_signed_statement_says_is_refused_for_good(running: Bench) -> Non
     still_takes_the_next(running)
 
 
-def test_a28_after_so_many_orders_of_a_day_the_next_one_waits(running: Bench, tmp_path: Path) -> None:
+def test_a28_after_so_many_orders_of_a_day_the_next_one_waits(running: Bench) -> None:
     running.board.switch_off()
-    (tmp_path / "put/kiln").mkdir(parents=True)
-    (tmp_path / "put/kiln/device.json").write_text(json.dumps({**running.board.device, "installs_day": 1}))
-    flashing.put(running.board.flash, tmp_path / "put")
+    running.board.put_device(installs_day=1)
     running.board.switch_on()
     until(lambda: running.broker.reports)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,19 +59,14 @@ def flash(bench: Bench, release: FakeRelease, files: dict[str, bytes], board: st
     bench.board.device["board"] = board
 
 
-def enrol(bench: Bench, folder: Path, *, settings: dict[str, Any] | None = None) -> None:
+def enrol(bench: Bench, *, settings: dict[str, Any] | None = None) -> None:
     """As `mpremote cp device.json settings.json :/kiln/`."""
-    kiln = folder / "tree" / "kiln"
-    kiln.mkdir(parents=True)
-    (kiln / "device.json").write_text(json.dumps(bench.board.device))
-    (kiln / "settings.json").write_text(json.dumps(settings or {}))
-    flashing.put(bench.board.flash, folder / "tree")
+    bench.board.put_device()
+    bench.board.put({"kiln/settings.json": json.dumps(settings or {})})
 
 
 @pytest.mark.parametrize("board", ["esp32-generic", "esp8266-generic", "rpi-pico-w"])
-def test_a_flashed_board_starts_its_release_and_updates_once_it_is_enrolled(
-    bench: Bench, tmp_path: Path, board: str
-) -> None:
+def test_a_flashed_board_starts_its_release_and_updates_once_it_is_enrolled(bench: Bench, board: str) -> None:
     first = app("3.0.0", TALK, board=board)
     flash(bench, first, files_of("3.0.0", TALK), board)
 
@@ -83,7 +77,7 @@ def test_a_flashed_board_starts_its_release_and_updates_once_it_is_enrolled(
     assert not bench.broker.reports
     bench.board.switch_off()
 
-    enrol(bench, tmp_path, settings={"PERIOD_S": 5})
+    enrol(bench, settings={"PERIOD_S": 5})
     bench.board.switch_on()
     bench.board.printed("settings {'PERIOD_S': 5}")
     bench.broker.reported("idle", running=first.digest, version="3.0.0", counter=3, slot="a")
@@ -153,12 +147,9 @@ def test_a_board_that_loses_what_it_was_made_with_finds_it_again(bench: Bench, l
     bench.board.printed("settings {'PERIOD_S': 7}")
 
 
-def test_a_board_without_an_identity_has_its_settings(bench: Bench, tmp_path: Path) -> None:
+def test_a_board_without_an_identity_has_its_settings(bench: Bench) -> None:
     flash(bench, app("3.0.0", TALK, board="esp32-generic"), files_of("3.0.0", TALK), "esp32-generic")
-    kiln = tmp_path / "tree" / "kiln"
-    kiln.mkdir(parents=True)
-    (kiln / "settings.json").write_text('{"PERIOD_S": 7}')
-    flashing.put(bench.board.flash, tmp_path / "tree")
+    bench.board.put({"kiln/settings.json": '{"PERIOD_S": 7}'})
 
     bench.board.switch_on()
 
@@ -166,9 +157,9 @@ def test_a_board_without_an_identity_has_its_settings(bench: Bench, tmp_path: Pa
     assert bench.board.printed("no agent: 2") == 1
 
 
-def test_an_older_release_is_refused_from_the_first_order_on(bench: Bench, tmp_path: Path) -> None:
+def test_an_older_release_is_refused_from_the_first_order_on(bench: Bench) -> None:
     flash(bench, app("3.0.0", board="esp32-generic"), files_of("3.0.0"), "esp32-generic")
-    enrol(bench, tmp_path)
+    enrol(bench)
     bench.board.switch_on()
     bench.board.printed("app 3.0.0")
 
@@ -178,10 +169,10 @@ def test_an_older_release_is_refused_from_the_first_order_on(bench: Bench, tmp_p
 
 
 @pytest.mark.parametrize("lost", ["kiln/state.json", "kiln/floor.json"])
-def test_a_flashed_board_that_loses_its_state_finds_its_release_again(bench: Bench, tmp_path: Path, lost: str) -> None:
+def test_a_flashed_board_that_loses_its_state_finds_its_release_again(bench: Bench, lost: str) -> None:
     first = app("3.0.0", board="esp32-generic")
     flash(bench, first, files_of("3.0.0"), "esp32-generic")
-    enrol(bench, tmp_path)
+    enrol(bench)
     bench.board.spoil(lost)
 
     bench.board.switch_on()
@@ -190,12 +181,12 @@ def test_a_flashed_board_that_loses_its_state_finds_its_release_again(bench: Ben
     assert bench.board.state()["counter"] == 3
 
 
-def test_a_board_is_made_with_the_floors_of_the_keys_that_it_trusts(bench: Bench, tmp_path: Path) -> None:
+def test_a_board_is_made_with_the_floors_of_the_keys_that_it_trusts(bench: Bench) -> None:
     """An image that was made after keys were stolen knows the epochs, and follows the next root document."""
     first = app("3.0.0", board="esp32-generic")
     flash(bench, first, files_of("3.0.0"), "esp32-generic", epochs=(2, 3))
     bench.store.roots[2] = root_document(root_payload(version=2, epochs=(2, 3)), [root_key()])
-    enrol(bench, tmp_path)
+    enrol(bench)
     bench.board.switch_on()
 
     bench.broker.reported("idle", running=first.digest)

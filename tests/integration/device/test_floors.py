@@ -32,7 +32,7 @@ def test_a3_each_older_bundle(running: Bench, old: FakeRelease) -> None:
     assert running.store.requests == []
 
 
-def test_a3_after_a_factory_reset_of_the_application(running: Bench, tmp_path: Path) -> None:
+def test_a3_after_a_factory_reset_of_the_application(running: Bench) -> None:
     wipe = "import os\nfor name in os.listdir('/data'):\n    os.remove('/data/' + name)\nprint('wiped')\n"
     second = running.desire(app("6.0.0", "open('/data/x', 'w').close()\n" + wipe + LOOP), seq=2)
     running.broker.reported("confirmed", release=second.digest)

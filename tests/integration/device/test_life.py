@@ -1,7 +1,6 @@
 """Whole lives: real MicroPython, real littlefs, real Mosquitto."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -141,7 +140,7 @@ def test_an_asyncio_application_updates(bench: Bench) -> None:
     assert bench.board.printed("app 2.0.0") >= 1
 
 
-def test_persistent_data_and_settings_survive(bench: Bench, tmp_path: Path) -> None:
+def test_persistent_data_and_settings_survive(bench: Bench) -> None:
     bench.board.make(settings={"PERIOD_S": 7})
     bench.board.switch_on()
     write = "open('/data/x', 'w').write(str(ota.settings['PERIOD_S']))\nwhile True:\n    ota.sleep_ms(20)\n"
@@ -162,14 +161,11 @@ def test_the_same_order_many_times_is_one_install(bench: Bench) -> None:
     assert [span for span in bench.store.requests if not span] == [""]
 
 
-def test_a_board_whose_slots_are_gone_waits_for_the_next_order(bench: Bench, tmp_path: Path) -> None:
+def test_a_board_whose_slots_are_gone_waits_for_the_next_order(bench: Bench) -> None:
     bench.board.make()
     state = {"active": "a", "a": {"release": "0" * 64, "version": "1", "counter": 1}}
     rest = {"b": None, "trial": None, "seq": 0, "wanted": "", "counter": 1, "failed": 0}
-    (tmp_path / "tree/kiln").mkdir(parents=True)
-    whole = {**state, **rest, "outbox": None, "crashes": 0}
-    (tmp_path / "tree/kiln/state.json").write_text(json.dumps(whole))
-    flashing.put(bench.board.flash, tmp_path / "tree")
+    bench.board.put({"kiln/state.json": json.dumps({**state, **rest, "outbox": None, "crashes": 0})})
 
     bench.board.switch_on()
 
@@ -178,13 +174,11 @@ def test_a_board_whose_slots_are_gone_waits_for_the_next_order(bench: Bench, tmp
     assert kept[kept["active"]]["release"] == good.digest
 
 
-def test_losing_the_state_file_does_not_open_the_way_back(bench: Bench, tmp_path: Path) -> None:
+def test_losing_the_state_file_does_not_open_the_way_back(bench: Bench) -> None:
     settled = app("5.0.0")
     switch_on_with(bench, settled)
     bench.board.switch_off()
-    (tmp_path / "tree/kiln").mkdir(parents=True)
-    (tmp_path / "tree/kiln/state.json").write_text("")
-    flashing.put(bench.board.flash, tmp_path / "tree")
+    bench.board.put({"kiln/state.json": ""})
     bench.desire(app("4.0.0"), seq=9)
 
     bench.board.switch_on()

@@ -143,22 +143,21 @@ def test_what_is_not_the_firmware_of_this_board_is_never_chosen(plan: Plan) -> N
     assert not wrong, "\n".join(wrong)
 
 
-def board_with_partitions(bench: Bench, folder: Path, release: FakeRelease) -> None:
+def board_with_partitions(bench: Bench, release: FakeRelease) -> None:
     """A board that is off, has an order for `release`, and runs its old firmware."""
-    tree = folder / "tree"
-    for name in ("lib", "sim", "kiln"):
-        (tree / name).mkdir(parents=True)
-    for name in ("esp32.py", "partitions.py"):
-        (tree / "lib" / name).write_bytes((flashing.BOARD / name).read_bytes())
-    (tree / "boot.py").write_text("import esp32\nesp32.boot()\n")
-    (tree / "sim" / "0").write_bytes(IMAGES["old"][:4096])
     wanted = {"release": release.digest, "size": len(release.bundle), "counter": release.counter}
     raw = json.dumps({"v": 1, "settings": {}, "native": wanted}).encode()
     digest = hashlib.sha256(raw).hexdigest()
     state = {**bench.board.state(), "config": "a", "configs": {"a": digest, "b": ""}}
-    (tree / "kiln" / "config.a").write_bytes(f"{digest} {digest} 1\n".encode() + raw)
-    (tree / "kiln" / "state.json").write_text(json.dumps(state))
-    flashing.put(bench.board.flash, tree)
+    bench.board.put(
+        {
+            **{f"lib/{name}": (flashing.BOARD / name).read_bytes() for name in ("esp32.py", "partitions.py")},
+            "boot.py": "import esp32\nesp32.boot()\n",
+            "sim/0": IMAGES["old"][:4096],
+            "kiln/config.a": f"{digest} {digest} 1\n".encode() + raw,
+            "kiln/state.json": json.dumps(state),
+        }
+    )
     bench.store.add(release)
 
 
@@ -168,10 +167,10 @@ def record(bench: Bench) -> dict[str, Any]:
 
 
 @pytest.mark.enable_socket
-def test_the_agent_takes_firmware_and_goes_on_with_its_work(running: Bench, tmp_path: Path) -> None:
+def test_the_agent_takes_firmware_and_goes_on_with_its_work(running: Bench) -> None:
     """The whole agent with a real broker; the partitions are simulated here, too."""
     running.board.switch_off()
-    board_with_partitions(running, tmp_path, firmware(IMAGES["good"], board="unix"))
+    board_with_partitions(running, firmware(IMAGES["good"], board="unix"))
     running.board.switch_on()
 
     running.board.printed("trial of firmware 5")
@@ -184,10 +183,10 @@ def test_the_agent_takes_firmware_and_goes_on_with_its_work(running: Bench, tmp_
 
 
 @pytest.mark.enable_socket
-def test_the_agent_reports_firmware_that_does_not_work(running: Bench, tmp_path: Path) -> None:
+def test_the_agent_reports_firmware_that_does_not_work(running: Bench) -> None:
     running.board.switch_off()
     bad = firmware(IMAGES["bad"], board="unix")
-    board_with_partitions(running, tmp_path, bad)
+    board_with_partitions(running, bad)
     running.board.switch_on()
 
     report = running.broker.reported("rolled_back", "native_failed", release=bad.digest)

@@ -1,6 +1,5 @@
 """A broker that is away, silent, hostile or slow: the application goes on, and orders come by HTTP. A9, A12."""
 
-import json
 import socket
 import threading
 import time
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, sign_desired
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT
@@ -22,10 +20,7 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 def restart_with(bench: Bench, **changes: Any) -> None:
     """Start the board anew with other words in its device.json."""
     bench.board.switch_off()
-    kiln = bench.board.flash.parent / "changed" / "kiln"
-    kiln.mkdir(parents=True)
-    (kiln / "device.json").write_text(json.dumps({**bench.board.device, **changes}))
-    flashing.put(bench.board.flash, kiln.parent)
+    bench.board.put_device(**changes)
     bench.board.lines.clear()
     bench.board.switch_on()
 

@@ -78,7 +78,7 @@ def test_a13_a_certificate_that_ended_gets_no_token(authority: Authority) -> Non
     assert server.requests == []
 
 
-def test_a13_a_hijacked_name_gets_no_token(authority: Authority, tmp_path: Path) -> None:
+def test_a13_a_hijacked_name_gets_no_token(authority: Authority) -> None:
     """The name resolves to somebody who has a certificate, but not for it."""
     hijack = (
         "real = net.socket\nclass Hijacked:\n    AF_INET = real.AF_INET\n    SOCK_STREAM = real.SOCK_STREAM\n"

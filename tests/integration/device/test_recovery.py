@@ -27,14 +27,6 @@ POINTERS = {
 }
 
 
-def put(bench: Bench, folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        target = folder / "put" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    flashing.put(bench.board.flash, folder / "put")
-
-
 def off(bench: Bench) -> None:
     bench.board.switch_off()
     bench.board.lines.clear()
@@ -48,17 +40,17 @@ def take_next(bench: Bench) -> None:
     off(bench)
 
 
-def spoil_pointer(bench: Bench, folder: Path, raw: bytes | None) -> None:
+def spoil_pointer(bench: Bench, raw: bytes | None) -> None:
     if raw is None:
         bench.board.spoil("kiln/state.json")
     else:
-        put(bench, folder, {"kiln/state.json": raw})
+        bench.board.put({"kiln/state.json": raw})
 
 
 @pytest.mark.parametrize("pointer", list(POINTERS))
 def test_a26_a_spoilt_pointer_is_made_anew_from_the_slots(running: Bench, tmp_path: Path, pointer: str) -> None:
     take_next(running)
-    spoil_pointer(running, tmp_path, POINTERS[pointer])
+    spoil_pointer(running, POINTERS[pointer])
 
     running.board.switch_on()
 
@@ -70,12 +62,10 @@ def test_a26_a_spoilt_pointer_is_made_anew_from_the_slots(running: Bench, tmp_pa
     assert running.store.requests == []
 
 
-def test_a26_with_the_newest_slot_spoilt_too_the_older_one_starts_and_the_order_is_carried_out(
-    running: Bench, tmp_path: Path
-) -> None:
+def test_a26_with_the_newest_slot_spoilt_too_the_older_one_starts_and_the_order_is_carried_out(running: Bench) -> None:
     take_next(running)
     running.board.spoil("kiln/state.json")
-    put(running, tmp_path, {"b/part.py": b"VERSION = 'another'\n"})
+    running.board.put({"b/part.py": b"VERSION = 'another'\n"})
 
     running.board.switch_on()
 
@@ -117,7 +107,7 @@ def test_a3_without_the_floor_too_what_is_found_is_only_on_trial(running: Bench)
     assert running.board.state()["counter"] == 6
 
 
-def test_a3_a_release_that_was_never_confirmed_is_not_taken_for_one_that_was(running: Bench, tmp_path: Path) -> None:
+def test_a3_a_release_that_was_never_confirmed_is_not_taken_for_one_that_was(running: Bench) -> None:
     bad = running.desire(app("6.0.0", "raise ValueError('bad')\n"), seq=2)
     running.broker.reported("rolled_back", "import_error", release=bad.digest)
     off(running)
@@ -131,12 +121,10 @@ def test_a3_a_release_that_was_never_confirmed_is_not_taken_for_one_that_was(run
     assert (state["active"], state["trial"], state["b"]) == ("a", None, None)
 
 
-def test_a26_both_slots_corrupt_is_the_agent_alone_until_the_service_can_be_reached(
-    running: Bench, tmp_path: Path
-) -> None:
+def test_a26_both_slots_corrupt_is_the_agent_alone_until_the_service_can_be_reached(running: Bench) -> None:
     take_next(running)
     spoilt = b"import nothing_of_that_name\n"
-    put(running, tmp_path, {"a/main.py": spoilt, "b/main.py": spoilt})
+    running.board.put({"a/main.py": spoilt, "b/main.py": spoilt})
     running.store.rude = answer(503, Content_Length="0")
     running.broker.desire(b"")  # nothing to do but to keep asking
 
@@ -161,15 +149,13 @@ def test_a_whole_release_that_crashes_is_not_taken_for_damaged(running: Bench) -
     assert (state["active"], state["b"]["release"]) == ("b", wild.digest)
 
 
-def test_a26_a_lost_configuration_pointer_is_found_and_tried(running: Bench, tmp_path: Path) -> None:
+def test_a26_a_lost_configuration_pointer_is_found_and_tried(running: Bench) -> None:
     off(running)
     digest, content = "c" * 64, json.dumps({"v": 1, "settings": {"NAME": "x"}}).encode()
     running.board.spoil("kiln/state.json")
     floor = json.loads(flashing.cat(running.board.flash, "kiln/floor.json"))
     floor["wanted"] += digest
-    put(
-        running,
-        tmp_path,
+    running.board.put(
         {"kiln/config.b": configuration(digest, content), "kiln/floor.json": json.dumps(floor).encode()},
     )
     running.broker.desire(sign_desired(FIRST, seq=1, config=digest))

@@ -1,7 +1,5 @@
 """Keys that change and time that is signed, on a real board with a real broker: A4, A5, A17."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,14 +39,6 @@ def trust_of(bench: Bench) -> bytes:
 def make(bench: Bench, version: str, key: Signer, **claims: Any) -> FakeRelease:
     made = make_release(files_of(version), key=key, version=version, **{"counter": 6, **claims})
     return bench.store.add(made)
-
-
-def tree_of(bench: Bench, path: str, text: str) -> Path:
-    """A folder with one file, to be put on the flash."""
-    tree = bench.board.flash.parent / "tree"
-    (tree / path).parent.mkdir(parents=True, exist_ok=True)
-    (tree / path).write_text(text)
-    return tree
 
 
 def takes(bench: Bench, release: FakeRelease, jws: bytes) -> dict[str, Any]:
@@ -215,8 +205,7 @@ YEARS = {2000: 946_684_800, 2038: 2_147_483_647}
 @pytest.mark.parametrize("year", list(YEARS))
 def test_a5_the_boards_own_clock_changes_nothing(running: Bench, year: int) -> None:
     running.board.switch_off()
-    boot = SET_CLOCK.format(seconds=YEARS[year], year=year)
-    flashing.put(running.board.flash, tree_of(running, "boot.py", boot))
+    running.board.put({"boot.py": SET_CLOCK.format(seconds=YEARS[year], year=year)})
     running.board.switch_on()
     running.board.printed(f"the clock says {year}")
 
@@ -231,8 +220,7 @@ def test_a5_the_boards_own_clock_changes_nothing(running: Bench, year: int) -> N
 def test_a5_a_board_that_hears_no_time_says_that_it_is_stale(running: Bench) -> None:
     assert "stale" not in running.broker.reported("idle", root=1)
     running.board.switch_off()
-    device = {**running.board.device, "base": "http://127.0.0.1:9", "stale_s": 0}
-    flashing.put(running.board.flash, tree_of(running, "kiln/device.json", json.dumps(device)))
+    running.board.put_device(base="http://127.0.0.1:9", stale_s=0)
     running.board.switch_on()
 
     assert running.broker.reported("idle", stale=True)["root"] == 1

@@ -1,11 +1,9 @@
 """A18: what lies on flash changes between its check and its use. The old release goes on, and the change is named."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from device.virtual import flash as flashing
 from tests.integration.device.apps import app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, refuses, still_takes_the_next
@@ -36,13 +34,10 @@ builtins.open = open
 """
 
 
-def haunt(bench: Bench, folder: Path, *, trigger: str, nth: int, target: str, at: int = 0) -> None:
+def haunt(bench: Bench, *, trigger: str, nth: int, target: str, at: int = 0) -> None:
     """From the next start on somebody changes this board's flash behind the agent's back."""
     bench.board.switch_off()
-    inner = folder / "put"
-    inner.mkdir()
-    (inner / "boot.py").write_text(HOOK.format(trigger=trigger, nth=nth, target=target, at=at))
-    flashing.put(bench.board.flash, inner)
+    bench.board.put({"boot.py": HOOK.format(trigger=trigger, nth=nth, target=target, at=at)})
     bench.board.switch_on()
 
 
@@ -66,10 +61,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_a18_what_is_changed_on_flash_after_its_check_is_not_switched_to(
-    running: Bench, tmp_path: Path, change: str
-) -> None:
-    haunt(running, tmp_path, trigger=INDEX, **CHANGES[change])
+def test_a18_what_is_changed_on_flash_after_its_check_is_not_switched_to(running: Bench, change: str) -> None:
+    haunt(running, trigger=INDEX, **CHANGES[change])
 
     running.desire(NEXT, seq=2)
 
@@ -82,9 +75,9 @@ def test_a18_what_is_changed_on_flash_after_its_check_is_not_switched_to(
 
 
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_a18_the_same_of_what_a_pack_made_costs_the_bundle(running: Bench, tmp_path: Path, change: str) -> None:
+def test_a18_the_same_of_what_a_pack_made_costs_the_bundle(running: Bench, change: str) -> None:
     running.store.add_pack(FIRST, NEXT)
-    haunt(running, tmp_path, trigger=INDEX, **CHANGES[change])
+    haunt(running, trigger=INDEX, **CHANGES[change])
 
     running.desire(NEXT, seq=2)
 
@@ -94,11 +87,11 @@ def test_a18_the_same_of_what_a_pack_made_costs_the_bundle(running: Bench, tmp_p
     assert running.store.asked_packs == [""]
 
 
-def test_a18_a_base_that_is_changed_after_its_check_makes_no_release(running: Bench, tmp_path: Path) -> None:
+def test_a18_a_base_that_is_changed_after_its_check_makes_no_release(running: Bench) -> None:
     longer = app("6.0.0", "import ota\nMORE = 'of its own'\nwhile True:\n    ota.sleep_ms(20)\n")
     running.store.add_pack(FIRST, longer)
     # Opened to be hashed, then to be patched.
-    haunt(running, tmp_path, trigger="/a/main.py", nth=2, target="/a/main.py")
+    haunt(running, trigger="/a/main.py", nth=2, target="/a/main.py")
 
     running.desire(longer, seq=2)
 
@@ -107,10 +100,10 @@ def test_a18_a_base_that_is_changed_after_its_check_makes_no_release(running: Be
     assert running.board.printed("no pack: digest_mismatch") == 1
 
 
-def test_a18_a_kept_statement_that_was_changed_gives_no_pack(running: Bench, tmp_path: Path) -> None:
+def test_a18_a_kept_statement_that_was_changed_gives_no_pack(running: Bench) -> None:
     """The statement of what runs is what that of the next release is made from."""
     running.store.add_pack(FIRST, NEXT)
-    haunt(running, tmp_path, trigger="/kiln/a.jws", nth=1, target="/kiln/a.jws", at=200)
+    haunt(running, trigger="/kiln/a.jws", nth=1, target="/kiln/a.jws", at=200)
 
     running.desire(NEXT, seq=2)
 

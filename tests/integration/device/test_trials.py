@@ -1,12 +1,10 @@
 """A25: bad releases that were signed all the same. Each is lost, and the one before runs again."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease
 from tests.integration.device import chips
 from tests.integration.device.apps import LOOP, app
@@ -19,7 +17,7 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 @pytest.fixture
 def chip(running: Bench, tmp_path: Path) -> Bench:
     """A board that runs FIRST and has a watchdog of a second."""
-    tune(running, tmp_path, watchdog_s=1, trial_s=30)
+    tune(running, watchdog_s=1, trial_s=30)
     running.board.switch_off()
     chips.fit(running.board.flash, tmp_path)
     running.board.lines.clear()
@@ -29,12 +27,10 @@ def chip(running: Bench, tmp_path: Path) -> Bench:
     return running
 
 
-def tune(bench: Bench, folder: Path, **changes: Any) -> None:
+def tune(bench: Bench, **changes: Any) -> None:
     bench.board.switch_off()
     bench.board.device.update(changes)
-    (folder / "tune/kiln").mkdir(parents=True, exist_ok=True)
-    (folder / "tune/kiln/device.json").write_text(json.dumps(bench.board.device))
-    flashing.put(bench.board.flash, folder / "tune")
+    bench.board.put_device()
     bench.board.lines.clear()
     bench.broker.reports.clear()
     bench.board.switch_on()
@@ -81,19 +77,19 @@ def test_a25_blocks_the_agent(chip: Bench) -> None:
 
 
 @pytest.mark.parametrize("hide", [False, True], ids=["raises", "hides it"])
-def test_a25_leaks_memory(chip: Bench, tmp_path: Path, hide: bool) -> None:
+def test_a25_leaks_memory(chip: Bench, hide: bool) -> None:
     step = "x.append(bytearray(400))\n        ota.tick()\n"
     loop = f"while True:\n        {step}"
     if hide:
         loop = f"while True:\n      try:\n        {step}      except MemoryError:\n        pass\n"
-    tune(chip, tmp_path, confirm_after_s=20)
+    tune(chip, confirm_after_s=20)
     bad = chip.desire(app("6.0.0", f"x = []\nif True:\n    {loop}"), seq=2)
 
     assert lost(chip, bad, "no_confirm" if hide else "crashed")["seq"] == 2
 
 
-def test_a25_never_reaches_the_broker(running: Bench, tmp_path: Path) -> None:
-    tune(running, tmp_path, trial_s=0.6)
+def test_a25_never_reaches_the_broker(running: Bench) -> None:
+    tune(running, trial_s=0.6)
     body = "ota._agent.link.poll = lambda: None\nota._agent.device['base'] = 'http://127.0.0.1:9'\n"
     bad = running.desire(app("6.0.0", body + LOOP), seq=2)
 
@@ -168,8 +164,8 @@ def test_an_orderly_sleep_ends_a_trial_well_once_the_broker_knows(chip: Bench) -
     chip.broker.reported("confirmed", release=later.digest)
 
 
-def test_a_trial_that_only_sleeps_and_never_reaches_the_broker_is_lost(chip: Bench, tmp_path: Path) -> None:
-    tune(chip, tmp_path, connect_s=0.2)
+def test_a_trial_that_only_sleeps_and_never_reaches_the_broker_is_lost(chip: Bench) -> None:
+    tune(chip, connect_s=0.2)
     body = "ota._agent.link.close()\nota._agent.link.poll = lambda: None\n"
     bad = chip.desire(app("6.0.0", body + SLEEPY), seq=2)
 
@@ -179,12 +175,12 @@ def test_a_trial_that_only_sleeps_and_never_reaches_the_broker_is_lost(chip: Ben
     assert starts(chip, "6.0.0") == 11
 
 
-def test_a_sleepy_board_looks_for_orders_at_each_third_wake_only(chip: Bench, tmp_path: Path) -> None:
+def test_a_sleepy_board_looks_for_orders_at_each_third_wake_only(chip: Bench) -> None:
     body = "import machine\nprint('memory', machine.RTC().memory())\nmachine.RTC().memory(b'mine')\n"
     good = chip.desire(app("6.0.0", body + SLEEPY), seq=2)
     chip.broker.reported("confirmed", release=good.digest)
     until(lambda: chip.board.state()["outbox"] is None, what="the outcome to be acknowledged")
-    tune_while_sleeping(chip, tmp_path, wakes=3)
+    tune_while_sleeping(chip, wakes=3)
 
     chip.board.printed("awake", times=7)
 
@@ -196,11 +192,10 @@ def test_a_sleepy_board_looks_for_orders_at_each_third_wake_only(chip: Bench, tm
     assert set(memory[1:]) == {"memory b'mine'"}  # the first was cut off from power in its sleep
 
 
-def tune_while_sleeping(bench: Bench, folder: Path, **changes: Any) -> None:
+def tune_while_sleeping(bench: Bench, **changes: Any) -> None:
     bench.board.switch_off()
     bench.board.device.update(changes)
-    (folder / "tune/kiln/device.json").write_text(json.dumps(bench.board.device))
-    flashing.put(bench.board.flash, folder / "tune")
+    bench.board.put_device()
     bench.broker.reports.clear()
     bench.board.lines.clear()
     bench.board.switch_on()

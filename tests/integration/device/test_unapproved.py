@@ -4,9 +4,7 @@ Who may order what, and when, the service decides before the director key signs 
 order to that signature, to its own name, to the time, and to so many a day.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -58,11 +56,9 @@ def test_a20_an_order_that_nobody_approved_is_refused_by_name(running: Bench, at
     still_takes_the_next(running)
 
 
-def test_a20_beyond_the_installs_of_a_day_an_order_waits_for_the_next_day(running: Bench, tmp_path: Path) -> None:
+def test_a20_beyond_the_installs_of_a_day_an_order_waits_for_the_next_day(running: Bench) -> None:
     running.board.switch_off()
-    (tmp_path / "put/kiln").mkdir(parents=True)
-    (tmp_path / "put/kiln/device.json").write_text(json.dumps({**running.board.device, "installs_day": 1}))
-    flashing.put(running.board.flash, tmp_path / "put")
+    running.board.put_device(installs_day=1)
     before = slots_of(running)
     running.board.switch_on()
     until(lambda: running.broker.reports)

@@ -1,7 +1,5 @@
 """What a device says beside the reports of an update: its log, and by HTTP while the broker is away."""
 
-import json
-
 import pytest
 
 from device.virtual import flash as flashing
@@ -131,7 +129,4 @@ def test_a_trial_is_confirmed_by_http_without_a_broker(running: Bench) -> None:
 
 def change_device(bench: Bench, **changes: float) -> None:
     """Other times in device.json of a board that is off."""
-    kiln = bench.board.flash.parent / "changed" / "kiln"
-    kiln.mkdir(parents=True)
-    (kiln / "device.json").write_text(json.dumps({**bench.board.device, **changes}))
-    flashing.put(bench.board.flash, kiln.parent)
+    bench.board.put_device(**changes)

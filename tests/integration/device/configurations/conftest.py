@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from device.virtual import flash as flashing
 from tests.fakes.configurations import KEY, FakeConfiguration
 from tests.fakes.releases import FakeRelease
 from tests.integration.device.apps import LOOP, app
@@ -70,11 +69,3 @@ def runs_as_before(bench: Bench) -> dict[str, Any]:
     assert (kept["active"], kept["config"], kept["trial"]) == ("a", "", None)
     assert kept["a"]["release"] == FIRST.digest
     return kept
-
-
-def put(bench: Bench, folder: Path, path: str, content: str) -> None:
-    """A file on the flash of a board that is off."""
-    file = folder / "tree" / path
-    file.parent.mkdir(parents=True)
-    file.write_text(content)
-    flashing.put(bench.board.flash, folder / "tree")

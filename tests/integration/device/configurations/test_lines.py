@@ -1,14 +1,13 @@
 """Addresses and credentials over the air: a line that does not work comes back by itself."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from device.virtual import flash as flashing
 from tests.fakes.configurations import make_configuration
 from tests.integration.device.apps import LOOP, app
-from tests.integration.device.configurations.conftest import DEVICE, FIRST, NEXT, SHOW, order, put, runs_as_before
+from tests.integration.device.configurations.conftest import DEVICE, FIRST, NEXT, SHOW, order, runs_as_before
 from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import TOKEN
 from tests.servers import free_port
@@ -58,12 +57,10 @@ def test_another_address_of_the_service_is_kept_when_it_answers(on: Bench) -> No
     assert [report["config"] for report in on.store.reports] == [made.digest]
 
 
-def test_a_board_that_sleeps_proves_another_address_before_it_does(off: Bench, tmp_path: Path) -> None:
+def test_a_board_that_sleeps_proves_another_address_before_it_does(off: Bench) -> None:
     """It is never awake for the eighth of `trial_s` after which others ask by HTTP."""
     device = json.loads(flashing.cat(off.board.flash, "kiln/device.json"))
-    (tmp_path / "tune/kiln").mkdir(parents=True)
-    (tmp_path / "tune/kiln/device.json").write_text(json.dumps({**device, "trial_s": 600, "connect_s": 5}))
-    flashing.put(off.board.flash, tmp_path / "tune")
+    off.board.put({"kiln/device.json": json.dumps({**device, "trial_s": 600, "connect_s": 5})})
     off.board.switch_on()
     off.board.printed("period 1")
     sleepy = app("6.0.0", SHOW + "ota.deepsleep(100)\n")
@@ -103,9 +100,8 @@ def test_an_application_that_is_well_confirms_once_the_broker_knows(on: Bench) -
     assert report["config"] == made.digest
 
 
-def test_a_token_is_replaced_over_the_air(off: Bench, tmp_path: Path) -> None:
-    patient = {**off.board.device, **DEVICE, "trial_s": 20}
-    put(off, tmp_path, "kiln/device.json", json.dumps(patient))
+def test_a_token_is_replaced_over_the_air(off: Bench) -> None:
+    off.board.put_device(**{**DEVICE, "trial_s": 20})
     off.board.switch_on()
     off.board.printed("period 1")
     off.store.tokens = {TOKEN, "second-token"}
@@ -120,8 +116,8 @@ def test_a_token_is_replaced_over_the_air(off: Bench, tmp_path: Path) -> None:
     assert off.broker.reported("confirmed", release=NEXT.digest)["config"] == made.digest
 
 
-def test_the_right_wifi_password_is_kept_and_a_wrong_one_comes_back(off: Bench, tmp_path: Path) -> None:
-    put(off, tmp_path, "lib/network.py", FAKE_NETWORK)
+def test_the_right_wifi_password_is_kept_and_a_wrong_one_comes_back(off: Bench) -> None:
+    off.board.put({"lib/network.py": FAKE_NETWORK})
     off.board.switch_on()
     good = order(off, make_configuration({"WIFI_SSID": "home", "WIFI_PASSWORD": "right"}), seq=2)
     off.broker.reported("confirmed", config=good.digest)
