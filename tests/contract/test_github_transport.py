@@ -83,7 +83,7 @@ def test_an_answer_that_is_not_of_githubs_format_passes(stubborn: Stubborn, body
 
 def test_an_answer_over_the_limit_is_not_read_to_its_end(stubborn: Stubborn) -> None:
     stubborn.told = (200, {}, b" " * (github_transport.MAX_ANSWER_BYTES + 1))
-    with pytest.raises(ForgeError, match="GitHub's answer is over 33554432 bytes"):
+    with pytest.raises(ForgeError, match="GitHub's answer is over 32 MiB"):
         api(stubborn).describe()
 
 

@@ -16,6 +16,7 @@ import requests
 from github.Auth import Auth
 from github.Requester import HTTPRequestsConnectionClass, Requester, RequestsResponse
 
+from service.adapters.forges import answers
 from service.domain.errors import ForgeError, ForgeRefusedError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -28,7 +29,6 @@ API_VERSION = "2022-11-28"
 USER_AGENT = "kiln"
 
 _REDIRECTS = (301, 302, 307, 308)
-_CHUNK_BYTES = 64 << 10
 # Belongs to no tree of loggers, so no setting of theirs can switch it on.
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # noqa: LOG001
 
@@ -132,7 +132,7 @@ class _Exchange(HTTPRequestsConnectionClass):
         self._origin = f"{parts.scheme}://{parts.netloc}"
 
     def getresponse(self) -> RequestsResponse:
-        deadline = time.monotonic() + MAX_ANSWER_S
+        since = time.monotonic()
         url = self._origin + self.url
         for _ in range(MAX_REDIRECTS + 1):
             with self.session.request(
@@ -144,7 +144,10 @@ class _Exchange(HTTPRequestsConnectionClass):
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = _read(response, deadline)
+                pieces = response.iter_content(answers.CHUNK_BYTES)
+                body = answers.read(
+                    pieces, whose="GitHub's", max_bytes=MAX_ANSWER_BYTES, since=since, max_s=MAX_ANSWER_S
+                )
                 if response.status_code == 202 and self.verb == "GET":
                     # PyGithub would sleep and ask again, without end.
                     raise ForgeError("GitHub is still preparing the answer", retry_after_s=60)
@@ -161,14 +164,3 @@ class _Exchange(HTTPRequestsConnectionClass):
                 "GitHub redirects to another host: give the connection the host that answers, with its scheme"
             )
         return there
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ForgeError(f"GitHub's answer is over {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise ForgeError(f"GitHub's answer took more than {MAX_ANSWER_S:g} s")
-    return bytes(body)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from service.adapters.forges.gitlab_client import AnswerTooLargeError, GitLabClient, Line, RefusedAnswerError
+from service.adapters.forges.answers import AnswerTooLargeError
+from service.adapters.forges.gitlab_client import GitLabClient, Line, RefusedAnswerError
 from service.adapters.forges.gitlab_events import resend_failed
 from service.adapters.forges.gitlab_hooks import ProjectHooks
 from service.adapters.forges.gitlab_statuses import put_status

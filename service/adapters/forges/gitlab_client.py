@@ -17,6 +17,7 @@ import gitlab
 import requests
 from requests.adapters import HTTPAdapter
 
+from service.adapters.forges import answers
 from service.domain.connection import Connection
 from service.domain.errors import ForgeError, ForgeRefusedError
 from service.ports import Clock
@@ -29,7 +30,6 @@ MAX_REDIRECTS = 3
 DEFAULT_WAIT_S = 60.0  # where the forge asks us to wait and does not say how long
 MAX_WAIT_S = 3600.0
 CONFLICT_WAIT_S = 5.0  # another change of the same status is under way
-CHUNK_BYTES = 64 << 10
 MAX_TOKEN_CHARS = 4096  # servers take headers of some KiB
 
 # What python-gitlab, requests and the parsers below them raise over an answer, or over an address that is none.
@@ -48,10 +48,6 @@ class RefusedAnswerError(ForgeRefusedError):
         self.said = said
 
 
-class AnswerTooLargeError(ForgeError):
-    """Over :data:`MAX_ANSWER_BYTES`."""
-
-
 class Line(HTTPAdapter):
     """Connections that are kept open, to any host, for whoever shares this; of no account.
 
@@ -63,16 +59,11 @@ class Line(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         foreign = super().send(request, *args, **kwargs)
-        ends_at = time.monotonic() + ANSWER_S
-        body = bytearray()
+        since = time.monotonic()
         with contextlib.closing(foreign):
-            for chunk in foreign.iter_content(CHUNK_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise AnswerTooLargeError(f"the forge's answer is over {MAX_ANSWER_BYTES >> 20} MiB")
-                if time.monotonic() > ends_at:
-                    raise ForgeError(f"the forge's answer took longer than {ANSWER_S:.0f} s")
-        return _with(foreign, bytes(body))
+            pieces = foreign.iter_content(answers.CHUNK_BYTES)
+            body = answers.read(pieces, whose="the forge's", max_bytes=MAX_ANSWER_BYTES, since=since, max_s=ANSWER_S)
+        return _with(foreign, body)
 
 
 class GitLabClient:
