@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.adapters.keys import FileKeys
 from service.ports import Objects
 from tests.contract.broker_stage import Stage
 from tests.contract.github_stage import PATH, Stage as GitHubStage
 from tests.contract.gitlab_stage import NOW, GitLabStage, gitlab_stage
 from tests.contract.object_stores import Store, local_store, s3_store
+from tests.fakes import prepared
 from tests.fakes.clock import StoppedClock
 from tests.servers import BrokerServer, dynsec_broker, embedded_broker, mosquitto_broker
 from tests.simulators.github import GitHubSimulator
+from tests.unit.service.conftest import World, opened
 
 BROKERS = {"embedded": embedded_broker, "mosquitto": mosquitto_broker, "dynsec": dynsec_broker}
 
@@ -55,6 +58,17 @@ def objects(store: Store) -> Objects:
 @pytest.fixture
 def clock() -> StoppedClock:
     return StoppedClock(NOW)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
+    return prepared.keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
+    with opened(tmp_path, keys) as made:
+        yield made
 
 
 @pytest.fixture

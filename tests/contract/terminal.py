@@ -1,15 +1,26 @@
 """`kiln …` as people type it, against a service over HTTP."""
 
 import argparse
+import contextlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from service import cli
 from tests.fakes.site import ADMIN_TOKEN
+from tests.servers import free_port, http_server
+
+
+@contextlib.contextmanager
+def terminal_of(app: Starlette, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator["Terminal"]:
+    """While a server has this application."""
+    port = free_port()
+    with http_server(app, port):
+        yield Terminal(port, capsys, folder)
 
 
 class Terminal:

@@ -1,35 +1,18 @@
 """All brokers: who has an account, and how everybody comes back after the broker lost them."""
 
-import pathlib
-from collections.abc import Iterator
-
-import pytest
-
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.adapters.broker_mosquitto import MosquittoAccounts
 from service.adapters.broker_store import EmbeddedAccounts
-from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.flows import credentials, deliver
 from tests.contract.broker_stage import Stage, desired, report, soon
 from tests.servers import SERVICE_PASSWORD, BrokerServer, begin_dynsec
 from tests.unit.service.configuring import parts
-from tests.unit.service.conftest import World, opened
+from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, published, token_change
 
 TOKEN = "t" * 43  # as steps.enrolled gives it
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def lose_accounts(broker: BrokerServer) -> None:

@@ -3,37 +3,25 @@
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from service.adapters.broker_packets import Message
 from service.adapters.broker_session import Spooled
 from service.adapters.broker_store import MAX_OF_A_TOPIC, EmbeddedAccounts, MessageFile
-from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.domain.errors import BrokerError
 from service.domain.rollout_plan import AT_ONCE
 from service.flows import deliver, track
 from tests.contract.broker_stage import Stage, desired, report, soon
-from tests.unit.service.conftest import BLINK, World, opened
+from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.steps import announced, enrolled, published, token_change
 
 TOKEN = "t" * 43  # as steps.enrolled gives it
 DEVICES = 5
 REPORTS = 6  # of each device, in each half of the time
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def restart(stage: Stage, *, kill: bool) -> None:

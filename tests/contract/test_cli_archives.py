@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.archive_stage import Stage
-from tests.contract.terminal import Terminal
-from tests.servers import free_port, http_server
+from tests.contract.terminal import Terminal, terminal_of
 
 
 @pytest.fixture
@@ -24,9 +23,8 @@ def stage(tmp_path: pathlib.Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def terminal(stage: Stage, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    port = free_port()
-    with http_server(stage.site.app, port):
-        yield Terminal(port, capsys, tmp_path)
+    with terminal_of(stage.site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def mode(path: pathlib.Path) -> int:

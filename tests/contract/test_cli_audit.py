@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.audit import Deed
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 
 
 @pytest.fixture
@@ -24,9 +23,8 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 @pytest.fixture
 def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    port = free_port()
-    with http_server(site.app, port):
-        yield Terminal(port, capsys, tmp_path)
+    with terminal_of(site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def test_what_is_exported_can_be_verified_without_the_service(terminal: Terminal, tmp_path: pathlib.Path) -> None:

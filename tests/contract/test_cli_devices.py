@@ -10,10 +10,9 @@ import pytest
 from service.cli import inventory
 from service.domain.device import DeviceId
 from tests.contract.archive_stage import Stage
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 from tests.unit.service.configuring import told_in
 
 ROOF = DeviceId("roof")
@@ -34,9 +33,7 @@ def settings(devices: DeviceSite) -> dict[str, Any]:
 @pytest.fixture
 def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     """With a device `roof`, whose files are in `HERE/roof`."""
-    port = free_port()
-    with http_server(devices.site.app, port):
-        made = Terminal(port, capsys, tmp_path)
+    with terminal_of(devices.site.app, tmp_path, capsys) as made:
         code, _ = made.run("devices add roof --repository github/acme/blink --board unix --output HERE/roof")
         assert code == 0
         yield made
@@ -74,9 +71,7 @@ def test_a_device_that_nothing_comes_to_is_enrolled_with_the_reason(
 ) -> None:
     stage = Stage.over(tmp_path)
     stage.announce(stage.release("unix"))
-    port = free_port()
-    with http_server(stage.site.app, port):
-        terminal = Terminal(port, capsys, tmp_path)
+    with terminal_of(stage.site.app, tmp_path, capsys) as terminal:
         code, held = terminal.run("devices add shed --repository github/acme/secret --board esp32-generic")
         free = terminal.run("devices add attic --repository github/acme/secret --board unix --set WIFI_SSID=x")
     stage.site.close()

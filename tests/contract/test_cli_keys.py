@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import terminal_of
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 
 Run = Callable[[str], tuple[int, Any]]
 
@@ -24,9 +23,8 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 @pytest.fixture
 def run(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    port = free_port()
-    with http_server(site.app, port):
-        yield Terminal(port, capsys, tmp_path).run
+    with terminal_of(site.app, tmp_path, capsys) as made:
+        yield made.run
 
 
 def test_a_release_key_is_rotated_and_revoked(run: Run, site: Site) -> None:

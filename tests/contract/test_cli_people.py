@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.rights import Role
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 
 
 @pytest.fixture
@@ -20,15 +19,9 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def port(site: Site) -> Iterator[int]:
-    port = free_port()
-    with http_server(site.app, port):
-        yield port
-
-
-@pytest.fixture
-def terminal(port: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(port, capsys, tmp_path)
+def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with terminal_of(site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def test_a_user_is_let_in_and_out(site: Site, terminal: Terminal) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.release import Release
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 
 
 @pytest.fixture
@@ -34,9 +33,8 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 @pytest.fixture
 def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    port = free_port()
-    with http_server(site.app, port):
-        yield Terminal(port, capsys, tmp_path)
+    with terminal_of(site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def test_a_release_goes_to_another_channel_and_is_taken_back(terminal: Terminal) -> None:

@@ -12,10 +12,9 @@ from service.cli import rollout_screen
 from service.cli.rollout_screen import picture
 from service.domain.device import Device, DeviceId, Report
 from service.flows import rollouts
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Site
-from tests.servers import free_port, http_server
 
 NAMES = ("one", "two")
 PLAN = """
@@ -51,9 +50,8 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
 
 @pytest.fixture
 def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    port = free_port()
-    with http_server(site.app, port):
-        yield Terminal(port, capsys, tmp_path)
+    with terminal_of(site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def released(site: Site) -> str:

@@ -10,10 +10,9 @@ from service import configuring
 from service.cli import show
 from service.cli.settings import COLUMNS, NOTES
 from service.domain.shared import Scope
-from tests.contract.terminal import Terminal
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Site
-from tests.servers import free_port, http_server
 
 BLINK = "--repository github/acme/blink"
 
@@ -29,9 +28,8 @@ def devices(tmp_path: pathlib.Path) -> Iterator[DeviceSite]:
 
 @pytest.fixture
 def terminal(devices: DeviceSite, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    port = free_port()
-    with http_server(devices.site.app, port):
-        yield Terminal(port, capsys, tmp_path)
+    with terminal_of(devices.site.app, tmp_path, capsys) as made:
+        yield made
 
 
 def test_values_are_set_for_a_fleet_and_for_one_device_and_taken_back(terminal: Terminal, devices: DeviceSite) -> None:

@@ -1,6 +1,5 @@
 """The end of a device, and a second one of the same identity, at both brokers with the real flows beside them."""
 
-import pathlib
 import time
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +7,6 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from service.adapters.keys import FileKeys
 from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.flows import credentials, deliver
@@ -16,21 +14,10 @@ from service.flows.track import CONNECTS, Watch
 from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, desired, report, soon
 from tests.servers import SERVICE_PASSWORD
 from tests.unit.service.configuring import parts
-from tests.unit.service.conftest import World, opened
+from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, published
 
 TOKEN = "t" * 43  # as steps.enrolled gives it
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 class Service:

@@ -1,35 +1,20 @@
 """Roll-outs over a database: what people decide, and what the plan says."""
 
-import pathlib
-from collections.abc import Iterator
-
 import pytest
 
-from service.adapters.keys import FileKeys
 from service.domain.device import DeviceId
 from service.domain.errors import ConflictError
 from service.domain.rollout import Counts, RolloutState
 from service.domain.rollout_plan import Plan, Stage
 from service.flows import settle, steer
 from tests.contract.rollout_stage import advanced, build_and_publish, confirm, fleet, newest, planned, rows, says, told
-from tests.unit.service.conftest import BLINK, World, opened
+from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.steps import (
     announced,
     enrolled,
     published,
     rolling,
 )
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def test_paused_nobody_is_told_and_resumed_it_goes_on(world: World) -> None:

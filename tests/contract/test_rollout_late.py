@@ -1,32 +1,15 @@
 """Reports that come when a roll-out is over: how a device ended in it is what is so, and it stays over."""
 
-import pathlib
-from collections.abc import Iterator
-
-import pytest
-
-from service.adapters.keys import FileKeys
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.inventory import Place
 from service.domain.rollout import Counts, Rollout, RolloutState, RowState
 from service.flows import rollouts, steer
 from tests.contract.rollout_stage import advanced, confirm, fleet, newest, planned, rows, says
-from tests.unit.service.conftest import World, opened
+from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, published, rolling
 
 CALLED_BACK = ("left", "the roll-out was aborted: it was called back")
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def finished(world: World) -> BuildId:

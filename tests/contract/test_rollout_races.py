@@ -1,14 +1,11 @@
 """Roll-outs when a process dies between two writes, two people act at once, or what was undone is promoted."""
 
-import pathlib
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from service.adapters import crowd
-from service.adapters.keys import FileKeys
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, ObjectsError
 from service.domain.release import Release
@@ -16,19 +13,8 @@ from service.domain.rollout import Rollout, RolloutState, RowState
 from service.domain.rollout_plan import DEFAULT, Candidate, Plan, Stage
 from service.flows import rollouts, steer
 from tests.contract.rollout_stage import build_and_publish, confirm, fleet, newest, says, told
-from tests.unit.service.conftest import BLINK, World, opened
+from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.steps import announced, enrolled, published, rolling
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def plans(world: World, channel: str, *stages: Stage, **others: Any) -> None:

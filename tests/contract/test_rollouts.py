@@ -1,12 +1,7 @@
 """Roll-outs over a database: who is told, and who takes no part."""
 
 import json
-import pathlib
-from collections.abc import Iterator
 
-import pytest
-
-from service.adapters.keys import FileKeys
 from service.domain.device import Device, DeviceId
 from service.domain.release import Release
 from service.domain.rollout import RolloutState, RowState
@@ -14,7 +9,7 @@ from service.flows import credentials, rollouts, settle, track
 from tests.contract.rollout_stage import advanced, confirm, fleet, newest, rows, says, told
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.configuring import parts as configuring
-from tests.unit.service.conftest import World, opened
+from tests.unit.service.conftest import World
 from tests.unit.service.steps import (
     announced,
     enrolled,
@@ -22,17 +17,6 @@ from tests.unit.service.steps import (
     rolling,
     token_change,
 )
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
-    return FileKeys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
-    with opened(tmp_path, keys) as made:
-        yield made
 
 
 def test_one_device_is_first_and_the_others_follow_when_it_confirms(world: World) -> None:

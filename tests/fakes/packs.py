@@ -31,6 +31,19 @@ def head_size(packed: bytes) -> int:
     return 27 + int.from_bytes(packed[23:25], "big")
 
 
+def head_of(packed: bytes) -> bytes:
+    return packed[: head_size(packed)]
+
+
+def stream_of(packed: bytes) -> bytes:
+    return zlib.decompress(packed[len(head_of(packed)) :], -10)
+
+
+def deflated(raw: bytes, bits: int = 10) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, -bits)
+    return stream.compress(raw) + stream.flush()
+
+
 def statement_entry(release: FakeRelease) -> bytes:
     """What the stream of a pack of it may begin with."""
     return b"F" + _decoded(release.statement.split(b".")[1])

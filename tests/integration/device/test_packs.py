@@ -2,14 +2,13 @@
 
 import random
 import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.packflash import PackFlash
-from tests.fakes.packs import head_size, pack_of, statement_entry
+from tests.fakes.packs import deflated, head_of, pack_of, statement_entry, stream_of
 from tests.fakes.releases import FakeRelease, index_of, make_release
 
 pytestmark = pytest.mark.timeout(60)
@@ -58,19 +57,6 @@ def board(running: PackFlash, tmp_path: Path) -> PackFlash:
     made = PackFlash.__new__(PackFlash)
     made.path = tmp_path / "flash.bin"
     return made
-
-
-def head_of(packed: bytes) -> bytes:
-    return packed[: head_size(packed)]
-
-
-def stream_of(packed: bytes) -> bytes:
-    return zlib.decompress(packed[len(head_of(packed)) :], -10)
-
-
-def deflated(raw: bytes, bits: int = 10) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -bits)
-    return stream.compress(raw) + stream.flush()
 
 
 def outcome(board: PackFlash, packed: bytes, release: FakeRelease) -> str:

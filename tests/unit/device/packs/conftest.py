@@ -1,13 +1,11 @@
 """Two releases, a board that runs the older one, and packs that make the newer one of it."""
 
-import zlib
 from pathlib import Path
 
 import pytest
 
 from ota.reason import RefusedError
 from tests.fakes.packboard import PackBoard, quiet
-from tests.fakes.packs import head_size
 from tests.fakes.releases import FakeRelease, make_release
 
 BODY = b"".join(b"def f%d(x):\n    return x + %d\n" % (n, n * 7) for n in range(60))
@@ -31,19 +29,6 @@ def board(tmp_path: Path, older: FakeRelease) -> PackBoard:
     made = PackBoard(tmp_path)
     made.run(older)
     return made
-
-
-def head_of(packed: bytes) -> bytes:
-    return packed[: head_size(packed)]
-
-
-def stream_of(packed: bytes) -> bytes:
-    return zlib.decompress(packed[len(head_of(packed)) :], -10)
-
-
-def deflated(raw: bytes, bits: int = 10) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -bits)
-    return stream.compress(raw) + stream.flush()
 
 
 def refused(board: PackBoard, newer: FakeRelease, packed: bytes) -> str:

@@ -7,9 +7,9 @@ import pytest
 
 from ota.reason import RefusedError
 from tests.fakes.packboard import PackBoard, quiet
-from tests.fakes.packs import pack_of, statement_entry, with_base
+from tests.fakes.packs import deflated, head_of, pack_of, statement_entry, stream_of, with_base
 from tests.fakes.releases import FakeRelease, index_of, make_release
-from tests.unit.device.packs.conftest import ANY, BODY, NEW, OLD, deflated, head_of, refused, stream_of
+from tests.unit.device.packs.conftest import ANY, BODY, NEW, OLD, refused
 
 del NEW["old.py"]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.fakes.packboard import PackBoard, quiet
-from tests.fakes.packs import pack_of, release_of
+from tests.fakes.packs import deflated, head_of, pack_of, release_of, stream_of
 from tests.fakes.releases import FakeRelease, index_of, make_release, statement_of
-from tests.unit.device.packs.conftest import ANY, BODY, NEW, OLD, deflated, head_of, refused, stream_of
+from tests.unit.device.packs.conftest import ANY, BODY, NEW, OLD, refused
 
 
 def test_a_pack_makes_the_release_and_keeps_what_runs(board: PackBoard, older: FakeRelease, newer: FakeRelease) -> None:
