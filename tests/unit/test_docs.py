@@ -255,6 +255,12 @@ def test_every_decision_is_listed_and_numbers_are_not_used_twice() -> None:
     assert [each[:4] for each in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
 
 
+def test_the_list_of_decisions_has_their_own_titles() -> None:
+    listed = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+) \|$", text("docs/decisions/README.md"), re.MULTILINE)
+    heads = {page: text(f"docs/decisions/{page}").partition("\n")[0] for _, page, _ in listed}
+    assert heads == {page: f"# {number}: {title}" for number, page, title in listed}
+
+
 def test_every_decision_keeps_its_drawbacks() -> None:
     heading = re.compile(r"^#+ .*drawbacks", re.MULTILINE | re.IGNORECASE)
     pages = DOCS.glob("decisions/[0-9]*.md")
