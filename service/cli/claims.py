@@ -6,9 +6,8 @@ import urllib.parse
 from typing import Any
 
 from service.cli import install, typed
-from service.cli.client import Client, CommandError
+from service.cli.client import Client
 from service.domain.configuration import OF_THE_AGENT
-from service.domain.readme import VIRTUAL, only_here
 
 PATH = "/api/v1/claims"
 PAGE = 500  # codes asked for at once
@@ -39,32 +38,18 @@ def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no publi
 def _make(client: Client, given: argparse.Namespace) -> Any:
     names = ("repository", "board", "channel", "id", "group", "label", "hours")
     body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
-    folder = given.output
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
+    install.make_folder(given.output)
     made = client.call("POST", PATH, body)
     answer = {"code": made["code"], **made["claim"]}
     if made["note"]:
         answer["note"] = made["note"]
-    lost = only_here(made["where"])
-    if lost and given.board != VIRTUAL:
-        answer["warning"] = (
-            f"the board would look for Kiln in itself ({', '.join(lost)}): set KILN_BASE_URL and KILN_MQTT_HOST to "
-            "what it can reach, start Kiln again, and make another code"
-        )
-    wifi = {name: text for name, text in body.get("texts", {}).items() if name in OF_THE_AGENT}
-    return answer if folder is None else {**answer, "written": _write(folder, made, wifi)}
-
-
-def _write(folder: pathlib.Path, made: dict[str, Any], wifi: dict[str, str]) -> list[str]:
-    """Of the settings the Wi-Fi alone: without it the board comes to nobody who would tell it the others."""
-    file, authority = install.verifying(made["file"], made["ca"], folder)
-    files = {"claim": file, "trust": made["trust"], **({"settings": wifi} if wifi else {})}
-    written = [install.write_secret(folder / f"{name}.json", content) for name, content in files.items()]
-    return [*written, *map(str, [*authority, *install.write(folder, file["base"], identity="claim")])]
+    answer |= install.lost(given.board, made["where"], "start Kiln again, and make another code")
+    if given.output is not None:
+        # Of the settings the Wi-Fi alone: without it the board comes to nobody who would tell it the others.
+        wifi = {name: text for name, text in body.get("texts", {}).items() if name in OF_THE_AGENT}
+        contents = {"claim": made["file"], "trust": made["trust"], **({"settings": wifi} if wifi else {})}
+        answer["written"] = install.write(given.output, contents, identity="claim", authority=made["ca"])
+    return answer
 
 
 def _list(client: Client, given: argparse.Namespace) -> Any:

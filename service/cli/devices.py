@@ -7,7 +7,6 @@ from typing import Any
 
 from service.cli import archive, claims, install, inventory, typed
 from service.cli.client import Client, CommandError
-from service.domain.readme import VIRTUAL, only_here
 
 PATH = "/api/v1/devices"
 INSIDE = {"events": ("at", "what", "detail"), "reports": ("at", "state", "version", "reason", "detail")}
@@ -112,34 +111,16 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
     names = ("id", "repository", "board", "channel", "group", "label")
     body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
     folder: pathlib.Path | None = given.output
-    if folder is not None:
-        # First: a device whose files cannot be written is enrolled for nothing.
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
+    install.make_folder(folder)
     enrolled = client.call("POST", PATH, body)
     answer: dict[str, Any] = {"device": given.id}
     if folder is None:
         answer["next"] = f"kiln devices archive {given.id}"
     else:
-        answer["written"] = _written(folder, enrolled)
+        contents = {name: enrolled[name] for name in ("device", "trust", *("settings",) * bool(enrolled["settings"]))}
+        answer["written"] = install.write(folder, contents, identity="device", authority=enrolled["ca"])
     if hold := _show(client, given)["hold"]:
         answer["held"] = hold  # nothing comes to it until somebody does something
     if enrolled["note"]:
         answer["note"] = enrolled["note"]
-    lost = only_here(enrolled["device"])
-    if lost and given.board != VIRTUAL:
-        answer["warning"] = (
-            f"the board would look for Kiln in itself ({', '.join(lost)}): set KILN_BASE_URL and KILN_MQTT_HOST to "
-            "what it can reach, and start Kiln again, before its files are made"
-        )
-    return answer
-
-
-def _written(folder: pathlib.Path, enrolled: dict[str, Any]) -> list[str]:
-    """The files of a device that was enrolled just now; their paths."""
-    device, authority = install.verifying(enrolled["device"], enrolled["ca"], folder)
-    contents, names = {**enrolled, "device": device}, ("device", "trust", *("settings",) * bool(enrolled["settings"]))
-    files = [install.write_secret(folder / f"{name}.json", contents[name]) for name in names]
-    return [*files, *map(str, [*authority, *install.write(folder, device["base"])])]
+    return answer | install.lost(given.board, enrolled["device"], "and start Kiln again, before its files are made")

@@ -3,11 +3,13 @@
 import json
 import pathlib
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from service.cli.client import CommandError
 from service.cli.secret_files import secret_file
 from service.domain.first_install import MAIN, VERIFIED
+from service.domain.readme import VIRTUAL, only_here
 
 SCRIPT = """\
 #!/bin/sh
@@ -29,6 +31,49 @@ mpremote reset
 """
 
 
+WHAT = {"device": "the device of this folder", "claim": "a device that enrols itself with the code of this folder"}
+
+
+def make_folder(folder: pathlib.Path | None) -> None:
+    """Before anything is asked of the service: what has no place for its files is made for nothing.
+
+    Raises: CommandError.
+    """
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+def lost(board: str, where: Mapping[str, Any], then: str) -> dict[str, str]:
+    """A warning when `where` (a device.json or claim.json) sends a real board to look for Kiln in itself."""
+    found = only_here(where)
+    if not found or board == VIRTUAL:
+        return {}
+    said = f"the board would look for Kiln in itself ({', '.join(found)}): set KILN_BASE_URL and KILN_MQTT_HOST to "
+    return {"warning": f"{said}what it can reach, {then}"}
+
+
+def write(folder: pathlib.Path, contents: Mapping[str, Any], *, identity: str, authority: str) -> list[str]:
+    """All that puts a board into a fleet; the paths. Raises: CommandError.
+
+    `contents` become `<name>.json`, for their owner alone; `identity` names the one of them that makes the board what
+    it is, `device` or `claim`, which gets a `tls` when there is an authority (PEM), written beside it as `ca.pem`.
+    `main.py` and `install.sh` hold no secret.
+    """
+    files = dict(contents)
+    if authority:
+        files[identity] = {**contents[identity], "tls": VERIFIED}
+    written = [write_secret(folder / f"{name}.json", content) for name, content in files.items()]
+    if authority:
+        path = folder / "ca.pem"
+        path.write_text(authority)
+        written.append(str(path))
+    return [*written, *map(str, _script(folder, contents[identity]["base"], identity))]
+
+
 def write_secret(path: pathlib.Path, value: Any) -> str:
     """As JSON, for its owner alone; the path. Raises: CommandError."""
     try:
@@ -39,28 +84,10 @@ def write_secret(path: pathlib.Path, value: Any) -> str:
     return str(path)
 
 
-WHAT = {"device": "the device of this folder", "claim": "a device that enrols itself with the code of this folder"}
-
-
-def write(folder: pathlib.Path, base: str, *, identity: str = "device") -> list[pathlib.Path]:
-    """`main.py` and `install.sh`, for a device of the Kiln at `base`. Neither holds a secret.
-
-    `identity` is the file that makes it one: `device` or `claim`.
-    """
+def _script(folder: pathlib.Path, base: str, identity: str) -> list[pathlib.Path]:
     main, script = folder / "main.py", folder / "install.sh"
     main.write_bytes(MAIN)
     package = shlex.quote(f"{base}/mip/kiln-agent/package.json")
     script.write_text(SCRIPT.format(package=package, identity=identity, what=WHAT[identity]))
     script.chmod(0o755)
     return [main, script]
-
-
-def verifying(
-    identity: dict[str, Any], authority: str, folder: pathlib.Path
-) -> tuple[dict[str, Any], list[pathlib.Path]]:
-    """The identity as it is with `ca.pem`, which is written when there is an authority (PEM); and what was written."""
-    if not authority:
-        return identity, []
-    path = folder / "ca.pem"
-    path.write_text(authority)
-    return {**identity, "tls": VERIFIED}, [path]

@@ -98,7 +98,7 @@ def test_what_an_abort_shows_is_how_it_ended(site: Site, terminal: Terminal) -> 
     working = threading.Timer(0.5, rollouts.advance_all, [rolling.parts(site.kiln)])  # as the service does
     working.start()
 
-    code, said = terminal.run("rollouts", "abort", "1")
+    code, said = terminal.text("rollouts", "abort", "1")
     working.join()
 
     counts = json.loads(said)["counts"]
@@ -113,7 +113,7 @@ def test_an_abort_that_takes_long_is_not_waited_for(
     monkeypatch.setattr(rollout_screen, "OVER_S", 0)
     released(site)
 
-    code, said = terminal.run("rollouts", "abort", "1")
+    code, said = terminal.text("rollouts", "abort", "1")
 
     assert (code, '"state": "aborted"' in said) == (0, True)
     assert '"finished_at": null' in said

@@ -54,9 +54,9 @@ def stock(bench: Bench, **files: str) -> None:
 def identity(bench: Bench, folder: Path, base: str) -> Path:
     """The folder that `kiln devices add --output` writes."""
     folder.mkdir(parents=True)
-    (folder / "device.json").write_text(json.dumps(bench.board.device))
-    (folder / "trust.json").write_text(json.dumps(trust()))
-    install.write(folder, base)
+    device = {**bench.board.device, "base": base}
+    install.write(folder, {"device": device, "trust": trust()}, identity="device", authority="")
+    (folder / "device.json").write_text(json.dumps(bench.board.device))  # all but the agent is of the bench
     return folder
 
 
