@@ -13,8 +13,10 @@ from tests.contract.broker_stage import Stage
 from tests.contract.github_stage import PATH, Stage as GitHubStage
 from tests.contract.gitlab_stage import NOW, GitLabStage, gitlab_stage
 from tests.contract.object_stores import Store, local_store, s3_store
+from tests.contract.terminal import Terminal, terminal_of
 from tests.fakes import prepared
 from tests.fakes.clock import StoppedClock
+from tests.fakes.site import Site
 from tests.servers import BrokerServer, dynsec_broker, embedded_broker, mosquitto_broker
 from tests.simulators.github import GitHubSimulator
 from tests.unit.service.conftest import World, opened
@@ -68,6 +70,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeys:
 @pytest.fixture
 def world(tmp_path: pathlib.Path, keys: FileKeys) -> Iterator[World]:
     with opened(tmp_path, keys) as made:
+        yield made
+
+
+@pytest.fixture
+def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    """For a module with a site of its own."""
+    with terminal_of(site.app, tmp_path, capsys) as made:
         yield made
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.audit import Deed
-from tests.contract.terminal import Terminal, terminal_of
+from tests.contract.terminal import Terminal
 from tests.fakes.site import Site
 
 
@@ -19,12 +19,6 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
         made.kiln.audit.note(deed, now=made.kiln.clock.now())
     yield made
     made.close()
-
-
-@pytest.fixture
-def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    with terminal_of(site.app, tmp_path, capsys) as made:
-        yield made
 
 
 def test_what_is_exported_can_be_verified_without_the_service(terminal: Terminal, tmp_path: pathlib.Path) -> None:

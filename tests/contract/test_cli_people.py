@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.rights import Role
-from tests.contract.terminal import Terminal, terminal_of
+from tests.contract.terminal import Terminal
 from tests.fakes.site import Site
 
 
@@ -16,12 +16,6 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
     made.follow("acme/blink")
     yield made
     made.close()
-
-
-@pytest.fixture
-def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    with terminal_of(site.app, tmp_path, capsys) as made:
-        yield made
 
 
 def test_a_user_is_let_in_and_out(site: Site, terminal: Terminal) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.release import Release
-from tests.contract.terminal import Terminal, terminal_of
+from tests.contract.terminal import Terminal
 from tests.fakes.site import Site
 
 
@@ -29,12 +29,6 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
         made.kiln.builds.add_release(release, [])
     yield made
     made.close()
-
-
-@pytest.fixture
-def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    with terminal_of(site.app, tmp_path, capsys) as made:
-        yield made
 
 
 def test_a_release_goes_to_another_channel_and_is_taken_back(terminal: Terminal) -> None:

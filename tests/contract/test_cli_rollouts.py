@@ -12,7 +12,7 @@ from service.cli import rollout_screen
 from service.cli.rollout_screen import picture
 from service.domain.device import Device, DeviceId, Report
 from service.flows import rollouts
-from tests.contract.terminal import Terminal, terminal_of
+from tests.contract.terminal import Terminal
 from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Site
 
@@ -46,12 +46,6 @@ def site(tmp_path: pathlib.Path) -> Iterator[Site]:
         )
     yield made
     made.close()
-
-
-@pytest.fixture
-def terminal(site: Site, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    with terminal_of(site.app, tmp_path, capsys) as made:
-        yield made
 
 
 def released(site: Site) -> str:

@@ -157,6 +157,14 @@ class Bench:
         self.broker.desire(sign_desired(release, seq=seq, **changes))
         return release
 
+    def settle(self, release: FakeRelease) -> None:
+        """Switch the board on until it runs this release, under seq 1, and somebody heard of it; then off."""
+        self.board.switch_on()
+        self.desire(release, seq=1)
+        self.broker.reported("confirmed", release=release.digest)
+        until(lambda: self.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+        self.board.switch_off()
+
     def close(self) -> None:
         self.board.close()
         self.store.close()
@@ -179,11 +187,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made = Bench(tmp_path_factory.mktemp("bench"))
     try:
         made.board.make(size_bytes=getattr(request.module, "FLASH_BYTES", 1 << 19))
-        made.board.switch_on()
-        made.desire(FIRST, seq=1)
-        made.broker.reported("confirmed", release=FIRST.digest)
-        until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
-        made.board.switch_off()
+        made.settle(FIRST)
         yield made
     finally:
         made.close()  # also when it did not come that far: a thread left behind holds pytest up

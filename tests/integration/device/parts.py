@@ -146,6 +146,17 @@ class Broker:
             self.alive.append(message.payload.decode())
 
 
+def begin(request: BaseHTTPRequestHandler, body: bytes) -> bytes:
+    """Send the head of an answer; what of `body` was asked for."""
+    start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+    request.send_response(206 if start else 200)
+    if start:
+        request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+    request.send_header("Content-Length", str(len(body) - start))
+    request.end_headers()
+    return body[start:]
+
+
 class Store:
     """The service's side of a download. `rude` may spoil an answer; `requests` are Range headers of bundles.
 
@@ -235,15 +246,7 @@ class Store:
             return
         if self.rude is not None and self.rude(request, body):
             return
-        start = 0
-        if span := request.headers.get("Range"):
-            start = int(span.removeprefix("bytes=").removesuffix("-"))
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        request.wfile.write(body[start:])
+        request.wfile.write(begin(request, body))
 
     def _order(self, request: BaseHTTPRequestHandler) -> None:
         self.polls += 1

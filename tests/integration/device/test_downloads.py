@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.device.conftest import Bench
 from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
+from tests.integration.device.parts import begin
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
 
@@ -20,14 +21,7 @@ def drop_after(count: int, *, times: int) -> Callable[[BaseHTTPRequestHandler, b
         if not left[0]:
             return False
         left[0] -= 1
-        span = request.headers.get("Range", "bytes=0-")
-        start = int(span.removeprefix("bytes=").removesuffix("-"))
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        request.wfile.write(body[start : start + count])
+        request.wfile.write(begin(request, body)[:count])
         request.wfile.flush()
         request.connection.shutdown(socket.SHUT_RDWR)
         request.close_connection = True

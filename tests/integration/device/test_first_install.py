@@ -13,7 +13,7 @@ from service.adapters.agents import compiled, compiled_loader
 from service.domain import bundle
 from service.domain.first_install import Identity, NewBoard, Taken
 from tests.fakes import firmware
-from tests.fakes.configurations import make_configuration
+from tests.fakes.configurations import FakeConfiguration, make_configuration
 from tests.fakes.releases import FakeRelease
 from tests.fakes.signing import root_document, root_key, root_payload, trust
 from tests.integration.device.apps import app, files_of
@@ -57,6 +57,16 @@ def flash(bench: Bench, release: FakeRelease, files: dict[str, bytes], board: st
     footer = f"kiln-flash {program} 4096\n".encode().ljust(flashing.FOOTER_BYTES)
     bench.board.flash.write_bytes(content + footer)
     bench.board.device["board"] = board
+
+
+def flash_configured(bench: Bench, release: FakeRelease, board: str) -> FakeConfiguration:
+    """The same with an identity, and the configuration in force that its first order names."""
+    made = make_configuration({"PERIOD_S": 7}, key=None)
+    bench.board.device.pop("key", None)
+    taken = Taken(digest=made.digest, plain=made.raw.removeprefix(b"KILNC0\n"))
+    own = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5}, configuration=taken)
+    flash(bench, release, files_of("3.0.0", TALK), board, identity=own)
+    return made
 
 
 def enrol(bench: Bench, *, settings: dict[str, Any] | None = None) -> None:
@@ -108,11 +118,7 @@ def test_an_image_of_one_device_needs_nothing_more(bench: Bench) -> None:
 def test_a_configuration_that_is_there_already_is_in_force_and_is_not_fetched(bench: Bench) -> None:
     """As an archive lays it out: the first order names what the board has, release and settings."""
     first, board = app("3.0.0", TALK, board="esp32-generic"), "esp32-generic"
-    made = make_configuration({"PERIOD_S": 7}, key=None)
-    bench.board.device.pop("key", None)
-    taken = Taken(digest=made.digest, plain=made.raw.removeprefix(b"KILNC0\n"))
-    own = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5}, configuration=taken)
-    flash(bench, first, files_of("3.0.0", TALK), board, identity=own)
+    made = flash_configured(bench, first, board)
 
     bench.board.switch_on()
 
@@ -131,11 +137,7 @@ def test_a_configuration_that_is_there_already_is_in_force_and_is_not_fetched(be
 @pytest.mark.parametrize(("lost", "begins"), [("kiln/config.a", "idle"), ("kiln/state.json", "trial")])
 def test_a_board_that_loses_what_it_was_made_with_finds_it_again(bench: Bench, lost: str, begins: str) -> None:
     first, board = app("3.0.0", TALK, board="esp32-generic"), "esp32-generic"
-    made = make_configuration({"PERIOD_S": 7}, key=None)
-    bench.board.device.pop("key", None)
-    taken = Taken(digest=made.digest, plain=made.raw.removeprefix(b"KILNC0\n"))
-    own = Identity(device={**bench.board.device, "board": board}, settings={"PERIOD_S": 5}, configuration=taken)
-    flash(bench, first, files_of("3.0.0", TALK), board, identity=own)
+    made = flash_configured(bench, first, board)
     bench.board.spoil(lost)
     bench.store.configurations[made.digest] = made.raw
 

@@ -12,7 +12,7 @@ from tests.fakes.configurations import KEY, FakeConfiguration
 from tests.fakes.releases import FakeRelease
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import Bench, Board
-from tests.integration.device.parts import TOKEN, until
+from tests.integration.device.parts import TOKEN
 
 SHOW = "print('period', ota.settings.get('PERIOD_S'))\n"
 FIRST = app("5.0.0", SHOW + LOOP)
@@ -26,11 +26,7 @@ def bought(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     made = Bench(tmp_path_factory.mktemp("bench"))
     made.board.device.update(DEVICE)
     made.board.make(settings={"PERIOD_S": 1})
-    made.board.switch_on()
-    made.desire(FIRST, seq=1)
-    made.broker.reported("confirmed", release=FIRST.digest)
-    until(lambda: made.board.state()["outbox"] is None, what="the outcome to be acknowledged")
-    made.board.switch_off()
+    made.settle(FIRST)
     yield made
     made.close()
 
