@@ -87,10 +87,12 @@ def _parts(kiln: Kiln) -> steps.Parts:
         ),
         compare=lambda build, base: _compare(kiln, build, base),
         fetching=source.Fetching(
-            access_url=lambda fetch: _access_url(kiln, fetch), end=kiln.desk.end, authorities=kiln.authorities
+            access_url=lambda fetch: _access_url(kiln, fetch),
+            end=kiln.fetching.desk.end,
+            authorities=kiln.fetching.authorities,
         ),
         locks=kiln.dependencies,
-        allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.authorities),
+        allowed=dependencies.Allowed(hosts=kiln.settings.trusted_hosts, authorities=kiln.fetching.authorities),
         boms=CycloneDx(version=VERSION),
         builder=Builder(id=f"{kiln.settings.url}#{kiln.instance.id}", version=VERSION),
         rolling=rolling.parts(kiln),
@@ -111,7 +113,7 @@ def _stop(kiln: Kiln, background: Background) -> None:
     kiln.broker.link.stop()
     workflows.stop()
     key_routes.note_use(kiln)
-    kiln.desk.close()
+    kiln.fetching.desk.close()
     kiln.builds.close()
     kiln.engine.dispose()
 

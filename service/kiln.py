@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from runners.contract.manifest import Manifest
 from service import brokers, workflows
-from service.adapters.access import AccessDesk, leave_of
+from service.adapters.access import AccessDesk, Fetching, leave_of
 from service.adapters.agents import DatabaseAgents
 from service.adapters.audit import DatabaseAudit
 from service.adapters.authorities import read_authorities
@@ -75,8 +75,7 @@ class Kiln:
     history: DatabaseHistory
     objects: Objects
     sources: GitSources
-    desk: AccessDesk
-    authorities: str  # PEM, beside the system's own
+    fetching: Fetching
     keys: FileKeys
     logs: FileLogs
     tokens: JwtTokens
@@ -92,8 +91,7 @@ class Kiln:
     stirred: Bell = field(default_factory=Bell)  # roll-outs may have something to do
 
 
-def build(settings: Settings, *, durable: bool = True) -> Kiln:
-    """`durable`: see `open_database`."""
+def build(settings: Settings, *, durable: bool = True) -> Kiln:  # durable as `open_database` has it
     clock, instance, authorities = SystemClock(), load_instance(settings.data), read_authorities(settings.source_ca)
     workflows.prepare(engine := open_database(settings.database, durable=durable))
     sealed = Sealed.over(engine, SealingKeys(uri=settings.sealing_key, data=settings.data))
@@ -123,8 +121,7 @@ def build(settings: Settings, *, durable: bool = True) -> Kiln:
         history=DatabaseHistory(engine),
         objects=objects,
         sources=GitSources(settings.data / "git", leave=leave, authorities=authorities),
-        desk=AccessDesk(repositories=repositories, builds=builds, leave=leave),
-        authorities=authorities,
+        fetching=Fetching(AccessDesk(repositories=repositories, builds=builds, leave=leave), authorities),
         keys=FileKeys(settings.data / "keys"),
         logs=FileLogs(settings.data / "logs"),
         tokens=JwtTokens(instance.key, clock),

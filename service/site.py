@@ -118,7 +118,7 @@ def _for_machines(kiln: Kiln, inbox: Inbox, known: Recent) -> list[BaseRoute]:
     )
     ota = Ota(builds=kiln.builds, agents=kiln.agents, fleet=kiln.fleet, objects=kiln.objects, packer=_packer(kiln))
     badges = Badges(lambda wanted: _look(kiln, wanted))
-    fetches = Fetches(tokens=kiln.tokens, desk=kiln.desk)
+    fetches = Fetches(tokens=kiln.tokens, desk=kiln.fetching.desk)
     cache = Cache(builds=kiln.builds, objects=kiln.objects, tokens=kiln.tokens)
     found: list[BaseRoute] = [*door.routes(), *fetches.routes(), *cache.routes(), *ota.routes(), *badges.routes()]
     found += [*device_routes.for_devices(kiln), *key_routes.for_devices(kiln)]

@@ -108,6 +108,14 @@ class AccessDesk:
             return former
 
 
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """What fetches of source by runners go by."""
+
+    desk: AccessDesk
+    authorities: str  # PEM, beside the system's own
+
+
 def _close(stack: contextlib.ExitStack, fetch: str) -> None:
     try:
         stack.close()
