@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # Boards wait for brokers and clocks most of the time, and share nothing: several at once, beside the other tests.
 BOARDS := -n 4 --dist loadfile tests/integration/device
+# Empty is not set: containers often forbid Python to keep what it compiled, and then each process of the tests compiles anew.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo serve test check unit contract integration e2e lint types arch fmt device bench powercut images firmware lock clean
 
