@@ -1,157 +1,23 @@
-"""One-time codes: what is made of them, and what becomes of a board that has one."""
+"""One-time codes, and what becomes of a board that has one."""
 
 import dataclasses
-import hmac
-import json
-import secrets
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given, strategies as st
 
-from service.adapters.device_cipher import decrypt, encrypt
 from service.domain import claim as domain
-from service.domain.claim import Claim
-from service.domain.device import DeviceId, device_id
+from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, BrokerError, ConflictError, NotFoundError
 from service.domain.repository import RepositoryId
-from service.domain.shared import Scope
-from service.flows import claims, credentials, enrol, place, shared
+from service.flows import claims, credentials, place
 from service.flows.configure import Wish
 from service.flows.enrol import token_digest
 from tests.fakes.broker import MemoryAccounts
+from tests.unit.service.claiming import OTHER, SEED, WHERE, asked, made, opened, parts
 from tests.unit.service.configuring import newest_order, parts as configuring, told
 from tests.unit.service.conftest import BLINK, World
-from tests.unit.service.steps import enrolled, enrolling, published
+from tests.unit.service.steps import enrolled, published
 from tests.unit.service.test_placing import parts as placing
-
-SEED, OTHER = b"s" * 32, b"o" * 32
-WHERE = {"base": "http://kiln.example", "mqtt": {"host": "kiln.example", "port": 1883}}
-
-
-@given(st.binary(min_size=domain.ENTROPY_BYTES, max_size=32))
-def test_a_code_is_read_however_it_was_written_down(entropy: bytes) -> None:
-    code = domain.code_of(entropy)
-    plain = domain.plain(code)
-    sloppy = code.lower().replace("-", " ").replace("0", "o").replace("1", "l")
-
-    assert [len(each) for each in code.split("-")] == [5, 5, 5, 5]
-    assert domain.plain(sloppy) == plain
-    assert sum(domain.ALPHABET.index(char) << 5 * place for place, char in enumerate(plain)) == int.from_bytes(
-        entropy[: domain.ENTROPY_BYTES], "big"
-    ) % (1 << 100)
-
-
-@pytest.mark.parametrize("text", ["", "x" * 20, "U" * 20, "0" * 19, "0" * 21, "É" * 20])
-def test_what_is_no_code_is_refused(text: str) -> None:
-    with pytest.raises(BadInputError):
-        domain.plain(text.replace("x", "%"))
-
-
-@given(st.binary(min_size=13, max_size=13), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
-def test_nothing_that_travels_tells_what_does_not(entropy: bytes, seed: bytes, other: bytes) -> None:
-    code = domain.code_of(entropy)
-    proof = domain.derived(code, "proof", seed)
-    made = [domain.token_of(code, seed), domain.key_of(code, seed).hex(), domain.answer_key(code, seed).hex()]
-
-    assert len({proof.hex(), domain.derived(code, "name").hex(), *made}) == 5
-    assert domain.is_proven(code, seed, proof)
-    assert domain.is_proven(code, other, proof) is (other == seed)
-
-
-@pytest.mark.parametrize(
-    ("repository", "word"), [("github/acme/Blink", "blink"), ("gitlab/a/ж", "device"), ("github/a/x_y.z", "x-y-z")]
-)
-def test_an_id_that_is_made_is_one(repository: str, word: str) -> None:
-    made = domain.made_id(RepositoryId(repository), b"\xff\x00\x11\x22\x33")
-
-    assert device_id(made) == made
-    assert made.startswith(f"{word}-")
-
-
-def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
-    return claims.Parts(
-        claims=world.claims,
-        enrolling=enrolling(world, accounts),
-        audit=world.audit,
-        chance=secrets.token_bytes,
-        about=lambda _device: WHERE,
-        decrypt=decrypt,
-        may=lambda _name, _of: True,
-    )
-
-
-def made(world: World, *, hours: int = 24, **fields: Any) -> tuple[Claim, str]:
-    wanted = {"id": "", "repository": BLINK.id, "board": "unix", "channel": "beta", **fields}
-    done = claims.make(enrol.Request(**wanted), hours, parts(world), by="ann")
-    return done.claim, done.code
-
-
-def asked(code: str, seed: bytes = SEED) -> claims.Asked:
-    """As device/ota/claim.py does."""
-    name, proof = domain.derived(code, "name").hex()[:24], domain.derived(code, "proof", seed)
-    return claims.Asked(name=name, seed=seed, proof=proof)
-
-
-def with_wifi(code: str, said: object, seed: bytes = SEED) -> claims.Asked:
-    """With what the board has in its own file."""
-    body = encrypt(domain.derived(code, "own", seed), json.dumps(said).encode())
-    mac = hmac.digest(domain.derived(code, "own mac", seed), body, "sha256")
-    return dataclasses.replace(asked(code, seed), own=body + mac)
-
-
-HOME = {"WIFI_SSID": "home", "WIFI_PASSWORD": "hunter2"}
-
-
-def test_a_board_keeps_the_wifi_that_led_it_here(world: World) -> None:
-    published(world, "one")
-    _, code = made(world, id="roof", wish=Wish(values={"A": "x"}))
-
-    answer = claims.redeem(with_wifi(code, {**HOME, "B": "y"}), parts(world))
-
-    assert opened(answer, code)["settings"] == {**HOME, "A": "x"}
-    assert told(world, "roof", domain.key_of(code, SEED))["settings"] == {**HOME, "A": "x"}
-    assert opened(claims.redeem(asked(code), parts(world)), code)["settings"] == {**HOME, "A": "x"}
-
-
-def test_the_wifi_of_code_or_fleet_stands_above_that_of_the_board(world: World) -> None:
-    other = {"WIFI_SSID": "work", "WIFI_PASSWORD": "sesame"}
-    _, code = made(world, id="roof", wish=Wish(values=dict(other)))
-    assert opened(claims.redeem(with_wifi(code, HOME), parts(world)), code)["settings"] == other
-
-    shared.change(Scope(BLINK.id), Wish(values=dict(other)), {}, world.shared)
-    _, code = made(world, id="attic")
-    claims.redeem(with_wifi(code, HOME), parts(world))
-    secrets = world.configurations.get(DeviceId("attic")).secrets
-    assert (secrets.settings, secrets.effective) == ({}, other)
-
-
-NO_WIFI: list[object] = [[], {"WIFI_PASSWORD": "x"}, {"WIFI_SSID": 1}, {"WIFI_SSID": "x" * 65}, {"WIFI_SSID": "a\nb"}]
-
-
-@pytest.mark.parametrize("said", NO_WIFI, ids=str)
-def test_what_is_no_wifi_is_left_out(world: World, said: object) -> None:
-    _, code = made(world)
-    assert opened(claims.redeem(with_wifi(code, said), parts(world)), code)["settings"] == {}
-
-
-def test_what_another_says_of_the_wifi_is_left_out(world: World) -> None:
-    for change in (lambda own: own[:-1] + bytes([own[-1] ^ 1]), lambda own: own[:40], lambda own: b"x"):
-        _, code = made(world)
-        good = with_wifi(code, HOME)
-        bent = dataclasses.replace(good, own=change(good.own))
-        assert opened(claims.redeem(bent, parts(world)), code)["settings"] == {}
-
-
-def opened(answer: bytes, code: str, seed: bytes = SEED) -> dict[str, Any]:
-    """What the board reads."""
-    body, mac = answer[:-32], answer[-32:]
-    assert hmac.compare_digest(mac, hmac.digest(domain.derived(code, "answer mac", seed), body, "sha256"))
-    assert body.startswith(b"KILNA1\n")
-    decryptor = Cipher(algorithms.AES(domain.derived(code, "answer", seed)), modes.CBC(body[7:23])).decryptor()
-    plain = decryptor.update(body[23:]) + decryptor.finalize()
-    return dict(json.loads(plain[: -plain[-1]]))
 
 
 def test_a_board_with_a_code_becomes_what_the_code_says(world: World) -> None:
