@@ -75,14 +75,14 @@ def payload_of(jws: bytes, keys: tuple[Key, ...], limit: int) -> bytes:
     if len(jws) > limit:
         raise RefusedError("too_large", "a JWS")
     parts = jws.split(b".")
-    if len(parts) != 3 or not jws.isascii():
+    if len(parts) != 3:
         raise RefusedError("malformed", "no JWS")
     key = next((one for one in keys if header(one.kid).encode() == parts[0]), None)
     if key is None:
         raise RefusedError("bad_signature", "unknown key", unknown_key=True)
-    if not key.signed(parts[0] + b"." + parts[1], from_base64url(parts[2].decode())):
+    if not key.signed(parts[0] + b"." + parts[1], from_base64url(parts[2].decode("latin-1"))):
         raise RefusedError("bad_signature")
-    return from_base64url(parts[1].decode())
+    return from_base64url(parts[1].decode("latin-1"))
 
 
 def whole(value: object, low: int, high: int, name: str) -> int:
@@ -98,6 +98,14 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise RefusedError("malformed", "no JSON") from None
     if not isinstance(value, dict):
         raise RefusedError("malformed", "no JSON object")
+    return value
+
+
+def read_version_1(raw: bytes, kind: str) -> dict[str, Any]:
+    value = read_object(raw)
+    whole(value.get("v"), 1, 1, "v")
+    if value.get("type") != kind:
+        raise RefusedError("malformed", f"not of type {kind}")
     return value
 
 
@@ -120,13 +128,13 @@ def read_keys(value: object, role: str) -> tuple[Key, ...]:
 
 
 def read_trust(raw: bytes) -> Trust:
-    value = read_object(raw)
-    if value.get("v") != 1 or value.get("type") != "root" or not isinstance(value.get("epochs"), dict):
-        raise RefusedError("malformed", "root document")
+    value = read_version_1(raw, "root")
+    if not isinstance(value.get("epochs"), dict):
+        raise RefusedError("malformed", "epochs")
     keys = {role: read_keys(value.get(role), role) for role in ("root", "release", "director")}
     return Trust(
         version=whole(value.get("version"), 1, TOP, "version"),
-        expires=whole(value.get("expires"), 0, 2**63, "expires"),
+        expires=whole(value.get("expires"), 0, 2**63 - 1, "expires"),
         threshold=whole(value.get("threshold"), 1, 8, "threshold"),
         keys=keys,
         epochs={role: whole(value["epochs"].get(role), 1, TOP, "epochs") for role in ("release", "director")},

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from tests.other_agent.trust import TOP, RefusedError, read_object, whole
+from tests.other_agent.trust import TOP, RefusedError, read_object, read_version_1, whole
 
 HEX = re.compile(r"[0-9a-f]+\Z")
 LINE = re.compile(rb"([0-9a-f]{64}) (0|[1-9][0-9]*) ([A-Za-z0-9._/-]{1,100})\n")
@@ -18,8 +18,8 @@ AGENTS = {"boot.py", "boot.mpy", "ota.py", "ota.mpy", "ota_loader.py", "ota_load
 ARM = range(4, 9)
 
 
-def text(value: object, most: int, name: str, *, least: int = 0) -> str:
-    if not isinstance(value, str) or not least <= len(value) <= most:
+def text(value: object, most: int, name: str) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= most:
         raise RefusedError("malformed", name)
     return value
 
@@ -49,16 +49,14 @@ class Order:
 
 
 def read_order(raw: bytes) -> Order:
-    value = read_object(raw)
-    if value.get("v") != 1 or value.get("type") != "desired":
-        raise RefusedError("malformed", "desired state")
+    value = read_version_1(raw, "desired")
     return Order(
-        device=text(value.get("device"), 48, "device", least=1),
+        device=text(value.get("device"), 48, "device"),
         seq=whole(value.get("seq"), 1, 2**63 - 1, "seq"),
         release=digest(value.get("release"), "release"),
         size=whole(value.get("size"), 1, 2**30 - 1, "size"),
         counter=whole(value.get("counter"), 1, TOP, "counter"),
-        issued=whole(value.get("issued"), 0, 2**32 - 1, "issued"),
+        issued=whole(value.get("issued", 0), 0, 2**32 - 1, "issued"),
         expires=whole(value.get("expires"), 0, 2**63 - 1, "expires"),
         config=digest(value["config"], "config") if "config" in value else "",
     )
@@ -75,9 +73,7 @@ class Time:
 
 
 def read_time(raw: bytes) -> Time:
-    value = read_object(raw)
-    if value.get("v") != 1 or value.get("type") != "time":
-        raise RefusedError("malformed", "time")
+    value = read_version_1(raw, "time")
     return Time(
         device=text(value.get("device"), 48, "device"),
         nonce=digest(value.get("nonce"), "nonce", (32,)),
@@ -108,10 +104,10 @@ class Statement:
 
 def read_statement(raw: bytes) -> Statement:
     """Read the statement of an application's release."""
-    value = read_object(raw)
+    value = read_version_1(raw, "release")
     index = value.get("index")
-    if value.get("v") != 1 or value.get("type") != "release" or not isinstance(index, dict):
-        raise RefusedError("malformed", "statement")
+    if not isinstance(index, dict):
+        raise RefusedError("malformed", "index")
     text(value.get("name"), 64, "name")
     digest(value.get("commit"), "commit", (40, 64))
     return Statement(
@@ -234,8 +230,9 @@ def read_configuration(raw: bytes) -> Configuration:
             if not isinstance(one, dict):
                 raise ValueError(wanted)
             digest(one.get("release"), wanted)
-            whole(one.get("size"), 1, 2**30 - 1, wanted)
-            whole(one.get("counter"), 1, TOP, wanted)
+            for name in ("size", "counter"):
+                if type(one.get(name)) is not int or one[name] < 1:
+                    raise ValueError(wanted)
     return Configuration(value["settings"], known)
 
 
@@ -247,7 +244,7 @@ def check_line(device: dict[str, Any]) -> None:
     if kinds != [list, dict, dict] or type(mqtt.get("tls", False)) is not bool:
         raise ValueError("mqtt, redirects or tls")
     whole(mqtt.get("port", 1883), 1, 65535, "port")
-    texts += [mqtt.get("host"), *tls.values(), *redirects]
+    texts += [mqtt.get("host"), *redirects, *([tls["ca"]] if "ca" in tls else [])]
     texts += [device["recovery"]] if device.get("recovery", "") != "" else []
     for one in texts:
         if not isinstance(one, str) or not 1 <= len(one) <= 256 or any(ord(letter) < 32 for letter in one):
