@@ -17,8 +17,10 @@ def main() -> None:
     given = arguments.parse_args()
     packs = tuple(given.packs.split(","))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    if (given.folder / "kiln/claim.json").exists() and not (given.folder / "kiln/device.json").exists():
+    code = given.folder / "kiln/claim.json"
+    if code.exists() and not (given.folder / "kiln/device.json").exists():
         claim(given.folder)
+    code.unlink(missing_ok=True)  # the power went after it was used
     while True:
         Device(Store(given.folder), packs).live()
 
