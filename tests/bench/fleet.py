@@ -1,7 +1,8 @@
 """A fleet on one machine: ten thousand simulated devices, connected, told, updated, and cut off.
 
 All of it shares the machine's processors: Kiln with its embedded broker, and the devices, which check every signature.
-`python -m tests.bench fleet` takes some minutes; `--devices` of this module alone makes it smaller.
+`python -m tests.bench fleet` takes some minutes; this module alone makes it smaller: `--devices`, `--rows`, and `--only
+notices` (release to notice, and no more) or `--only door` (the roll-out over many rows, and the door beside it).
 """
 
 import argparse
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
@@ -27,20 +28,24 @@ CUT_SHARE = 0.05
 SETTLED_S = 600.0  # at most, for a roll-out to come to all
 DOOR_S = 20.0
 
+Part = Callable[[Home, list[Device]], Awaitable[None]]
 
-def main(count: int = DEVICES, rows: int = ROWS) -> None:
+
+def main(count: int = DEVICES, rows: int = ROWS, only: str = "") -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no Kiln is left behind
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="kiln-bench-") as name, Home.open(pathlib.Path(name) / "kiln") as home:
         home.plan(AT_ONCE)
         home.field.write(1, "warm")
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(connected(home, count))
-        crowd(home, rows - count)
+        if only != "door":
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(connected(home, count, [told] if only else [told, at_once, cut]))
+        if only != "notices":
+            crowd(home, rows if only else rows - count)
 
 
-async def connected(home: Home, count: int) -> None:
+async def connected(home: Home, count: int, parts: Sequence[Part]) -> None:
     began = time.monotonic()
     fleet = home.enrol(count, "d")
     print(f"{count} devices and their accounts written in {time.monotonic() - began:.1f} s (enrolment is not measured)")
@@ -54,11 +59,11 @@ async def connected(home: Home, count: int) -> None:
         flush=True,
     )
     try:
-        await told(home, fleet)
-        await at_once(home, fleet)
-        await cut(home, fleet)
+        for part in parts:
+            await part(home, fleet)
     finally:
         print(f"most memory: {memory(home)}; {dict(home.world.seen)}")
+        print(f"processor: {processor(home)}")
         await stop(lives)
 
 
@@ -126,7 +131,7 @@ def crowd(home: Home, more: int) -> None:
     (rows,) = home.ask("select count(*) from devices")[0]
     print(f"{rows} device rows after {time.monotonic() - began:.1f} s more")
     print(f"door without a roll-out: {door(home, DOOR_S).communicate()[0].strip()} (count, p50, p99, longest in ms)")
-    beside = door(home, 4 * DOOR_S)
+    beside = door(home, SETTLED_S)
     released = home.release()
     query = "select is_filled from rollouts where build = ?"
     filled = moment(lambda: home.ask(query, released.build) == [(1,)])
@@ -135,6 +140,7 @@ def crowd(home: Home, more: int) -> None:
         f"roll-out over {rows} rows: written down {filled - released.at:.1f} s after the release (goal < 10 s), "
         f"all ordered after {ordered - released.at:.1f} s"
     )
+    beside.terminate()
     print(f"door beside it: {beside.communicate()[0].strip()}")
     print(f"most memory: {memory(home)}")
 
@@ -146,6 +152,13 @@ def door(home: Home, seconds: float) -> "subprocess.Popen[str]":
 
 def memory(home: Home) -> str:
     return ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in sorted(home.resident_mb().items()))
+
+
+def processor(home: Home) -> str:
+    """What each process took, and the devices, which are this one."""
+    devices = resource.getrusage(resource.RUSAGE_SELF)
+    took = {**home.processor_s(), "devices": devices.ru_utime + devices.ru_stime}
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(took.items()))
 
 
 async def until(look: Callable[[], bool], *, every_s: float = 0.1) -> None:
@@ -169,5 +182,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--only", choices=["notices", "door"], default="")
     given = parser.parse_args()
-    main(given.devices, given.rows)
+    main(given.devices, given.rows, given.only)

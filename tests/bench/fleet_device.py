@@ -38,6 +38,7 @@ class World:
     chance: random.Random = field(default_factory=lambda: random.Random(6))  # the same cuts in each run
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(200))  # connections being opened
     seen: Counter[str] = field(default_factory=Counter)
+    _statements: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, port: int, mqtt_port: int, root: dict[str, Any]) -> "World":
@@ -62,6 +63,12 @@ class World:
             raise ValueError(f"not signed by the {role} key") from error
         said: dict[str, Any] = json.loads(_decoded(payload))
         return said
+
+    def opened(self, bundle: bytes, digest: str) -> dict[str, Any]:
+        """As `opened` below. The same bytes get the same answer: ten thousand devices have processors of their own."""
+        if (digest, bundle) not in self._statements:
+            self._statements[digest, bundle] = opened(bundle, digest, self)
+        return self._statements[digest, bundle]
 
     def is_cut(self) -> bool:
         return self.chance.random() < self.cut_share
@@ -165,7 +172,7 @@ class Device:
         digest = order["release"]
         try:
             bundle = await self.fetch(digest, order["size"])
-            statement = opened(bundle, digest, self.world)
+            statement = self.world.opened(bundle, digest)
         except TROUBLE as error:
             self.world.seen[f"download: {error}"[:60]] += 1
             return {"state": "refused", "reason": "download_failed", "detail": str(error)[:200]}

@@ -6,11 +6,12 @@ are those that it makes, with a token for each.
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import secrets
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -100,14 +101,29 @@ class Home:
 
     def resident_mb(self) -> dict[str, float]:
         """The most that each process of this Kiln ever held, by what it is."""
+
+        def peak(process: pathlib.Path) -> float:
+            lines = (process / "status").read_text().splitlines()
+            return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+        return self._of_each(peak)
+
+    def processor_s(self) -> dict[str, float]:
+        """What each process of this Kiln took since it started, by what it is."""
+
+        def taken(process: pathlib.Path) -> float:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime of proc(5)
+
+        return self._of_each(taken)
+
+    def _of_each(self, look: Callable[[pathlib.Path], float]) -> dict[str, float]:
         found = {}
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if str(self.field.kiln.data).encode() in (process / "environ").read_bytes():
                     words = (process / "cmdline").read_bytes().decode().split("\0")
-                    lines = (process / "status").read_text().splitlines()
-                    peak = next(line for line in lines if line.startswith("VmHWM"))
-                    found[" ".join(words[2:4])] = int(peak.split()[1]) / 1024
+                    found[" ".join(words[2:4])] = look(process)
         return found
 
 
