@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.adapters import crowd_turns as turns
 from service.adapters.acceptance import lock
 from service.adapters.audit import written
+from service.adapters.precedence import DOOR
 from service.adapters.rollouts import rollout_of
 from service.adapters.rows import moment
 from service.adapters.schema import bundles
@@ -51,6 +52,7 @@ class DatabaseCrowd:
             for device, stage, delay in rows_
         ]
         if new:
+            DOOR.give_way()
             with self._engine.begin() as connection:
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 connection.execute(dialect.insert(rows).on_conflict_do_nothing(), new)
@@ -93,18 +95,23 @@ class DatabaseCrowd:
         paced_at: datetime.datetime | None,
         now: datetime.datetime,
     ) -> int:
+        DOOR.give_way()
         with self._engine.begin() as connection:
             return turns.order(connection, rollout, orders, paced_at, now)
 
     def mark(self, rollout: RolloutId, marks: Sequence[Mark], *, now: datetime.datetime) -> None:
+        mine = (rows.c.rollout == rollout) & (rows.c.device == sa.bindparam("name"))
+        values: dict[str, Any] = {name: sa.bindparam(f"{name}_") for name in ("state", "reason", "due_at")}
+        changes: dict[tuple[RowState, ...], list[dict[str, Any]]] = defaultdict(list)
+        for each in marks:
+            due_at = None if each.due_at is None else each.due_at.timestamp()
+            change = {"name": each.device, "state_": each.state.value, "reason_": each.reason, "due_at_": due_at}
+            changes[tuple(each.of)].append(change)
+        DOOR.give_way()
         with self._engine.begin() as connection:
-            for each in marks:
-                mine = (rows.c.rollout == rollout) & (rows.c.device == each.device)
-                states = rows.c.state.in_([state.value for state in each.of])
-                due_at = None if each.due_at is None else each.due_at.timestamp()
-                values: dict[str, Any] = {"state": each.state.value, "reason": each.reason, "due_at": due_at}
-                values["at"] = now.timestamp()
-                connection.execute(rows.update().where(mine & states).values(**values))
+            for of, some in changes.items():  # one statement for all of a kind: one for each took five times as long
+                states = sa.or_(*(rows.c.state == state.value for state in of))  # `in_` does not go with many
+                connection.execute(rows.update().where(mine & states).values(**values, at=now.timestamp()), some)
 
     def parts(self, names: Collection[DeviceId], *, late: Collection[ReleaseDigest] = ()) -> list[Part]:
         goes_on = rollouts.c.finished_at.is_(None)

@@ -19,6 +19,7 @@ BUSY_MS = 30_000  # how long we wait for another writer
 # SQLite sleeps 1 ms and 2 ms for another writer, and is asked again: left to itself it would sleep for up to 100 ms
 # each time, and whoever began to wait later would go before it.
 SLEEPS_MS = 3
+CHECKPOINT_PAGES = 1000  # of the log, before whoever commits takes them over into the database: SQLite's own choice
 
 
 def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> sa.Engine:
@@ -26,12 +27,12 @@ def open_database(url: str, *, busy_ms: int = BUSY_MS, durable: bool = True) -> 
 
     Only a test that survives no power cut may do without `durable`: then nothing waits for the disk.
     """
-    engine = _engine(url, busy_ms, {"durable": durable})
+    engine = _engine(url, busy_ms, CHECKPOINT_PAGES, {"durable": durable})
     bring_up_to_date(engine)
     return engine
 
 
-def _engine(url: str, busy_ms: int, options: Mapping[str, Any]) -> sa.Engine:
+def _engine(url: str, busy_ms: int, checkpoint_pages: int, options: Mapping[str, Any]) -> sa.Engine:
     """SQLite: WAL, or readers and the second process would starve; synchronous FULL, or a power cut could
     take back an answer that was already given; IMMEDIATE, or two writers could deadlock on upgrade.
     """
@@ -47,6 +48,7 @@ def _engine(url: str, busy_ms: int, options: Mapping[str, Any]) -> sa.Engine:
             connection.execute(f"pragma busy_timeout={busy_ms}")
             connection.execute("pragma journal_mode=wal")
             connection.execute(f"pragma synchronous={synchronous}")
+            connection.execute(f"pragma wal_autocheckpoint={checkpoint_pages}")
             connection.execute(f"pragma busy_timeout={min(busy_ms, SLEEPS_MS)}")
 
         if busy_ms > SLEEPS_MS:
@@ -78,10 +80,10 @@ def _ask_again(engine: sa.Engine, patience_s: float) -> None:
         return tried(cursor.executemany, cursor, statement, parameters)
 
 
-def opened_again(engine: sa.Engine, *, busy_ms: int) -> sa.Engine:
-    """Another engine for the same database, alike but for that."""
+def opened_again(engine: sa.Engine, *, busy_ms: int, checkpoint_pages: int) -> sa.Engine:
+    """Another engine for the same database, alike but for these."""
     url = engine.url.render_as_string(hide_password=False)
-    return _engine(url, busy_ms, engine.get_execution_options())
+    return _engine(url, busy_ms, checkpoint_pages, engine.get_execution_options())
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.heard import keep_alive, keep_reports
+from service.adapters.precedence import DOOR
 from service.adapters.rows import device_of, moment, report_of
 from service.adapters.schema_devices import (
     configurations,
@@ -113,6 +114,7 @@ class DatabaseFleet:
             connection.execute(devices.update().where(mine).values(token_digest=digest, new_token_digest=None))
 
     def report(self, said: Sequence[tuple[DeviceId, Report]], *, now: datetime.datetime) -> dict[DeviceId, Device]:
+        DOOR.give_way()
         with self._engine.begin() as connection:
             return keep_reports(connection, said, now)
 
@@ -123,6 +125,7 @@ class DatabaseFleet:
         return [(moment(row["at"]), report_of(row["report"])) for row in rows]
 
     def alive(self, said: Sequence[tuple[DeviceId, bool]], *, now: datetime.datetime) -> set[DeviceId]:
+        DOOR.give_way()
         with self._engine.begin() as connection:
             return keep_alive(connection, said, now)
 
@@ -179,6 +182,7 @@ class DatabaseFleet:
             connection.execute(again)
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None:
+        DOOR.give_way()
         with self._engine.begin() as connection:
             ids = [each.id for each in notices]
             connection.execute(outbox.update().where(outbox.c.id.in_(ids)).values(sent_at=now.timestamp()))
