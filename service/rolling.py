@@ -1,6 +1,8 @@
 """Roll-outs, wired with the parts of one Kiln."""
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +12,12 @@ from service.flows import rollouts, settle, steer
 from service.flows.rollouts import Ordered
 from service.kiln import Kiln
 
-SIGNERS = 2  # threads; a signature is most of what an order costs, and lets others work meanwhile
+# Threads; a signature is most of what an order costs, and lets others work meanwhile. For the first devices somebody
+# waits, and those that heard begin to update at once: more threads get more of the processors then. Later ones are
+# signed for by fewer: with all of the processors at it, whoever else came would wait.
+HASTY, CALM = 4, max(1, (os.cpu_count() or 2) // 2)
+FIRST = 1000  # orders that are signed in haste
+QUIET_S = 5.0  # without an order: then those that come are first ones
 
 
 def parts(kiln: Kiln) -> rollouts.Parts:
@@ -24,7 +31,7 @@ def parts(kiln: Kiln) -> rollouts.Parts:
         keys=kiln.keys,
         clock=kiln.clock,
         obstacle=obstacle(kiln, Declared(kiln)),
-        each=_each,
+        each=_SIGNERS.each,
         announced=kiln.told.ring,
         stirred=kiln.stirred.ring,
         alone=_ALONE,
@@ -48,9 +55,27 @@ def heard(kiln: Kiln, said: Sequence[tuple[Device, Report]]) -> None:
         kiln.stirred.ring()
 
 
+class Signers:
+    """Called by one thread at a time, whoever has the turn."""
+
+    def __init__(self) -> None:  # the threads start with the first order
+        self._hasty = ThreadPoolExecutor(HASTY, thread_name_prefix="sign")
+        self._calm = ThreadPoolExecutor(CALM, thread_name_prefix="sign-calmly")
+        self._first = FIRST
+        self._last_at = 0.0
+
+    def each(self, act: Callable[[Device], Ordered], devices: list[Device]) -> Iterable[Ordered]:
+        """As `map`, from now on and several at once."""
+        if len(devices) < 2 * HASTY:
+            return map(act, devices)
+        now = time.monotonic()
+        if now - self._last_at > QUIET_S:
+            self._first = FIRST
+        self._last_at = now
+        hands = self._hasty if self._first > 0 else self._calm
+        self._first -= len(devices)
+        return hands.map(act, devices)
+
+
 _ALONE = threading.Lock()
-_SIGNERS = ThreadPoolExecutor(SIGNERS, thread_name_prefix="sign")  # its threads start with the first order
-
-
-def _each(act: Callable[[Device], Ordered], devices: list[Device]) -> Iterable[Ordered]:
-    return map(act, devices) if len(devices) < 2 * SIGNERS else _SIGNERS.map(act, devices)
+_SIGNERS = Signers()

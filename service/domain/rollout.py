@@ -13,7 +13,7 @@ from service.domain.rollout_plan import Plan
 
 RolloutId = NewType("RolloutId", int)
 
-BATCH = 500  # devices of one transaction
+BATCH = 500  # devices of one turn
 BURST_S = 10.0  # an allowance of devices a minute that was not used is kept for that long
 AWAY_S = 30.0  # an order may be under way for that long, and so may the word that its device is connected
 MAX_SET_ASIDE = 3  # devices that were given their order in a stage by count, and were put out by one that is awake

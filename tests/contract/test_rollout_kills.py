@@ -17,15 +17,15 @@ from service.domain.rollout_plan import AT_ONCE
 from tests.unit.service.conftest import BLINK, World, opened
 
 ROOT = pathlib.Path(__file__).parents[2]
-COUNT = 1200  # two transactions of rows, three of orders
+COUNT = 1200  # two transactions of rows, three turns of orders, of which the first two take five transactions each
 MOMENTS = [
     *("begin-1-after", "add-1-after", "add-2-before", "change-1-before", "change-2-after"),
-    *("order-1-before", "order-1-after", "order-2-before", "order-1-after"),
+    *("order-1-before", "order-1-after", "order-2-before", "order-4-after"),
 ]
 
 
-def prepare(world: World) -> None:
-    names = [f"d{number:04}" for number in range(COUNT)]
+def prepare(world: World, count: int = COUNT) -> None:
+    names = [f"d{number:04}" for number in range(count)]
     same = {"repository": BLINK.id, "board": "unix", "channel": "beta", "token_digest": "0" * 64, "created_at": 1.0}
     with world.fleet._engine.begin() as connection:
         connection.execute(devices.insert(), [{"id": each, "seq": 0, **same} for each in names])
