@@ -48,6 +48,12 @@ class FileKeys:
         envelope.sign(CryptoSigner(key, public))
         return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
 
+    @staticmethod
+    def warm() -> None:
+        """Load what `attest` needs, so that the first release does not wait for it."""
+        import securesystemslib.dsse  # noqa: PLC0415
+        import securesystemslib.signer  # noqa: F401, PLC0415
+
     def uses(self) -> dict[tuple[Role, str], int]:
         """How often each key signed since this was asked last, by role and key id. For the audit log."""
         with self._count_lock:

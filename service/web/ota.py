@@ -1,6 +1,7 @@
 """What devices fetch (docs/ota.md, Fetch)."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,6 +19,10 @@ from service.web.device_auth import device_of
 from service.web.packer import Packer
 from service.web.ranges import ranged_response
 
+# Devices whose right is looked up at once; the others of a fleet that was told wait. More would take turns with each
+# other and not be faster, and who tells the rest of the fleet would wait for them all.
+HANDS = 4
+
 # The same for every device, but for those of this repository only; and a digest is checked, not an encoding.
 _HEADERS = {"Cache-Control": "private, no-transform"}
 
@@ -29,6 +34,7 @@ class Ota:
     fleet: Fleet
     objects: Objects
     packer: Packer
+    _hands: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HANDS))
 
     def routes(self) -> list[Route]:
         here = "/ota/v1/releases/{digest}"
@@ -40,10 +46,12 @@ class Ota:
 
     async def bundle(self, request: Request) -> Response:
         """A bundle of the device's own repository, or of the agent. Never a redirect: small clients store its body."""
-        device = await run_in_threadpool(self._device, request)
-        digest = ReleaseDigest(request.path_params["digest"])
-        found = await run_in_threadpool(self._object, device, digest)
+        async with self._hands:  # by one hand all of it: to hand it over takes longer than to look
+            found = await run_in_threadpool(self._wanted, request)
         return await ranged_response(self.objects, found, request, media_type=bundle.MEDIA_TYPE, headers=_HEADERS)
+
+    def _wanted(self, request: Request) -> str:
+        return self._object(self._device(request), ReleaseDigest(request.path_params["digest"]))
 
     def _object(self, device: Device, digest: ReleaseDigest) -> str:
         try:
@@ -66,15 +74,20 @@ class Ota:
         return await self._pack(request, 1)
 
     async def _pack(self, request: Request, version: int) -> Response:
-        device = await run_in_threadpool(self._device, request)
-        newer = ReleaseDigest(request.path_params["digest"])
-        if newer != device.desired:  # else one stolen token could have a pack made of every two releases
-            raise NotFoundError("no pack: another release is ordered")
-        await run_in_threadpool(self._object, device, newer)
-        older = ReleaseDigest(request.query_params.get("from", ""))
-        await run_in_threadpool(shorten.check, older, newer, repository=device.repository, builds=self.builds)
+        async with self._hands:
+            older, newer = await run_in_threadpool(self._both, request)
         kept = await self.packer.get(older, newer, version)
         return await ranged_response(self.objects, kept.digest, request, media_type=pack.MEDIA_TYPE, headers=_HEADERS)
+
+    def _both(self, request: Request) -> tuple[ReleaseDigest, ReleaseDigest]:
+        """Of which release to which. Raises: BadSignatureError, NotFoundError."""
+        device, newer = self._device(request), ReleaseDigest(request.path_params["digest"])
+        if newer != device.desired:  # else one stolen token could have a pack made of every two releases
+            raise NotFoundError("no pack: another release is ordered")
+        self._object(device, newer)
+        older = ReleaseDigest(request.query_params.get("from", ""))
+        shorten.check(older, newer, repository=device.repository, builds=self.builds)
+        return older, newer
 
     def _device(self, request: Request) -> Device:
         return device_of(request, self.fleet).device

@@ -60,7 +60,14 @@ async def ranged_response(
 
     Raises: NotFoundError, ObjectsError.
     """
-    size = await run_in_threadpool(objects.size, digest)
+    return await run_in_threadpool(ranged, objects, digest, request, media_type=media_type, headers=headers)
+
+
+def ranged(
+    objects: Readable, digest: str, request: Request, *, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The same, for whoever is in a thread that may wait."""
+    size = objects.size(digest)
     tag = f'"{digest}"'
     common = {**(headers or {}), "ETag": tag, "Accept-Ranges": "bytes"}
     if _names(request.headers.get("if-none-match", ""), digest):
@@ -78,11 +85,9 @@ async def ranged_response(
         common |= {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
     if request.method == "HEAD":
         return Response(status_code=200, headers=common, media_type=media_type)
-    status = 206 if span else 200
+    status, chunks = 206 if span else 200, objects.read(digest, start=start, stop=stop)
     if stop - start <= AT_ONCE_BYTES:
-        content = await run_in_threadpool(lambda: b"".join(objects.read(digest, start=start, stop=stop)))
-        return Response(content, status_code=status, headers=common, media_type=media_type)
-    chunks = await run_in_threadpool(objects.read, digest, start=start, stop=stop)
+        return Response(b"".join(chunks), status_code=status, headers=common, media_type=media_type)
     return StreamingResponse(iterate_in_threadpool(chunks), status_code=status, headers=common, media_type=media_type)
 
 
