@@ -61,9 +61,9 @@ class Sight:
     async def named_device(self, request: Request, name: str, fleet: Fleet) -> Device:
         """The same of any name. Raises: as `repository`."""
         try:
-            device = await run_in_threadpool(fleet.device, device_id(name))
+            device = await run_in_threadpool(_found, fleet, name)
             await self.repository(request, device.repository, Right.DEVICES)
-        except (BadInputError, NotFoundError) as error:
+        except NotFoundError as error:
             missing = f"no device {name[:80]!r}" if self.auth.is_admin(request) else NOTHING
             raise NotFoundError(f"{missing}{near.asked(name, await self._around(request, name, fleet))}") from error
         return device
@@ -79,3 +79,11 @@ class Sight:
         """All repositories to which they have this right."""
         every = await run_in_threadpool(self.repositories.all)
         return {each.id: each for each in every if self.auth.may(request, right, each)}
+
+
+def _found(fleet: Fleet, name: str) -> Device:
+    """What is no id is no device's. Raises: NotFoundError."""
+    try:
+        return fleet.device(device_id(name))
+    except BadInputError as error:
+        raise NotFoundError(f"no device {name[:80]!r}") from error

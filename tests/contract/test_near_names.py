@@ -68,6 +68,14 @@ def test_a_device_is_asked_for(stage: Stage) -> None:
     assert said(admin, "/api/v1/devices/attic") == "no device 'attic'"
 
 
+def test_a_stranger_is_asked_to_sign_in_for_what_is_public(stage: Stage) -> None:
+    stage.site.kiln.repositories.change(stage.site.of("secret").id, public=True)
+    stage.enrol("roof-1", "unix")
+
+    assert stage.site.browser().get("/api/v1/devices/roof-1").status == 401
+    assert stage.viewer.get("/api/v1/devices/roof-1").status == 403
+
+
 def test_a_retired_device_is_not_asked_for(stage: Stage) -> None:
     stage.enrol("roof-1", "unix")
     stage.owner.send("DELETE", "/api/v1/devices/roof-1")
