@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.rights import Role
+from tests.fakes.devices import Device, DeviceSite
 from tests.fakes.site import ADMIN_TOKEN, Browser, Site
 
 
@@ -32,3 +33,14 @@ def owner(site: Site) -> Browser:
 @pytest.fixture
 def viewer(site: Site) -> Browser:
     return site.browser().sign_in_as(site.user(2, "bob", secret=Role.VIEWER))
+
+
+@pytest.fixture
+def devices(site: Site) -> DeviceSite:
+    return DeviceSite.over(site)
+
+
+@pytest.fixture
+def one(devices: DeviceSite, site: Site, owner: Browser) -> Device:
+    """A device of `secret`."""
+    return devices.enrol(owner, "one", site.of("secret"))

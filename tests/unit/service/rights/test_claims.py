@@ -17,11 +17,6 @@ SEED = "5e" * 32
 
 
 @pytest.fixture
-def devices(site: Site) -> DeviceSite:
-    return DeviceSite.over(site)
-
-
-@pytest.fixture
 def board(devices: DeviceSite) -> Browser:
     """Without anything that says who asks."""
     return Browser(devices.site, origin=None)

@@ -14,17 +14,6 @@ from tests.fakes.site import Browser, Site
 from tests.unit.service.configuring import told_in
 
 
-@pytest.fixture
-def devices(site: Site) -> DeviceSite:
-    return DeviceSite.over(site)
-
-
-@pytest.fixture
-def one(devices: DeviceSite, site: Site, owner: Browser) -> Device:
-    """A device of `secret`."""
-    return devices.enrol(owner, "one", site.of("secret"))
-
-
 def payload(jws: bytes) -> dict[str, object]:
     body = jws.split(b".")[1]
     value: dict[str, object] = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))

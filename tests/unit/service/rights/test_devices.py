@@ -17,16 +17,10 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def devices(site: Site) -> DeviceSite:
-    return DeviceSite.over(site)
-
-
-@pytest.fixture
-def one(devices: DeviceSite, site: Site, owner: Browser) -> Device:
-    """A device of `secret` with an order."""
-    made = devices.enrol(owner, "one", site.of("secret"))
+def one(one: Device, devices: DeviceSite, site: Site) -> Device:
+    """With an order."""
     devices.release(site.build(site.of("secret")))
-    return made
+    return one
 
 
 def test_a_device_is_given_its_key_once(one: Device, owner: Browser) -> None:

@@ -13,16 +13,6 @@ ONE = "/api/v1/devices/one"
 
 
 @pytest.fixture
-def devices(site: Site) -> DeviceSite:
-    return DeviceSite.over(site)
-
-
-@pytest.fixture
-def one(devices: DeviceSite, site: Site, owner: Browser) -> Device:
-    return devices.enrol(owner, "one", site.of("secret"))
-
-
-@pytest.fixture
 def many(devices: DeviceSite, site: Site, admin: Browser, one: Device) -> None:
     """Besides `one`: two more of `secret`, one of `other`."""
     for name in ("three", "two"):
