@@ -23,9 +23,10 @@ from tests.servers import free_port
 TOKEN = "device-token-of-d1"
 SERVICE = ("service", "service-password")
 MOSQUITTO = "/usr/sbin/mosquitto"
+WAIT_S = 20  # three trials take 7 s, and twice or three times as long beside other work
 
 
-def until(condition: Callable[[], Any], *, timeout_s: float = 8, what: str = "") -> Any:
+def until(condition: Callable[[], Any], *, timeout_s: float = WAIT_S, what: str = "") -> Any:
     """Wait for a true value and return it."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -108,6 +108,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.timeout(300)
 def test_an_agent_with_a_defect_is_found(plan: Plan, name: str) -> None:
     was, becomes = DEFECTS[name]
     source = (flashing.AGENT / "native.py").read_text()
