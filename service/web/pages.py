@@ -1,6 +1,7 @@
 """Pages for people: builds with their logs and artifacts, devices, sign-in."""
 
 import datetime
+import functools
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class Pages:
         return HTMLResponse(text, headers=HEADERS)
 
 
+@functools.cache  # it keeps what it compiled
 def templates() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
+T = TypeVar("T")
 STALL = b"\x00stall"  # as a piece of a body: nothing more comes
 LEAVE = b"\x00leave"  # as a piece of a body: the sender goes
 
@@ -80,6 +81,19 @@ class _Sender:
             pieces_read=self._read,
             cookies=tuple(value for name, value in pairs if name.lower() == "set-cookie"),
         )
+
+
+def run(act: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, but for its way with Ctrl-C, which makes a text of the whole reply each time and forgets it."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(act)
+    finally:
+        if left := asyncio.all_tasks(loop):
+            for each in left:
+                each.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
 
 
 async def ask(

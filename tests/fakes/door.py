@@ -1,6 +1,5 @@
 """The webhook door between twins: an inbox in memory, a list of repositories, and the recorded deliveries."""
 
-import asyncio
 import base64
 import datetime
 import hashlib
@@ -19,7 +18,7 @@ from service.domain.repository import HOSTS, Forge, Repository, RepositoryId, pa
 from service.ports import Accepted
 from service.web.errors import LastResort, exception_handlers
 from service.web.webhooks import App, WebhookDoor
-from tests.fakes.asgi import Reply, ask
+from tests.fakes.asgi import Reply, ask, run
 from tests.fakes.clock import StoppedClock
 
 SAMPLES = pathlib.Path(__file__).parent.parent / "samples"
@@ -203,7 +202,7 @@ class World:
 def post(
     world: World, target: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes | Iterable[bytes]
 ) -> Reply:
-    return asyncio.run(ask(world.app, "POST", target, headers=headers, body=body))
+    return run(ask(world.app, "POST", target, headers=headers, body=body))
 
 
 def refusal(world: World, reply: Reply) -> tuple[int, str]:

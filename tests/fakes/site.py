@@ -1,6 +1,5 @@
 """The whole site over a data folder of its own, in memory, and browsers that visit it."""
 
-import asyncio
 import dataclasses
 import http.cookies
 import json
@@ -25,7 +24,7 @@ from service.settings import Settings
 from service.site import routes
 from service.web.errors import LastResort, exception_handlers
 from tests.fakes import prepared
-from tests.fakes.asgi import Reply, ask
+from tests.fakes.asgi import Reply, ask, run
 from tests.fakes.sources import FolderSources
 
 BASE = "http://kiln.example"
@@ -149,7 +148,7 @@ class Browser:
         if method not in ("GET", "HEAD") and self.origin is not None:
             pairs.append(("Origin", self.origin))
         content = body if json is None else _json(json)
-        reply = asyncio.run(ask(self.site.app, method, target, headers=pairs, body=content))
+        reply = run(ask(self.site.app, method, target, headers=pairs, body=content))
         for line in reply.cookies:
             self._keep(line)
         return reply

@@ -39,10 +39,15 @@ def webhook_examples(edition: str = "api.github.com") -> list[tuple[str, dict[st
     return copy.deepcopy(_examples(edition))
 
 
+def webhook_examples_of(event: str, action: str) -> list[dict[str, Any]]:
+    """Those that say this, for a test to change. To copy all of them takes longer than most tests."""
+    found = [payload for name, payload in _examples() if (name, payload.get("action")) == (event, action)]
+    return copy.deepcopy(found)
+
+
 def webhook_example(event: str, action: str) -> dict[str, Any]:
-    """The first of them that says this, for a test to change."""
-    found = (payload for name, payload in _examples() if (name, payload.get("action")) == (event, action))
-    return copy.deepcopy(next(found))
+    """The first of them."""
+    return webhook_examples_of(event, action)[0]
 
 
 @functools.cache

@@ -9,11 +9,11 @@ from service.adapters.forges import github
 from service.domain.errors import MalformedError
 from service.domain.event import Event, EventKind, RepositoryChange
 from tests.fakes.door import github_headers
-from tests.outside.data import webhook_examples
+from tests.outside.data import webhook_examples_of
 
 
 def examples(event: str, action: str) -> list[dict[str, Any]]:
-    found = [payload for name, payload in webhook_examples() if (name, payload.get("action")) == (event, action)]
+    found = webhook_examples_of(event, action)
     assert found
     return found
 
