@@ -152,7 +152,7 @@ class Board:
         home.boards.append(self)
         self._process: subprocess.Popen[bytes] | None = None
         self._log = home.folder / f"{name}.log"
-        self.quick = {"confirm_after_s": 1, "again_s": 1, "connect_s": 3, **more}
+        self.quick = {"confirm_after_s": 0.3, "again_s": 1, "connect_s": 3, **more}
 
     def enrol(self, **values: Any) -> "Board":
         body = {"id": self.name, "repository": REPOSITORY, "board": "unix", "values": values}

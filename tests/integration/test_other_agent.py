@@ -38,7 +38,7 @@ def first(home: Home) -> str:
 
 
 def test_updates_by_push_and_takes_a_bad_release_back(home: Home, first: str) -> None:
-    board = Board(home, "lamp-1").enrol(PERIOD_MS=10)
+    board = Board(home, "lamp-1", confirm_after_s=1).enrol(PERIOD_MS=10)  # time enough to raise in
     board.power_on()
     assert board.report("confirmed", first)["slot"] == "a"
     second = home.release("2")
