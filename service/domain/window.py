@@ -69,7 +69,8 @@ class Window:
         now = now.astimezone(datetime.UTC)
         if self.is_open(now):
             return now
-        at = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+        # From the quarter of an hour after now: in the one before it may have been open, and is so no more.
+        at = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0) + STEP
         end = at + LOOK
         while not self.is_open(at):
             at += STEP

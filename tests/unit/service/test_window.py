@@ -69,6 +69,7 @@ def test_it_is_open_just_when_the_clock_on_the_wall_says_so(window: Window, now:
 
 @given(windows, moments | near_changes)
 @example(Window(days=(6,), start=120, end=180, zone="Europe/Berlin"), SPRING)
+@example(Window(days=(5, 6), start=0, end=31, zone="UTC"), SPRING.replace(minute=31))  # closed a moment ago
 def test_it_opens_at_the_first_minute_that_is_open(window: Window, now: datetime.datetime) -> None:
     at = window.opens_at(now)
 
