@@ -1,13 +1,17 @@
 """A board over TLS, from its first order to its end; one that moves there; and one whose broker lost all accounts."""
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from device.virtual import flash as flashing
 from service.adapters.broker_dynsec import DynsecAccounts
 from service.domain.device import DeviceId, DeviceState
 from tests.integration.device.authorities import Authority
-from tests.integration.device.household import household
+from tests.integration.device.household import HASTE, household
 from tests.integration.device.parts import until
 from tests.servers import begin_dynsec
 
@@ -30,6 +34,27 @@ def test_a_board_lives_its_life_over_tls(tmp_path: Path) -> None:
         home.order("DELETE", "")
 
         assert home.board.printed("broker says no: 5") >= 1
+
+
+def test_a_board_of_an_archive_comes_over_tls_and_verifies_the_broker(tmp_path: Path) -> None:
+    """Nobody wrote a file by hand: what it verifies the broker by is in its archive."""
+    authority = Authority(tmp_path, "ours")
+    with household(tmp_path, "embedded", authority=authority) as home:
+        made = home.devices.enrol(home.admin, "d1", home.repository)
+        reply = home.admin.get("/api/v1/devices/d1/archive")
+        assert reply.status == 200
+        with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+            files = {path: archive.read(f"d1/board/kiln/{path}") for path in ("device.json", "ca.pem")}
+        home.board.device = {**json.loads(files["device.json"]), **HASTE}
+        kept = {"kiln/ca.pem": files["ca.pem"]}
+        flashing.make(home.board.flash, device=home.board.device, trust=made.trust, files=kept, size_bytes=1 << 20)
+        home.board.switch_on()
+
+        digest = home.release(APPLICATION)
+
+        home.said(running=digest, state=DeviceState.CONFIRMED)
+        assert home.device().connected
+        assert not [line for line in home.board.lines if "is not verified" in line]
 
 
 def test_a_board_moves_to_tls_by_an_order(tmp_path: Path) -> None:
