@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.other_parts import REPOSITORY, Board, Home, between, flipped, said_by, wait
+from tests.integration.other_parts import REPOSITORY, Board, Change, Home, between, flipped, said_by, wait
 from tests.servers import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.enable_socket]
@@ -107,6 +107,38 @@ def test_believes_no_order_that_a_broker_bends_repeats_or_takes_from_another(hom
     board.end()
 
 
+def breaks_off(board: Board, bundles: list[bytes]) -> Change:
+    """Packs with a flipped bit, and a power cut in the middle of the second bundle; `bundles` were asked for."""
+
+    def change(path: str, body: bytes) -> tuple[bytes, int]:
+        if "/pack" in path:
+            return flipped(body, len(body) - 1), len(body)
+        if "/bundle" in path:
+            if len(bundles) == 1:
+                board.power_off()  # before the test hears of it, which puts the power on again
+            bundles.append(body)
+            return body, 9000
+        return body, len(body)
+
+    return change
+
+
+def lies(older: bytes) -> Change:
+    """Packs that are cut; for a bundle first a flipped bit, then one of an older release, and at last the truth."""
+    bundles: list[str] = []
+
+    def change(path: str, body: bytes) -> tuple[bytes, int]:
+        if "/pack" in path:
+            return body[:40], 40
+        if "/bundle" in path:
+            bundles.append(path)
+            other = (older + bytes(len(body)))[: len(body)]
+            body = [flipped(body, len(body) - 5), other, body][min(len(bundles), 3) - 1]
+        return body, len(body)
+
+    return change
+
+
 def test_takes_no_bytes_that_were_not_signed_and_resumes_those_that_were(home: Home, first: str) -> None:
     with between(home) as (address, line):
         board = Board(home, "lamp-5", base=address).enrol()
@@ -114,17 +146,7 @@ def test_takes_no_bytes_that_were_not_signed_and_resumes_those_that_were(home: H
         board.report("confirmed")
         bundles: list[bytes] = []
 
-        def break_off(path: str, body: bytes) -> tuple[bytes, int]:
-            if "/pack" in path:
-                return flipped(body, len(body) - 1), len(body)
-            if "/bundle" in path:
-                bundles.append(body)
-                if len(bundles) == 2:
-                    board.power_off()
-                return body, 9000
-            return body, len(body)
-
-        line.change = break_off
+        line.change = breaks_off(board, bundles)
         pieces = home.release("in pieces")
         wait(lambda: len(bundles) > 1, "a bundle that breaks off")
         board.power_on()
@@ -132,18 +154,8 @@ def test_takes_no_bytes_that_were_not_signed_and_resumes_those_that_were(home: H
         ranges = [one.rpartition("=")[2] for one in line.asked if one.startswith("206") and "/bundle" in one]
         assert ranges[0] == "9000-"
         assert len(ranges) > 2
-        kinds: list[str] = []
 
-        def lie(path: str, body: bytes) -> tuple[bytes, int]:
-            if "/pack" in path:
-                return body[:40], 40
-            if "/bundle" in path:
-                kinds.append(path)
-                older = (bundles[0] + bytes(len(body)))[: len(body)]
-                body = [flipped(body, len(body) - 5), older, body][min(len(kinds), 3) - 1]
-            return body, len(body)
-
-        line.change = lie
+        line.change = lies(bundles[0])
         last = home.release("among lies")
         assert board.report("refused", last, reason="digest_mismatch")["running"] == pieces
         board.report("refused", last, reason="wrong_release")
