@@ -75,7 +75,7 @@ def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
 
 
 def _warm() -> None:
-    """What is loaded with the first release: a third of a second that its devices need not wait for."""
+    """What is loaded with the first release: a tenth of a second, and its devices need not wait for it."""
     FileKeys.warm()
     CycloneDx.warm()
     gc.collect()
