@@ -5,6 +5,7 @@ import gc
 import os
 import pathlib
 
+import hypothesis
 import pytest
 
 TIERS = ("unit", "contract", "integration", "e2e", "bench")
@@ -18,6 +19,11 @@ builtins.const = _const  # type: ignore[attr-defined]  # MicroPython's compile-t
 
 for _name in [name for name in os.environ if name.startswith("KILN_")]:
     del os.environ[_name]
+
+
+# How long an example takes is the machine's business: beside other work any of them may be slow once.
+hypothesis.settings.register_profile("kiln", deadline=None)
+hypothesis.settings.load_profile("kiln")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

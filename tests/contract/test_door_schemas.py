@@ -26,9 +26,7 @@ MEANT = [
 ]  # fmt: skip
 EDITIONS = ("ghes-3.14", "ghes-3.19", "ghec")
 
-quickly = settings(
-    max_examples=25, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+quickly = settings(max_examples=25, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 def answers(event: str, payload: Any) -> tuple[World, list[int]]:

@@ -55,7 +55,6 @@ def ask(site: Site, label: str, there: Mapping[str, Any]) -> list[int]:
 
     @settings(
         max_examples=SLOW.get(label, ROUNDS),
-        deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.generate],

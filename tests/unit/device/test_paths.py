@@ -85,7 +85,7 @@ def test_a15_repeated_and_colliding_paths_are_refused(paths: list[str]) -> None:
 
 
 @given(st.sets(st.text("abAB.-_/", min_size=1, max_size=8), max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_index_is_taken_exactly_when_its_paths_can_live_together(names: set[str]) -> None:
     paths = sorted(names)
     folded = [path.lower() for path in paths]

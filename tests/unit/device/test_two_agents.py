@@ -124,7 +124,7 @@ def test_of_configurations(tmp_path: Path) -> None:
         assert ours[0] == theirs[0], one
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from(["0", "1", "5", "05", "-1", "x", ""])), max_size=6),
     st.data(),
@@ -165,7 +165,7 @@ def test_of_indexes(lines: list[tuple[str, str]], data: st.DataObject) -> None:
 JWS = director_key().sign(canonical(ORDER))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, len(JWS) - 1),
     st.sampled_from([b"", b".", b"=", b"A", b"_", b"+", b" ", b"\n", b"\xff"]),
@@ -238,7 +238,7 @@ def leb128(value: int, *, longer: bool) -> bytes:
     return bytes([*made, value | 128, 0]) if longer else bytes([*made, value])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.booleans()), max_size=5),
     st.binary(max_size=60),

@@ -37,7 +37,7 @@ def fits_together(paths: list[str]) -> bool:
     return not any(f"{path}/" in f"{other}/"[: len(path) + 1] for path in paths for other in paths if path != other)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.dictionaries(PATHS, st.integers(0, 600) | st.integers(0, 9_000), max_size=20).filter(
         lambda d: fits_together([*d])

@@ -26,7 +26,7 @@ def rows(deeds: list[Deed]) -> list[dict[str, Any]]:
     return made
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_logs)
 def test_what_was_not_touched_holds(deeds: list[Deed]) -> None:
     looked = check(rows(deeds))
@@ -35,7 +35,7 @@ def test_what_was_not_touched_holds(deeds: list[Deed]) -> None:
     assert check(rows(deeds), seen=looked.last) == looked
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_logs, st.data())
 def test_a_field_that_was_changed_is_found(deeds: list[Deed], data: st.DataObject) -> None:
     made = rows(deeds)
@@ -45,7 +45,7 @@ def test_a_field_that_was_changed_is_found(deeds: list[Deed], data: st.DataObjec
     assert check(made).broken.startswith(f"entry {row['id']} ")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_logs, st.data())
 def test_an_entry_that_is_gone_or_elsewhere_is_found(deeds: list[Deed], data: st.DataObject) -> None:
     made = rows(deeds)
@@ -57,7 +57,7 @@ def test_an_entry_that_is_gone_or_elsewhere_is_found(deeds: list[Deed], data: st
     assert check(made).broken or made == rows(deeds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.sampled_from(("id", *FIELDS)), st.integers() | st.text(max_size=3) | st.none())))
 def test_what_is_no_log_is_no_log(made: list[dict[str, Any]]) -> None:
     found = None

@@ -220,7 +220,7 @@ def test_markup_in_a_board_is_shown_as_text(states: States, hostile: str) -> Non
     assert b"<script" not in reply.body
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters()), st.text(st.characters()), st.text(st.characters()), st.sampled_from([*STYLES, "?"]))
 def test_any_text_makes_a_well_formed_picture(label: str, message: str, colour: str, style: str) -> None:
     svg = badge_svg(label, message, colour, style)

@@ -30,7 +30,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(headers, st.binary(), st.lists(st.text()), st.sampled_from(Check))
 def test_a_signature_either_fits_or_is_refused(
     headers: dict[str, str], body: bytes, secrets: list[str], check: Check
@@ -45,7 +45,7 @@ def test_a_signature_either_fits_or_is_refused(
         assert any(secrets)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(headers, st.binary())
 def test_any_bytes_are_malformed_at_worst(headers: dict[str, str], body: bytes) -> None:
     for decoder in DECODERS:
@@ -53,7 +53,7 @@ def test_any_bytes_are_malformed_at_worst(headers: dict[str, str], body: bytes) 
             assert sound(decoder.decode(headers, body))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(("ref", "after", "checkout_sha", "head_commit", "repository", "project", "commits")), json_values
 )

@@ -86,7 +86,7 @@ def test_a_build_without_a_title_has_no_notes() -> None:
     assert notes(found, None, []) == ""
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(["", "Lamps."]), st.lists(st.integers(1, 200), max_size=100), st.integers(1, 8))
 def test_notes_fit(head: str, sizes: list[int], times: int) -> None:
     lines = ["ü" * each for each in sizes * times]

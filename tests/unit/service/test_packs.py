@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from service.adapters.deltas import diff
 from service.domain import pack
@@ -29,13 +29,11 @@ def between(older: Mapping[str, bytes], newer: Mapping[str, bytes]) -> Read:
     return read(pack_of(before, release_of(newer)), older, index_of(dict(older)), before.statement)
 
 
-@settings(deadline=None)
 @given(TREES, TREES)
 def test_a_pack_makes_the_newer_release_of_the_older(older: dict[str, bytes], newer: dict[str, bytes]) -> None:
     assert between(older, newer).files == newer
 
 
-@settings(deadline=None)
 @given(TREES)
 def test_a_pack_from_nothing_holds_every_file(newer: dict[str, bytes]) -> None:
     found = read(pack_of(None, release_of(newer)), {})
@@ -120,7 +118,6 @@ def test_a_one_line_change_is_small() -> None:
     assert size < 250
 
 
-@settings(deadline=None)
 @given(TREES, TREES)
 def test_agents_from_before_get_the_version_that_they_read(older: dict[str, bytes], newer: dict[str, bytes]) -> None:
     before, after = release_of(older), release_of(newer)

@@ -228,7 +228,7 @@ class Life(RuleBasedStateMachine):
             assert decided is None or isinstance(decided, domain.Halt)
 
 
-Life.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+Life.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 
 
 TestLife = Life.TestCase

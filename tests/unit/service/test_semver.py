@@ -52,7 +52,7 @@ def test_the_order_is_that_of_rule_11() -> None:
         assert not leads_back(higher, lower)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_versions, _versions, _versions)
 def test_it_is_an_order(one: str, two: str, three: str) -> None:
     a, b, c = (version(each).precedence for each in (one, two, three))
@@ -60,7 +60,7 @@ def test_it_is_an_order(one: str, two: str, three: str) -> None:
     assert not (a <= b <= c) or a <= c
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_versions)
 def test_what_was_built_says_nothing(text: str) -> None:
     plain = text.partition("+")[0]

@@ -157,7 +157,7 @@ ACTS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 9)), max_size=3
 @example(acts=[("push", 3), ("dies while it writes", 1), ("time", 2), ("plan", 1), ("cancel", 1), ("time", 2)])
 @example(acts=[("push", 3), ("time", 1), ("outage", 1), ("plan", 1), ("job ends", 2), ("time", 9), ("push", 3)])
 @example(acts=[("push", 3), ("plan", 1), ("time", 3), ("same commit", 1), ("job ends", 1), ("time", 1)])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_in_the_end_the_forge_shows_what_is_so(
     acts: list[tuple[str, int]], keys: FileKeys, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -53,7 +53,7 @@ CONTENTS = st.one_of(
 TREES = st.dictionaries(PATHS, CONTENTS, max_size=6).map(lambda files: {"main.py": b"1\n", **files})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(TREES, TREES)
 def test_any_release_is_made_of_any_other(before: dict[str, bytes], after: dict[str, bytes]) -> None:
     one, two = release_of(before), release_of(after)
@@ -64,7 +64,7 @@ def test_any_release_is_made_of_any_other(before: dict[str, bytes], after: dict[
         assert board.unpack_believed(statement_of(after, index_of(after)), pack_of(one, two)) == after
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_pack_that_is_changed_makes_the_right_release_or_none(
     board: PackBoard, older: FakeRelease, newer: FakeRelease, data: st.DataObject

@@ -219,7 +219,7 @@ def outcome(board: Board, base: bytes) -> str:
 
 
 @given(board=st.sampled_from([ESP32, PICO]), at=st.integers(0, 5000), junk=st.binary(min_size=1, max_size=64))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_firmware_is_an_image_or_a_sentence(board: Board, at: int, junk: bytes) -> None:
     base = firmware.firmware_for(board.name)
     assert outcome(board, base[:at] + junk + base[at + len(junk) :]) == board.name

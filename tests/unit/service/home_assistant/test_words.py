@@ -165,7 +165,7 @@ def test_what_is_in_the_way_comes_before_what_is_new() -> None:
     assert summary(refused) == "Refused: no_space.\nBlinks twice."
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     words=st.fixed_dictionaries(
         {"label": st.text(max_size=60), "hold": st.text(max_size=300), "may_install": st.booleans()}

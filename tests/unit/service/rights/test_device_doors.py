@@ -167,7 +167,7 @@ def test_a_token_that_the_broker_cannot_follow_keeps_no_order_back(
 TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=60)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.one_of(st.sampled_from(["desired", "report", "config/" + "0" * 64, "time"]), TEXT),
     of=st.one_of(st.just("one"), TEXT),
