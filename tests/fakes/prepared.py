@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from service.adapters.broker_store import EmbeddedAccounts
 from service.adapters.database import open_database
+from service.adapters.instance import load_instance
 from service.adapters.keys import FileKeys
 
 
@@ -47,7 +48,8 @@ def keys(folder: pathlib.Path) -> FileKeys:
 
 
 def data(folder: pathlib.Path) -> None:
-    """A data folder but for `instance.json`: no two services share its secrets."""
+    """A data folder. So all services in the tests of a process have the same secrets, as after a restart."""
+    _lay("instance", folder)
     _lay("database", folder)
     _lay("keys", folder / "keys")
     _lay("broker", folder / "broker")
@@ -58,6 +60,7 @@ def _lay(part: str, folder: pathlib.Path) -> None:
     for path, content in _first_start()[part].items():
         if not (folder / path).exists():
             (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / path).touch(mode=0o600)  # it may be a secret
             (folder / path).write_bytes(content)
 
 
@@ -70,6 +73,7 @@ def _first_start() -> dict[str, dict[str, bytes]]:
         open_database(f"sqlite:///{folder / 'database' / 'kiln.db'}", durable=False).dispose()
         FileKeys(folder / "keys")
         EmbeddedAccounts(folder / "broker")
+        load_instance(folder / "instance")
         return {part.name: _files(part) for part in folder.iterdir()}
 
 
