@@ -127,6 +127,7 @@ def _stop(kiln: Kiln, background: Background) -> None:
     background.stop()
     kiln.broker.link.stop()
     workflows.stop()
+    kiln.broker.accounts.close()
     key_routes.note_use(kiln)
     kiln.fetching.desk.close()
     kiln.builds.close()

@@ -172,6 +172,9 @@ class BrokerAccounts(Protocol):
     def knows(self, device: str) -> bool:
         """Whether this device has one. Does not wait for a broker: where nothing is known yet it says yes."""
 
+    def close(self) -> None:
+        """Leave the broker, for good. Safe to repeat."""
+
 
 MAX_DELIVERY_BYTES = 25 << 20  # neither forge sends more
 

@@ -217,7 +217,15 @@ class BrokerServer:
     server: Server
     folder: pathlib.Path  # of its files
     settle_s: float  # how long after an acknowledgement a retained message may still be lost to kill -9
-    prepare: Callable[[], None] = lambda: None  # as `MqttBroker` takes it
+    prepare: Callable[[], bool] = lambda: True  # as `MqttBroker` takes it
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        self.accounts.close()
+        self.server.__exit__()
 
     @property
     def port(self) -> int:

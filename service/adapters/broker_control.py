@@ -41,7 +41,7 @@ class Control:
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._client: paho.Client | None = None
-        self._is_ready = False
+        self._is_ready, self._is_closed = False, False
         self._answers: dict[str, Answer] = {}
 
     def ask(self, commands: Sequence[Command]) -> list[Answer]:
@@ -61,11 +61,14 @@ class Control:
             return [found[name] for name in named]
 
     def close(self) -> None:
-        """Safe to repeat."""
+        """For good. Safe to repeat."""
         with self._turn:
+            self._is_closed = True  # or who asks once more would make a connection that nobody ends
             self._leave()
 
     def _ready(self) -> paho.Client:
+        if self._is_closed:
+            raise BrokerError("the connection to the MQTT broker was closed")
         if self._client is None:
             client = self._place.client(f"{SERVICE}-control-{secrets.token_hex(4)}", clean=True)
             client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe

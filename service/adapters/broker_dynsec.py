@@ -51,17 +51,17 @@ class DynsecAccounts:
         self._changing = threading.Lock()  # look and change, without another thread in between
         self._names: set[str] | None = None  # None: not asked yet
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         """See that the service itself has its rights, and who has an account. Whenever we come to the broker.
 
-        Raises: BrokerError.
+        False when it was given them just now: the broker closes its connections for that. Raises: BrokerError.
         """
         self._set_home()
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             missing = self._missing()
             if not missing:
                 self.names()
-                return
+                return tried == 0
             try:
                 self._do(missing)
             except BrokerError:  # the plugin closes whoever's rights it changes, and those are ours
@@ -96,6 +96,9 @@ class DynsecAccounts:
 
     def knows(self, device: str) -> bool:
         return self._names is None or device in self._names
+
+    def close(self) -> None:
+        self._control.close()
 
     # -- inside
 

@@ -117,3 +117,6 @@ class EmqxAccounts:
 
     def knows(self, device: str) -> bool:
         return True
+
+    def close(self) -> None:
+        """There is no connection."""

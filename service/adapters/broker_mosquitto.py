@@ -129,6 +129,9 @@ class MosquittoAccounts:
         with _translated():
             return any(line.startswith(f"{device}:") for line in self._lines())
 
+    def close(self) -> None:
+        """There is no connection."""
+
     def _lines(self) -> list[str]:
         path = self._folder / "passwords"
         return path.read_text().splitlines() if path.exists() else []

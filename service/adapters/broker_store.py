@@ -115,6 +115,9 @@ class EmbeddedAccounts:
         with _translated("reading an account"), contextlib.closing(sqlite3.connect(self._path)) as connection:
             return connection.execute("SELECT 1 FROM accounts WHERE device = ?", (device,)).fetchone() is not None
 
+    def close(self) -> None:
+        """There is no connection."""
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         # A connection for each change: they are rare, and threads of the service share nothing then.

@@ -38,8 +38,9 @@ OtherCallback = Callable[[str, bytes], None]
 ReturnCallback = Callable[[bool], None]
 
 
-def no_deed() -> None:
+def as_it_is() -> bool:
     """Most brokers need nothing before the service speaks to them."""
+    return True
 
 
 class MqttBroker:
@@ -50,10 +51,11 @@ class MqttBroker:
     acknowledged after their callback, so a service that dies in between gets them again.
     """
 
-    def __init__(self, place: Place, *, client_id: str = SERVICE, prepare: Callable[[], None] = no_deed) -> None:
+    def __init__(self, place: Place, *, client_id: str = SERVICE, prepare: Callable[[], bool] = as_it_is) -> None:
         """Two processes need two client ids: the broker closes the older connection of the same one.
 
-        `prepare` is called at each connection before anything is sent. When it raises BrokerError, we connect again.
+        `prepare` is called at each connection before anything is sent. When it raises BrokerError, or says that the
+        broker will close this connection for what it did, we connect again.
         """
         self._place = place
         self._prepare = prepare
@@ -159,7 +161,9 @@ class MqttBroker:
             logger.warning("MQTT broker refused the service", extra={"reason": str(reason)})
             return
         try:
-            self._prepare()
+            if not self._prepare():
+                self._leave()
+                return
         except BrokerError as error:
             logger.warning("the MQTT broker is not ready for us", extra={"reason": str(error)})
             self._leave()

@@ -27,7 +27,7 @@ BROKERS = {"embedded": embedded_broker, "mosquitto": mosquitto_broker, "dynsec":
 @pytest.fixture(scope="module", params=sorted(BROKERS))
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
     made = BROKERS[request.param](tmp_path_factory.mktemp(request.param))
-    with made.server:
+    with made:
         yield made
 
 

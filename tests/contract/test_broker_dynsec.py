@@ -1,6 +1,7 @@
 """What Mosquitto's dynamic security plugin does beside what all brokers do."""
 
 import contextlib
+import pathlib
 import secrets
 from collections.abc import Iterator
 
@@ -19,8 +20,18 @@ TOKEN = "t" * 43
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
     made = dynsec_broker(tmp_path_factory.mktemp("dynsec"))
-    with made.server:
+    with made:
         yield made
+
+
+def test_a_service_that_was_given_its_rights_just_now_hears_whoever_speaks_once_it_is_connected(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with dynsec_broker(tmp_path) as fresh, contextlib.closing(Stage(fresh)) as stage:
+        stage.device("d1").publish("kiln/v1/d1/report", b"one")
+
+        assert soon(lambda: stage.reports_of("d1") == [b"one"])
+        assert "lost the MQTT broker" not in caplog.text
 
 
 def test_rights_of_the_service_that_were_taken_away_are_given_again_at_the_next_connection(

@@ -19,7 +19,7 @@ OURS = Home(prefix="homeassistant", password="the password of Home Assistant in 
 @pytest.fixture(scope="module", params=sorted(BROKERS))
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerServer]:
     made = BROKERS[request.param](tmp_path_factory.mktemp(f"home-{request.param}"), home=OURS)
-    with made.server:
+    with made:
         yield made
 
 

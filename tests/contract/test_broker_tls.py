@@ -67,12 +67,12 @@ def secure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     chain, key = authority.certify("localhost")
     tls = Tls(port=free_port(), certificate=chain, key=key)
     made = BROKERS[request.param](folder, tls=tls)
-    with made.server:
+    with made:
         wait_for_port(tls.port)
         yield Secure(request.param, made, tls, authority)
 
 
-def linked(place: Place, prepare: Callable[[], None]) -> MqttBroker:
+def linked(place: Place, prepare: Callable[[], bool]) -> MqttBroker:
     link = MqttBroker(place, prepare=prepare)
     link.start()
     return link

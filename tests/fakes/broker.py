@@ -61,3 +61,6 @@ class MemoryAccounts:
 
     def knows(self, device: str) -> bool:
         return device in self.tokens
+
+    def close(self) -> None:
+        """There is no connection."""

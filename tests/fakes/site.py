@@ -61,6 +61,7 @@ class Site:
         return cls(kiln, application(kiln))
 
     def close(self) -> None:
+        self.kiln.broker.accounts.close()
         self.kiln.builds.close()
         self.kiln.engine.dispose()
 

@@ -110,7 +110,7 @@ def household(
     (data / "broker").mkdir(parents=True)
     tls, secure = _secured(authority) if authority else (None, {})
     broker = BROKERS[kind](data / "broker", tls=tls, home=home)
-    with broker.server:
+    with broker:
         site = Site.make(
             data,
             base_url=f"http://127.0.0.1:{port}",
@@ -145,6 +145,8 @@ def _at_work(site: Site) -> Iterator[None]:
     shown = HomeAssistant.of(kiln, outbox.wake)
     repeaters = [outbox, *([shown.repeater] if shown else [])]
     kiln.broker.link.start()
+    # Nothing waits at a broker for a service that never came to it: what a board says before that is lost.
+    until(lambda: kiln.broker.link.is_connected, what="the service's first connection")
     for each in repeaters:
         each.start()
     try:
