@@ -167,10 +167,10 @@ def test_too_many_files_for_the_patterns_are_refused() -> None:
 )
 def test_no_pattern_takes_long(pattern: str, path: str) -> None:
     ignore = Ignore.parse(pattern.encode(), name=".kilnignore")
-    began = time.perf_counter()
+    began = time.thread_time()  # other processes take none of it
 
     chosen = [ignore.patterns[0].fits(path) for _ in range(20)]
 
-    each_s = (time.perf_counter() - began) / 20
+    each_s = (time.thread_time() - began) / 20
     assert chosen == [False] * 20
     assert each_s / ignore.cost * MAX_WORK < 30, "a hostile file may not hold a runner for a minute"
