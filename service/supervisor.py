@@ -104,7 +104,8 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         with os.fdopen(self._told, "rb", buffering=0) as told:
             if told.read(1):
-                self._ready()
+                with contextlib.suppress(OSError):  # nobody reads it: a service that is started again needs this pipe
+                    self._ready()
             while told.read(1):  # of a service that was started again; the pipe is never full
                 pass
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,8 +24,21 @@ Started = tuple[subprocess.Popen[str], int, list[str]]
 @pytest.fixture
 def kiln(tmp_path: pathlib.Path) -> Iterator[Started]:
     """`kiln serve` without runners, its port, and what it prints, line by line."""
-    port = free_port()
+    process, port = start(tmp_path)
     lines: list[str] = []
+    assert process.stdout is not None
+    reader = threading.Thread(target=lambda out: lines.extend(iter(out.readline, "")), args=(process.stdout,))
+    reader.start()
+    yield process, port, lines
+    process.terminate()
+    process.wait(30)
+    reader.join()
+    process.stdout.close()
+
+
+def start(tmp_path: pathlib.Path) -> tuple[subprocess.Popen[str], int]:
+    """And its port."""
+    port = free_port()
     settings = {"KILN_DATA": str(tmp_path / "data"), "KILN_PORT": str(port), "KILN_MQTT_PORT": str(free_port())}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -37,14 +50,7 @@ def kiln(tmp_path: pathlib.Path) -> Iterator[Started]:
             stderr=log,
             text=True,
         )
-    assert process.stdout is not None
-    reader = threading.Thread(target=lambda out: lines.extend(iter(out.readline, "")), args=(process.stdout,))
-    reader.start()
-    yield process, port, lines
-    process.terminate()
-    process.wait(30)
-    reader.join()
-    process.stdout.close()
+    return process, port
 
 
 def is_said(lines: list[str], *, within_s: float) -> bool:
@@ -66,14 +72,37 @@ def test_the_address_is_printed_when_it_answers_and_once(kiln: Started) -> None:
     assert answers(port)
     assert lines == [f"Kiln: http://127.0.0.1:{port}\n", "admin token: sesame\n"]
 
-    killed = service_of(process.pid)
-    os.kill(killed, signal.SIGKILL)
-    deadline = time.monotonic() + START_S
-    while service_of(process.pid) in (0, killed) or not listens(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    kill_service(process, port)
     assert answers(port)
     assert len(lines) == 2
+
+
+def test_a_service_comes_back_where_nobody_reads_what_is_said(tmp_path: pathlib.Path) -> None:
+    process, port = start(tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    try:
+        wait_for(lambda: listens(port))
+        time.sleep(1)  # for the line that nobody reads
+        kill_service(process, port)
+        assert answers(port)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def kill_service(process: subprocess.Popen[str], port: int) -> None:
+    """Until the next one listens."""
+    killed = service_of(process.pid)
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: service_of(process.pid) not in (0, killed) and listens(port))
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_where_another_listens_nothing_is_said(kiln: Started) -> None:
