@@ -4,6 +4,7 @@ import datetime
 
 import sqlalchemy as sa
 
+from service.adapters.precedence import DOOR
 from service.adapters.schema_devices import claims, reports
 from service.adapters.schema_rollouts import rollout_devices, rollouts
 from service.domain.rollout import RolloutState
@@ -17,6 +18,7 @@ class DatabaseHistory:
 
     def forget(self, *, before: datetime.datetime, limit: int) -> int:
         at = before.timestamp()
+        DOOR.give_way()
         with self._engine.begin() as connection:
             for forget in (_claims, _reports, _devices_of_rollouts):
                 if count := forget(connection, at, limit):

@@ -21,6 +21,6 @@ def check(repository: RepositoryId, channel: str, channels: Channels) -> str:
     if channel in known:
         return ""
     raise BadInputError(
-        f"{repository} has no channel {channel[:80]!r}{near.asked(channel, known)} It has {', '.join(known)}; "
+        f"{repository} has no channel {channel[:80]!r}{near.asked(channel, known) or '.'} It has {', '.join(known)}; "
         "[channels] of kiln.toml names them, and `kiln releases promote` makes one"
     )

@@ -116,7 +116,8 @@ class ReleaseApi:
         try:
             return await self._release(request, number, right)
         except NotFoundError as error:
-            raise NotFoundError(f"{error}{near.asked(str(number), await self._current(request))}") from error
+            current = await self._current(request)
+            raise NotFoundError(f"{error}{await run_in_threadpool(near.asked, str(number), current)}") from error
 
     async def _release(self, request: Request, number: int, right: Right) -> Release:
         """Raises: as `_which`."""

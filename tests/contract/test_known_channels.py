@@ -48,6 +48,14 @@ def test_a_mistyped_channel_is_said_and_nothing_is_made(stage: Stage) -> None:
     assert stage.owner.get("/api/v1/devices/here").fields["channel"] == "beta"
 
 
+def test_where_no_channel_is_near_all_are_named(stage: Stage) -> None:
+    stage.release("unix")
+
+    said = post(stage, "/api/v1/devices", id="desk-1", channel="hall").fields["error"]
+
+    assert said.startswith("github/acme/secret has no channel 'hall'. It has beta, stable; ")
+
+
 def test_the_form_says_it_too(stage: Stage) -> None:
     stage.release("unix")
 
