@@ -19,6 +19,7 @@ from device.virtual import flash
 HERE = Path(__file__).parent
 KEPT = HERE.parents[3] / ".kiln" / "words32"
 BASE = "kiln/base:bookworm"
+IMAGE = "kiln/test-words32"
 VERSION = "1.25.0"
 SOURCE_SHA256 = "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea"
 _TIMEOUT_S = 600
@@ -37,9 +38,11 @@ def micropython(kind: str) -> str:
         fcntl.flock(turn, fcntl.LOCK_EX)  # tests run side by side
         kept = KEPT / _digest()
         if not kept.exists():
-            for old in KEPT.glob("?" * len(kept.name)):
-                shutil.rmtree(old)
+            before = [each for each in KEPT.glob("?" * len(kept.name)) if each.is_dir()]
             _make(kept)
+            for old in before:
+                shutil.rmtree(old)
+                _forget(old.name)
     return str(kept / kind)
 
 
@@ -58,8 +61,13 @@ def _sources() -> list[Path]:
     )
 
 
+def _forget(name: str) -> None:
+    """The image that it was taken out of: what the new one has of it stays. None may be left of it."""
+    subprocess.run(["docker", "image", "rm", f"{IMAGE}:{name}"], capture_output=True, check=False, timeout=_TIMEOUT_S)
+
+
 def _make(kept: Path) -> None:
-    tag = f"kiln/test-words32:{kept.name}"
+    tag = f"{IMAGE}:{kept.name}"
     with tempfile.TemporaryDirectory() as name:
         context = Path(name)
         shutil.copy(HERE / "Dockerfile", context)
