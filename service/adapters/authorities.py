@@ -34,7 +34,7 @@ def device_authority(name: str) -> str:
     if not name:
         return ""
     try:
-        text = pathlib.Path(name).read_text("ascii")
+        text = pathlib.Path(name).read_text("utf-8", "replace")  # notes beside it may be in any language
         begin, middle, _ = text.partition(_BEGIN)[2].partition(_END)
         found = f"{_BEGIN}{begin}{middle}\n"
         ssl.create_default_context(cadata=found)

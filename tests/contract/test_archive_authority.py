@@ -106,7 +106,7 @@ def test_files_of_a_folder_have_it_too(
 
 def test_of_several_certificates_a_board_gets_the_one_that_it_reads(tmp_path: pathlib.Path, authority: str) -> None:
     first = pathlib.Path(authority).read_text()
-    (tmp_path / "two.pem").write_text(f"# ours\n{first}{certificates(tmp_path, '127.0.0.2')}")
+    (tmp_path / "two.pem").write_bytes(f"# für uns\n{first}{certificates(tmp_path, '127.0.0.2')}".encode("latin-1"))
 
     assert device_authority(str(tmp_path / "two.pem")) == first
     assert device_authority("") == ""
