@@ -70,7 +70,7 @@ def for_people(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared
         deeds=deeds,
         enrol=enroller(kiln, announced, declared),
         device_file=lambda enrolled: device_file(kiln.settings, enrolled),
-        authority=device_authority(kiln.settings.device_authority),
+        authority=device_authority(*kiln.settings.device_authorities),
     )
     return api.routes()
 

@@ -53,7 +53,7 @@ def claims(kiln: Kiln, sight: Sight, declared: Declared) -> list[Route]:
         sight=sight,
         parts=_claim_parts(kiln, declared),
         where=device_routes.where(kiln.settings),
-        authority=device_authority(kiln.settings.device_authority),
+        authority=device_authority(*kiln.settings.device_authorities),
     ).routes()
 
 
@@ -172,5 +172,5 @@ def _archive_parts(kiln: Kiln, manifest: ManifestOf) -> archive.Parts:
         agent=device_routes.first_agent,
         trust=lambda: kiln.keys.root().entries(),
         where=device_routes.where(kiln.settings),
-        authority=device_authority(kiln.settings.device_authority),
+        authority=device_authority(*kiln.settings.device_authorities),
     )

@@ -165,11 +165,13 @@ class Settings:
         return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
-    def device_authority(self) -> str:
-        """The file that devices verify us by; empty for none. A device has one authority for us and the broker, and
-        who vouches for the broker need not vouch for an https address.
+    def device_authorities(self) -> tuple[str, str]:
+        """The file that devices shall verify us by, and the one that may do where none is named; empty for none.
+
+        A device has one authority for us and the broker, and who vouches for the broker need not vouch for an https
+        address.
         """
-        return self.device_ca or ("" if self.url.startswith("https:") else self.mqtt_ca)
+        return self.device_ca, "" if self.url.startswith("https:") else self.mqtt_ca
 
     @property
     def sealing_variable(self) -> str:

@@ -1,10 +1,13 @@
 """Certificate authorities beside the distribution's own: for forges in a network of their own, and for devices."""
 
+import logging
 import pathlib
 import ssl
 
 from runners.contract.source import MAX_AUTHORITIES_CHARS
 from service.domain.errors import BadInputError
+
+logger = logging.getLogger(__name__)
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"  # RFC 7468
 MAX_DEVICE_AUTHORITY_CHARS = 8 << 10  # a board reads it at once
@@ -26,15 +29,20 @@ def read_authorities(name: str) -> str:
     return text
 
 
-def device_authority(name: str) -> str:
-    """The first certificate of a PEM file, which is the one that a board reads; empty for no file.
+def device_authority(named: str, otherwise: str) -> str:
+    """The first certificate of the PEM file that is named, for that is the one that a board reads; empty for none.
 
-    Raises: BadInputError.
+    The one of the file `otherwise` where none is named, if there is no other in it: of what a distribution trusts, the
+    first would be a wrong one. Raises: BadInputError.
     """
+    name = named or otherwise
     if not name:
         return ""
     try:
         text = pathlib.Path(name).read_text("utf-8", "replace")  # notes beside it may be in any language
+        if not named and text.count(_BEGIN) > 1:
+            logger.warning("KILN_MQTT_CA has several certificates: KILN_DEVICE_CA says which one boards verify by")
+            return ""
         begin, middle, _ = text.partition(_BEGIN)[2].partition(_END)
         found = f"{_BEGIN}{begin}{middle}\n"
         ssl.create_default_context(cadata=found)

@@ -108,8 +108,12 @@ def test_of_several_certificates_a_board_gets_the_one_that_it_reads(tmp_path: pa
     first = pathlib.Path(authority).read_text()
     (tmp_path / "two.pem").write_bytes(f"# für uns\n{first}{certificates(tmp_path, '127.0.0.2')}".encode("latin-1"))
 
-    assert device_authority(str(tmp_path / "two.pem")) == first
-    assert device_authority("") == ""
+    two = str(tmp_path / "two.pem")
+    assert device_authority(two, "") == first
+    assert device_authority(two, authority) == first
+    assert device_authority("", authority) == first
+    assert device_authority("", two) == ""  # which of them vouches for the broker, nobody said
+    assert device_authority("", "") == ""
 
 
 @pytest.mark.parametrize("content", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
