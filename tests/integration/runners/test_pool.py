@@ -140,7 +140,8 @@ def test_a_job_that_was_fed_in_a_waiting_container_is_resumed(stage: Stage) -> N
     with stage.engine.start(stage.spec()) as second:
         assert second.is_resumed
         assert b"".join(second.log(timeout_s=30)) == log
-        assert b"".join(second.output()) == b"".join(first.output())
+        # An archive ends with zeros, and whoever hears its end as it comes does not wait for the last of them.
+        assert b"".join(second.output()).rstrip(b"\0") == b"".join(first.output()).rstrip(b"\0")
     first.remove()
 
 
