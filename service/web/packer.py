@@ -63,7 +63,9 @@ class Packer:
 
     async def _in_turn(self, wanted: _Wanted) -> Kept:
         async with self._turn:
-            return await run_in_threadpool(self._make, *wanted)
+            # Whoever looked before it was kept, and came here after it was made, needs no other one.
+            kept = await run_in_threadpool(self._find, *wanted)
+            return kept if kept is not None else await run_in_threadpool(self._make, *wanted)
 
     def _ended(self, wanted: _Wanted, task: asyncio.Task[Kept]) -> None:
         del self._made[wanted]

@@ -227,7 +227,7 @@ def test_of_many_that_ask_at_once_one_makes_it() -> None:
         return {each.digest for each in await asyncio.gather(*asked)}
 
     assert asyncio.run(many()) == {"d" * 64}
-    assert workshop.made == [(OLD, NEW), (NEW, OLD)]
+    assert sorted(workshop.made) == sorted([(OLD, NEW), (NEW, OLD)])  # which was asked for first, threads decide
     assert workshop.most_at_work == 1
 
 
