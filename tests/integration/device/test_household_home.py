@@ -75,7 +75,7 @@ def assistant(home: Household) -> Iterator[Assistant]:
 
 
 def test_a_board_is_shown_updated_by_the_button_and_taken_away(home: Household, assistant: Assistant) -> None:
-    home.settle()
+    home.settle(confirm_after_s=3)  # a trial that lasts is seen by whoever looks now and then
     first = home.release(APPLICATION)
     home.said(running=first, state=DeviceState.CONFIRMED)
     until(lambda: assistant.firmware().get("installed_version") == "0.0.1" and not assistant.firmware()["in_progress"])
