@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,11 +32,16 @@ CATALOGUE = HERE.parent / "runners" / "contract" / "boards.toml"
 PACKAGED = frozenset(
     {"source", "arduino-avr", "platformio"}
 )  # families whose image build installs packages of the distribution
+STEP = re.compile(r"^ ---> ([0-9a-f]{12,64})$", re.MULTILINE)  # what the builder that every engine has got to
 OWN = "own"  # made of an operator's image, not of the base
 
 
 class BuildImageError(Exception):
-    """A build image cannot be made; the message says what to do."""
+    """A build image cannot be made; the message says what to do. `printed` is all that a command said until then."""
+
+    def __init__(self, message: str, *, printed: str = "") -> None:
+        super().__init__(message)
+        self.printed = printed
 
 
 def run(*command: str | Path, timeout_s: int = TIMEOUT_S) -> str:
@@ -48,8 +54,8 @@ def run(*command: str | Path, timeout_s: int = TIMEOUT_S) -> str:
     except subprocess.TimeoutExpired as error:
         raise BuildImageError(f"no end after {timeout_s} s: {' '.join(words)}") from error
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout)[-2000:]
-        raise BuildImageError(f"{' '.join(words)}\n{said}") from error
+        printed = error.stderr or error.stdout
+        raise BuildImageError(f"{' '.join(words)}\n{printed[-2000:]}", printed=printed) from error
     return done.stdout.strip()
 
 
@@ -154,6 +160,28 @@ def is_made(image: str, inputs: str) -> bool:
         return False
 
 
+def build_image(*words: str | Path, timeout_s: int = TIMEOUT_S) -> None:
+    """`docker build`. Raises: BuildImageError, and then neither a container nor an image of the attempt is left.
+
+    An image that a new one takes the name of stays: a release that was built in it names its digest.
+    """
+    try:
+        run("docker", "build", "--quiet", "--force-rm", *words, timeout_s=timeout_s)
+    except BuildImageError as error:
+        if steps := STEP.findall(error.printed):
+            forget(steps[-1])
+        raise
+
+
+def forget(step: str) -> None:
+    """Remove what a build got to and what that is made of, unless it has a name or is part of another image."""
+    try:
+        if run("docker", "image", "inspect", "-f", "{{len .RepoTags}}", step) == "0":
+            run("docker", "image", "rm", step)
+    except BuildImageError:
+        pass  # it is another's, too, or gone: why the build failed is what there is to say
+
+
 def build(family: str, pip: str) -> bool:
     """Make the family's image if its inputs changed. Returns whether anything was done."""
     if family not in families():
@@ -167,9 +195,8 @@ def build(family: str, pip: str) -> bool:
             base = pool.submit(run, HERE / "base" / "make", BASE)
             versions, boards = lay_out(family, context, pip), avr_boards(family)
             base.result()
-        run(
-            *("docker", "build", "--quiet", "--tag", tag(family)),
-            *("--network", "default" if family in PACKAGED else "none"),
+        build_image(
+            *("--tag", tag(family), "--network", "default" if family in PACKAGED else "none"),
             *("--build-arg", f"BASE={BASE}", "--build-arg", f"INPUTS={inputs}"),
             *("--build-arg", f"ENTRY={said(HERE / 'entry')}"),
             *(("--build-arg", f"VERSIONS={' '.join(versions)}") if versions else ()),
@@ -209,8 +236,8 @@ def adopt(image: str) -> tuple[str, bool]:
         context = Path(folder) / "context"
         shutil.copytree(HERE / OWN, context)
         shutil.copy2(HERE / "entry", context / "entry")
-        run(
-            *("docker", "build", "--quiet", "--tag", adopted, "--network", "none"),
+        build_image(
+            *("--tag", adopted, "--network", "none"),
             *("--build-arg", f"IMAGE={name}", "--build-arg", f"INPUTS={inputs}"),
             *("--build-arg", f"ENTRY={said(HERE / 'entry')}", "--build-arg", f"RECIPE={said(HERE / OWN / 'recipe')}"),
             context,

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -147,12 +148,24 @@ def test_adopting_again_does_nothing_and_an_image_that_is_not_here_is_said(tools
     ids=["volumes", "a tool is missing", "no shell"],
 )
 def test_an_image_that_cannot_build_is_not_adopted(tmp_path: pathlib.Path, dockerfile: str, said: str) -> None:
-    build(tmp_path, dockerfile, "kiln-test/unfit:1")
+    """Nothing is left of the attempt: what is made of an image, containers too, has its labels."""
+    mark = f"kiln.test={secrets.token_hex(8)}"
+    build(tmp_path, f"{dockerfile}LABEL {mark}\n", "kiln-test/unfit:1")
+    try:
+        before = docker("images", "--all", "--quiet", "--filter", f"label={mark}")
 
-    done = adopt("kiln-test/unfit:1")
+        done = adopt("kiln-test/unfit:1")
 
-    assert done.returncode == 1
-    assert said in done.stderr
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert docker("images", "--all", "--quiet", "--filter", f"label={mark}") == before != []
+        assert docker("ps", "--all", "--quiet", "--filter", f"label={mark}") == []
+    finally:
+        docker("image", "rm", "kiln-test/unfit:1")
+
+
+def docker(*words: str) -> list[str]:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.split()
 
 
 def test_a_job_of_another_version_travels_with_its_image(bench: Bench) -> None:
