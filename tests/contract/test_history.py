@@ -1,6 +1,7 @@
 """What `service.records.History` promises, on SQLite in a file: what is removed when it is old, and what never is."""
 
 import datetime
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 from service.adapters.audit import DatabaseAudit
 from service.adapters.database import open_database
 from service.adapters.history import DatabaseHistory
-from service.adapters.schema_devices import claims, reports
+from service.adapters.schema import bundles
+from service.adapters.schema_devices import claims, devices, reports
 from service.adapters.schema_rollouts import channel_plans, rollout_devices, rollouts
 from service.domain.audit import Deed
 from service.flows import forget
@@ -117,6 +119,46 @@ def test_devices_of_roll_outs_go_when_those_are_over_and_do_not_decide(
     assert set(kept(engine, rollout_devices.c.rollout)) == {each["id"] for each in ROLLOUTS} - GONE
     assert kept(engine, rollouts.c.id) == [each["id"] for each in ROLLOUTS]
     assert kept(engine, channel_plans.c.channel) == ["beta"]
+
+
+def test_a_device_that_runs_a_release_or_is_told_to_stays_in_its_roll_out(engine: sa.Engine) -> None:
+    """Whoever undoes that release leads back who is there."""
+    put(engine, rollouts, rollout(1, "beta", "superseded", OLD), rollout(9, "beta", "finished", OLD))
+    texts = dict.fromkeys(("statement", "object_digest"), "x")
+    put(
+        engine,
+        bundles,
+        *(
+            {"digest": f"{board}{number}", "build": number, "board": board, "size_bytes": 1, **texts}
+            for board in ("avr", "unix")
+            for number in (1, 9)
+        ),
+    )
+    put(
+        engine,
+        devices,
+        device("runs", told="unix9", runs="unix1"),
+        device("told", told="unix1", runs="unix9"),
+        device("told, mute", told="unix1"),
+        device("elsewhere", told="unix9", runs="unix9"),
+        device("other board", told="avr1"),  # never: a device has bundles of its own board
+        device("retired", told="unix1", retired_at=OLD.timestamp()),
+    )
+    names = ["runs", "told", "told, mute", "elsewhere", "other board", "retired", "unknown"]
+    put(
+        engine,
+        rollout_devices,
+        *({"rollout": 1, "device": each, "stage": 0, "state": "done", "at": 0} for each in names),
+    )
+
+    assert all_turns(engine) == 1
+    assert kept(engine, rollout_devices.c.device) == ["runs", "told", "told, mute"]
+
+
+def device(name: str, *, told: str, runs: str = "", **others: Any) -> dict[str, Any]:
+    texts = {"repository": BLINK, "board": "unix", "channel": "beta", "token_digest": "x"}
+    report = json.dumps({"v": 1, "state": "idle", "running": runs}) if runs else None
+    return {"id": name, **texts, "created_at": OLD.timestamp(), "desired": told, "report": report, **others}
 
 
 def test_the_audit_log_is_never_shortened(engine: sa.Engine) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from service.adapters.history import DatabaseHistory
 from service.domain.errors import ConflictError
 from service.domain.rollout_plan import AT_ONCE
 from service.flows import promote, rollouts
+from service.flows.forget import forget
 from service.flows.withdraw import recall, withdraw
 from tests.unit.service.channels import (
     device,
@@ -132,6 +134,42 @@ def test_devices_that_run_it_are_led_back_by_a_new_build_when_somebody_asks(worl
     announced(world, build)
     assert device(world, "d1").desired == digest(world, build)
     assert device(world, "d2").desired == digest(world, good)
+
+
+def test_devices_are_led_back_from_a_release_of_years_ago(world: World) -> None:
+    """One that rolled back what came since still runs it; what happened to the others is forgotten meanwhile."""
+    for name in ("d1", "d2"):
+        enrolled(world, name)
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
+    good, bad = released(world, "one"), released(world, "two")
+    announced(world, bad)
+    for name in ("d1", "d2"):
+        runs(world, bad, name)
+    rollouts.advance_all(rolling(world))
+    old = world.rollouts.newest(BLINK.id, "beta")
+    assert old is not None
+    for delivery in ("three", "four"):
+        later = released(world, delivery)
+        announced(world, later)
+        runs(world, later, "d1")
+        failed = f'{{"v":1,"state":"rolled_back","release":"{digest(world, later)}","running":"{digest(world, bad)}"}}'
+        reported(world, "d2", failed.encode())
+        rollouts.advance_all(rolling(world))
+    world.clock.move(days=2 * 365)
+    forgotten(world)
+
+    (build,) = withdraw(bad, "bricks boards", parts(world), by="github/1", roll_back=True).builds
+    forgotten(world)  # before its release is there
+    announced(world, release_of(world, build, "beta"))
+
+    assert [each.device for each in world.crowd.page(old.id)] == ["d2"]
+    assert world.builds.build(build).commit == world.builds.build(good).commit
+    assert (device(world, "d1").desired, device(world, "d2").desired) == (digest(world, later), digest(world, build))
+
+
+def forgotten(world: World) -> None:
+    while forget(DatabaseHistory(world.fleet._engine), world.clock, days=365):
+        pass
 
 
 def test_a_withdrawn_release_comes_to_no_channel_again(world: World) -> None:
