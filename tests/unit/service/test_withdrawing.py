@@ -3,6 +3,7 @@
 import pytest
 
 from service.adapters.history import DatabaseHistory
+from service.domain.build import BuildId
 from service.domain.errors import ConflictError
 from service.domain.rollout_plan import AT_ONCE
 from service.flows import promote, rollouts
@@ -148,13 +149,7 @@ def test_devices_are_led_back_from_a_release_of_years_ago(world: World) -> None:
     rollouts.advance_all(rolling(world))
     old = world.rollouts.newest(BLINK.id, "beta")
     assert old is not None
-    for delivery in ("three", "four"):
-        later = released(world, delivery)
-        announced(world, later)
-        runs(world, later, "d1")
-        failed = f'{{"v":1,"state":"rolled_back","release":"{digest(world, later)}","running":"{digest(world, bad)}"}}'
-        reported(world, "d2", failed.encode())
-        rollouts.advance_all(rolling(world))
+    later = [rolled_back_by_d2(world, delivery, running=bad) for delivery in ("three", "four")]
     world.clock.move(days=2 * 365)
     forgotten(world)
 
@@ -164,7 +159,21 @@ def test_devices_are_led_back_from_a_release_of_years_ago(world: World) -> None:
 
     assert [each.device for each in world.crowd.page(old.id)] == ["d2"]
     assert world.builds.build(build).commit == world.builds.build(good).commit
-    assert (device(world, "d1").desired, device(world, "d2").desired) == (digest(world, later), digest(world, build))
+    assert (device(world, "d1").desired, device(world, "d2").desired) == (
+        digest(world, later[-1]),
+        digest(world, build),
+    )
+
+
+def rolled_back_by_d2(world: World, delivery: str, *, running: BuildId) -> BuildId:
+    """A release that d1 takes, and what becomes of its roll-out."""
+    new = released(world, delivery)
+    announced(world, new)
+    runs(world, new, "d1")
+    failed = f'{{"v":1,"state":"rolled_back","release":"{digest(world, new)}","running":"{digest(world, running)}"}}'
+    reported(world, "d2", failed.encode())
+    rollouts.advance_all(rolling(world))
+    return new
 
 
 def forgotten(world: World) -> None:
