@@ -1,5 +1,6 @@
 """What firmware declares, and what keeps a release from a device for it."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ from runners.contract.manifest import Manifest, ManifestError
 from service.domain.build import BuildId
 from service.domain.configuration import Schema
 from service.domain.device import Device
-from service.domain.errors import KilnError, OutsideError
+from service.domain.errors import KilnError, NotFoundError, OutsideError
 from service.domain.release import Release
 from service.domain.repository import RepositoryId
 from service.flows import announce, lacks, offer, plan
@@ -16,6 +17,7 @@ from service.kiln import Kiln
 logger = logging.getLogger("kiln.settings")
 
 KEPT_MANIFESTS = 128
+MAX_BRANCHES = 50  # the newest, whose manifests are asked which channels there are
 
 
 def manifests(kiln: Kiln) -> Callable[[BuildId], Manifest]:
@@ -65,15 +67,29 @@ class Declared:
         found = [each for each in self._kiln.builds.currents() if each.repository == repository]
         return {each.version: self.by(each.build) for each in sorted(found, key=_counter)}
 
-    def channels(self, repository: RepositoryId) -> tuple[str, ...] | None:
-        """:data:`service.flows.known.Channels`: those of the newest manifest, and those that point at a release."""
-        builds = self._kiln.builds
-        manifest = offer.newest_manifest(repository, builds, lambda build: self._read(build.id))
-        if manifest is None:
+    def channels(self, repository: RepositoryId, wanted: str) -> tuple[str, ...] | None:
+        """:data:`service.flows.known.Channels`: those of the newest manifest, those that point at a release, those
+        that devices follow, and those of the newest manifest of any branch, which take longest to find.
+        """
+        newest = offer.newest_manifest(repository, self._kiln.builds, lambda build: self._read(build.id))
+        found = dict.fromkeys(offer.channels_of(newest.channels) if newest else self._of_branches(repository))
+        if not found:
             return None
-        current = [each.build for each in builds.currents() if each.repository == repository]
-        pointing = sorted(each.channel for each in self._kiln.channels.places(current))
-        return tuple(dict.fromkeys([*offer.channels_of(manifest.channels), *pointing]))
+        for others in (self._pointing, self._kiln.channels.followed, self._of_branches):
+            if wanted not in found:
+                found |= dict.fromkeys(others(repository))
+        return tuple(found)
+
+    def _pointing(self, repository: RepositoryId) -> list[str]:
+        current = [each.build for each in self._kiln.builds.currents() if each.repository == repository]
+        return sorted(each.channel for each in self._kiln.channels.places(current))
+
+    def _of_branches(self, repository: RepositoryId) -> list[str]:
+        found: list[str] = []
+        for build in self._kiln.channels.branches(repository, limit=MAX_BRANCHES):
+            with contextlib.suppress(NotFoundError, ManifestError):  # its source is gone, or it was never read
+                found += offer.channels_of(self._read(build).channels)
+        return found
 
 
 def _counter(release: Release) -> int:

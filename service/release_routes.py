@@ -5,6 +5,7 @@ from collections.abc import Callable
 from starlette.routing import Route
 
 from service import rolling
+from service.declared import Declared
 from service.domain.build import BuildId
 from service.flows import promote, rollouts, settle, steer, withdraw
 from service.kiln import Kiln
@@ -26,7 +27,7 @@ def for_people(kiln: Kiln, sight: Sight, publish_anew: PublishAnew) -> list[Rout
         sight=sight,
         builds=kiln.builds,
         channels=kiln.channels,
-        promote=lambda name, channel, by: promote.promote(name, channel, parts, by=by),
+        promote=lambda name, channel, by, is_new: promote.promote(name, channel, parts, by=by, is_new=is_new),
         withdraw=withdrawn,
         base_url=kiln.settings.url,
     )
@@ -63,4 +64,5 @@ def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
         stop=stop,
         undo=lambda name: steer.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
+        named=Declared(kiln).channels,
     )

@@ -64,6 +64,18 @@ class DatabaseChannels:
             for row in self._all(query)
         ]
 
+    def followed(self, repository: RepositoryId) -> list[str]:
+        mine = (devices.c.repository == repository) & devices.c.retired_at.is_(None)
+        rows = self._all(sa.select(devices.c.channel).where(mine).distinct().order_by(devices.c.channel))
+        return [row["channel"] for row in rows]
+
+    def branches(self, repository: RepositoryId, *, limit: int) -> list[BuildId]:
+        is_branch = (builds.c.kind == EventKind.PUSH.value) & builds.c.ref.startswith("refs/heads/")
+        mine = (builds.c.repository == repository) & is_branch & (builds.c.source_digest != "")
+        newest = sa.func.max(builds.c.id)
+        query = sa.select(newest.label("newest")).where(mine).group_by(builds.c.ref).order_by(newest.desc())
+        return [BuildId(row["newest"]) for row in self._all(query.limit(limit))]
+
     def push(self, build: BuildId) -> Push:
         rows = self._all(sa.select(*_PUSH).where(builds.c.id == build))
         if not rows:

@@ -24,6 +24,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     show.set_defaults(act=lambda client, given: client.call("GET", f"{PATH}/{given.build}"), inside=INSIDE)
     promote = _of_one(releases, "promote", "bring it to the devices of another channel, as it is")
     promote.add_argument("channel")
+    promote.add_argument("--new-channel", action="store_true", help="make it if the repository has no such channel yet")
     promote.set_defaults(act=_promote)
     withdraw = _of_one(releases, "withdraw", "send it to nobody any more; devices that run it stay")
     withdraw.add_argument("--why", required=True, help="for whoever reads of it later")
@@ -46,7 +47,9 @@ def _list(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _promote(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("POST", f"{PATH}/{given.build}/promote", {"channel": given.channel})
+    return client.call(
+        "POST", f"{PATH}/{given.build}/promote", {"channel": given.channel, "new_channel": given.new_channel}
+    )
 
 
 def _withdraw(client: Client, given: argparse.Namespace) -> Any:

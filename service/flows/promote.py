@@ -8,6 +8,7 @@ from service.domain.device import DeviceId
 from service.domain.errors import NotFoundError
 from service.domain.release import Release, channel_name
 from service.domain.root import signer_of
+from service.flows import known as known_channels
 from service.flows.notes import notes_of
 from service.ports import Clock, Keys
 from service.records import Builds, Channels, Fleet
@@ -19,7 +20,7 @@ class Parts:
 
     `begin` brings a release to the devices of a channel, and is safe to repeat; `stop` ends what brings it anywhere,
     with a sentence; `undo` answers the builds that lead back who runs it; `settle` is `flows.settle`. `publish_anew`
-    signs a release once more (`flows.publish`).
+    signs a release once more (`flows.publish`). `named` says which channels a repository has.
     """
 
     builds: Builds
@@ -32,16 +33,19 @@ class Parts:
     stop: Callable[[BuildId, str], object]
     undo: Callable[[BuildId], list[BuildId]]
     settle: Callable[[DeviceId], bool]
+    named: known_channels.Channels
 
 
-def promote(name: BuildId, channel: str, parts: Parts, *, by: str) -> Release:
-    """Point `channel` at a release. Safe to repeat.
+def promote(name: BuildId, channel: str, parts: Parts, *, by: str, is_new: bool = False) -> Release:
+    """Point `channel` at a release. Safe to repeat. A channel that the repository does not have yet `is_new`.
 
     Raises: BadInputError for the channel's name, NotFoundError, ConflictError when the release was withdrawn or the
     channel is ahead of it.
     """
     channel_name(channel)
     before = known(name, parts.builds)
+    if not is_new and before.withdrawn_at is None:
+        known_channels.check_new(before.repository, channel, parts.named)
     _hold(name, parts)
     if parts.channels.promote(name, channel, by=by, now=parts.clock.now()):
         _widen(before, channel, parts)

@@ -22,6 +22,12 @@ class Channels(Protocol):
     def places(self, builds: Collection[BuildId]) -> list[Place]:
         """Of releases, in the order in which they came there."""
 
+    def followed(self, repository: RepositoryId) -> list[str]:
+        """The channels that devices of it follow, in the order of their names."""
+
+    def branches(self, repository: RepositoryId, *, limit: int) -> list[BuildId]:
+        """The newest build with a snapshot of each branch, the newest first."""
+
     def push(self, build: BuildId) -> Push:
         """Raises: NotFoundError."""
 

@@ -12,7 +12,9 @@ MAX_JSON_BYTES = 64 << 10
 MAX_FORM_BYTES = 4 << 10
 MAX_FORM_FIELDS = 10
 KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("public", "signing", "build", "stolen", "may_install", "roll_back"), (bool, "true or false")),
+    **dict.fromkeys(
+        ("public", "signing", "build", "stolen", "may_install", "roll_back", "new_channel"), (bool, "true or false")
+    ),
     **dict.fromkeys(("values", "texts", "plan"), (dict, "an object")),
     **dict.fromkeys(("unset", "tag", "untag", "devices"), (list, "a list")),
     **dict.fromkeys(("days", "hours", "release"), (int, "a whole number")),

@@ -26,14 +26,14 @@ from service.web.sight import Sight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseApi:
-    """`promote` takes a release, a channel and who wants it; `withdraw` a release, a reason, who wants it, and
-    whether devices that run it are led back.
+    """`promote` takes a release, a channel, who wants it, and whether the channel may be a new one; `withdraw` a
+    release, a reason, who wants it, and whether devices that run it are led back.
     """
 
     sight: Sight
     builds: Builds
     channels: Channels
-    promote: Callable[[BuildId, str, str], Release]
+    promote: Callable[[BuildId, str, str, bool], Release]
     withdraw: Callable[[BuildId, str, str, bool], Withdrawn]
     base_url: str
 
@@ -97,8 +97,9 @@ class ReleaseApi:
 
     async def do_promote(self, request: Request) -> Response:
         release = await self._which(request)
-        channel = (await read_fields(request, ("channel",)))["channel"]
-        done = await run_in_threadpool(self.promote, release.build, channel, self.sight.auth.name(request))
+        fields = await read_fields(request, ("channel",), ("new_channel",))
+        given = (release.build, fields["channel"], self.sight.auth.name(request), fields.get("new_channel", False))
+        done = await run_in_threadpool(self.promote, *given)
         return JSONResponse(await run_in_threadpool(lambda: self._whole(done, counts=True)), status_code=202)
 
     async def do_withdraw(self, request: Request) -> Response:

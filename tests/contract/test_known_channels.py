@@ -6,15 +6,22 @@ from typing import Any
 
 import pytest
 
+from service.domain.build import Build
 from service.domain.rights import Role
 from tests.contract.archive_stage import Stage
 from tests.contract.terminal import Terminal
 from tests.fakes.asgi import Reply
+from tests.fakes.sources import FolderSources
 from tests.servers import free_port, http_server
+from tests.unit.service.test_flash import MANIFEST
 
 SENTENCE = (
     "github/acme/secret has no channel 'betta'; did you mean beta? It has beta, stable; "
-    "[channels] of kiln.toml names them, and `kiln releases promote` makes one"
+    "[channels] of kiln.toml names them, and `kiln releases promote --new-channel` makes one"
+)
+PROMOTED = (
+    "github/acme/secret has no channel 'stable2'; did you mean stable? It has beta, stable; "
+    'to make it, say --new-channel (over the API "new_channel": true)'
 )
 OF = {"repository": "github/acme/secret", "board": "unix"}
 
@@ -28,6 +35,18 @@ def stage(tmp_path: pathlib.Path) -> Iterator[Stage]:
 
 def post(stage: Stage, path: str, **fields: Any) -> Reply:
     return stage.owner.send("POST", path, json={**OF, **fields})
+
+
+def promote(stage: Stage, build: Build, channel: str, **fields: Any) -> Reply:
+    return stage.owner.send("POST", f"/api/v1/releases/{build.id}/promote", json={"channel": channel, **fields})
+
+
+def branch(stage: Stage, name: str, manifest: str) -> None:
+    """A build of it that failed, say."""
+    build = stage.site.build(stage.site.of("secret"), f"{name} {manifest}", f"refs/heads/{name}")
+    source = FolderSources({"kiln.toml": manifest.encode()}).fetch(stage.site.of("secret"), build.commit)
+    stored = stage.site.kiln.objects.put(source)
+    stage.site.kiln.builds.keep_source(build.id, digest=stored.digest, size_bytes=stored.size_bytes)
 
 
 def patch(stage: Stage, **fields: Any) -> Reply:
@@ -78,11 +97,63 @@ def test_a_channel_that_a_promotion_made_is_one(stage: Stage) -> None:
     stage.enrol("here", "unix")
     assert patch(stage, channel="hall").status == 400
 
-    promoted = stage.owner.send("POST", f"/api/v1/releases/{build.id}/promote", json={"channel": "hall"})
+    promoted = promote(stage, build, "hall", new_channel=True)
 
-    assert promoted.status == 202
-
+    assert (promoted.status, promoted.fields["current_in"]) == (202, ["beta", "hall"])
     assert patch(stage, channel="hall").fields["channel"] == "hall"
+
+
+def test_a_promotion_makes_a_channel_only_when_somebody_says_so(stage: Stage) -> None:
+    build = stage.release("unix")
+
+    mistyped = promote(stage, build, "stable2")
+    listed = stage.owner.get("/api/v1/releases?repository=github/acme/secret&channel=stable2")
+
+    assert (mistyped.status, mistyped.fields["error"]) == (400, PROMOTED)
+    assert listed.fields["items"] == []
+    assert promote(stage, build, "stable2", new_channel="yes").status == 400
+    assert promote(stage, build, "stable").status == 202
+    assert promote(stage, build, "hall", new_channel=True).status == 202
+    assert promote(stage, build, "hall").status == 202  # it is there now
+    assert promote(stage, build, "hall", new_channel=True).status == 202
+
+
+def test_the_command_line_says_the_same(
+    stage: Stage, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, port = stage.release("unix"), free_port()
+
+    with http_server(stage.site.app, port):
+        terminal = Terminal(port, capsys, tmp_path)
+        mistyped = terminal.text("releases", "promote", str(build.id), "stable2")
+        made, answer = terminal.run(f"releases promote {build.id} stable2 --new-channel")
+
+    assert mistyped[0] == 1
+    assert "did you mean stable?" in mistyped[1]
+    assert (made, answer["current_in"]) == (0, ["beta", "stable2"])
+
+
+def test_a_channel_of_another_branch_or_of_another_device_is_one(stage: Stage) -> None:
+    """The newest manifest of each branch counts: what an older one said does not."""
+    build = stage.release("unix")
+    stage.enrol("here", "unix")
+    stage.enrol("there", "unix")
+    branch(stage, "work", MANIFEST + '[channels]\nwork = "attic"\n')
+    branch(stage, "broken", "[firmware\n")
+    assert patch(stage, channel="nightly").status == 400
+
+    branch(stage, "work", MANIFEST + '[channels]\nwork = "nightly"\n')
+
+    assert (patch(stage, channel="nightly").status, promote(stage, build, "nightly").status) == (200, 202)
+    assert "It has beta, stable, nightly;" in patch(stage, channel="attic").fields["error"]
+
+
+def test_a_channel_that_devices_follow_needs_no_word(stage: Stage) -> None:
+    """They were made ahead of the build that was to name it."""
+    added = post(stage, "/api/v1/devices", id="here", channel="hall")
+    build = stage.release("unix")
+
+    assert (added.status, promote(stage, build, "hall").status) == (201, 202)
 
 
 def test_without_a_build_devices_are_made_ahead_and_the_answer_says_so(

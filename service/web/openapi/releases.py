@@ -84,7 +84,10 @@ PATHS: Paths = {
         "post": operation(
             "Point another channel at it, as it is",
             {202: "WholeRelease"},
-            takes=body({"channel": text(32, pattern="^[a-z0-9][a-z0-9._-]{0,31}$")}),
+            takes=body(
+                {"channel": text(32, pattern="^[a-z0-9][a-z0-9._-]{0,31}$")},
+                {"new_channel": flag("make the channel if the repository has none of this name")},
+            ),
             right="devices",
         )
     },

@@ -61,6 +61,7 @@ def parts(
         stop=lambda name, why: steer.stop(name, why, rolls),
         undo=lambda name: steer.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
+        named=lambda _repository, _wanted: ("beta", "stable"),
     )
 
 

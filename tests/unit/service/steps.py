@@ -140,7 +140,7 @@ def enrolling(
     *,
     schema: Schema | None = None,
     obstacle: announce.Obstacle = announce.nothing,
-    channels: Channels = lambda _repository: None,
+    channels: Channels = lambda _repository, _wanted: None,
 ) -> enrol.Parts:
     return enrol.Parts(
         repositories=world.repositories,

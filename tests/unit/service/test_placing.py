@@ -28,7 +28,7 @@ def parts(world: World) -> place.Parts:
         clock=world.clock,
         remake=lambda name: configure.remake(name, configuring(world)),
         settle=lambda name: settled(world, name),
-        channels=lambda _repository: ("beta", "stable", "nightly"),
+        channels=lambda _repository, _wanted: ("beta", "stable", "nightly"),
         releases=world.channels.releases,
     )
 
