@@ -69,7 +69,8 @@ def over_the_air(name: str, sources: Files) -> None:
     before = compiled(sources)
     one = release(before, 41)
     size = sum(map(len, before.values()))
-    order, bare_order = (len(sign_desired(one, **ORDER, **config)) for config in ({"config": CONFIG}, {}))
+    orders: list[dict[str, Any]] = [{**ORDER, "config": CONFIG}, ORDER]
+    order, bare_order = (len(sign_desired(one, **each)) for each in orders)
     print(f"{name}: tree {size:,} bytes, statement {len(one.statement):,} as JWS, order {order:,}", end="")
     print(f", without settings {bare_order:,}")
     print(f"  {'change':<14} {'bundle':>8}" + "".join(f"{title:>28}" for title in COLUMNS))
