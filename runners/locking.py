@@ -31,12 +31,15 @@ def lock_folder(folder: pathlib.Path, *, get: Get, index: str, catalogue: Catalo
     if after == before:
         yield f"{LOCK} is up to date" if after else f"{MANIFEST} has no [dependencies]: there is nothing to lock"
         return
-    if after:
-        made = place.with_name(f"{LOCK}.new")
-        made.write_bytes(after)
-        made.replace(place)
-    else:
-        place.unlink()
+    try:
+        if after:
+            made = place.with_name(f"{LOCK}.new")
+            made.write_bytes(after)
+            made.replace(place)
+        else:
+            place.unlink()
+    except OSError as error:
+        raise RefusedError(f"{place} cannot be written: {error.strerror}") from error
     yield from changes(_packages(before), lock.packages)
     yield f"{LOCK}: {_amount(lock)}. Commit it." if after else f"{LOCK} is removed: nothing is asked for"
 

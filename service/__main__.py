@@ -11,7 +11,7 @@ from typing import Any
 
 from service import cli, supervisor
 from service.adapters.instance import load_instance
-from service.domain.errors import KilnError
+from service.domain.errors import BadInputError, KilnError
 from service.domain.summary import plain
 from service.settings import Settings
 
@@ -132,7 +132,10 @@ def _client(url: str = "") -> cli.Client:
     token = os.environ.get("KILN_TOKEN", "")
     if not token:
         kept = _settings().data / "admin.token"
-        token = kept.read_text().strip() if kept.exists() else ""
+        try:
+            token = kept.read_text().strip() if kept.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInputError(f"{kept} cannot be read ({error}): set KILN_TOKEN") from error
     return cli.Client(url=ours, token=token)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from runners.cli.build import Builds, Built, Packed, Source, Wanted, read
 from runners.contract.board import Catalogue
 from runners.contract.job import Limits
 from runners.engine import Engine
+from runners.errors import RefusedError
 from runners.flash.firmware import FirmwareFolder
 
 
@@ -62,6 +64,8 @@ def build(
     """The exit code. Raises: RunnerError, ManifestError, UnknownBoardError before anything is built."""
     wanted = wanted_of(given)
     source = read(wanted, catalogue, packed)
+    if wanted.output is not None:
+        _check_folder(wanted.output)
     builds = partial(Builds, engine=connect(), clock=clock, limits=limits)
     then = _flashing(source, firmware) if given.flash else (lambda each: each)
     try:
@@ -75,6 +79,16 @@ def build(
         sys.stderr.write("kiln: stopped\n")
         return TROUBLE
     return code_of(built)
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    """What has no place for what it makes is built for nothing. Raises: RefusedError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RefusedError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def _flashing(source: Source, firmware: FirmwareFolder) -> Callable[[Built], Built]:

@@ -31,5 +31,8 @@ def _write(built: Built, source: Source, folder: FirmwareFolder) -> Artifact:
     base = folder.read(folder.find(board, chosen, options.micropython))
     files = artifacts.unpack(iter([(built.folder / FILES_ARTIFACT).read_bytes()]), Limits())
     made = make(board, files, base, size=chosen.size, variant=chosen.variant)
-    (built.folder / made.name).write_bytes(made.content)
+    try:
+        (built.folder / made.name).write_bytes(made.content)
+    except OSError as error:
+        raise FlashError(f"{built.folder / made.name} cannot be written: {error.strerror}") from error
     return Artifact(name=made.name, digest=made.digest, size_bytes=len(made.content))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+from service.cli import places
 from service.cli.client import Client, CommandError
 from service.domain.audit import check
 
@@ -54,11 +55,13 @@ def _opened(path: pathlib.Path | None) -> Iterator[Any]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    try:
-        with path.open("xb") as file:
+    places.check_new(path)
+    with places.writing(path), path.open("xb") as file:
+        try:
             yield file
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+        except BaseException:
+            path.unlink()  # half of it would pass for all of it, and stand in the way of another try
+            raise
 
 
 def _verify(client: Client, given: argparse.Namespace) -> Any:

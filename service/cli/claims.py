@@ -5,8 +5,8 @@ import pathlib
 import urllib.parse
 from typing import Any
 
-from service.cli import install, typed
-from service.cli.client import Client
+from service.cli import install, places, typed
+from service.cli.client import Client, CommandError
 from service.domain.configuration import OF_THE_AGENT
 
 PATH = "/api/v1/claims"
@@ -38,7 +38,7 @@ def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no publi
 def _make(client: Client, given: argparse.Namespace) -> Any:
     names = ("repository", "board", "channel", "id", "group", "label", "hours")
     body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
-    install.make_folder(given.output)
+    places.make_folder(given.output)
     made = client.call("POST", PATH, body)
     answer = {"code": made["code"], **made["claim"]}
     if made["note"]:
@@ -48,7 +48,10 @@ def _make(client: Client, given: argparse.Namespace) -> Any:
         # Of the settings the Wi-Fi alone: without it the board comes to nobody who would tell it the others.
         wifi = {name: text for name, text in body.get("texts", {}).items() if name in OF_THE_AGENT}
         contents = {"claim": made["file"], "trust": made["trust"], **({"settings": wifi} if wifi else {})}
-        answer["written"] = install.write(given.output, contents, identity="claim", authority=made["ca"])
+        try:
+            answer["written"] = install.write(given.output, contents, identity="claim", authority=made["ca"])
+        except CommandError as error:  # nobody has seen the code
+            raise CommandError(f"{error}. `kiln devices claim revoke {answer['id']}`, and make another code") from error
     return answer
 
 

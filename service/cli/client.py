@@ -55,7 +55,7 @@ class Client:
                 with secret_file(target) as file:
                     size = _copied(answer, file, max_bytes)
             except OSError as error:
-                raise CommandError(f"{target} cannot be written: {error.strerror or error}") from error
+                raise CommandError(why_not(target, error)) from error
         return target, size
 
     def lines(self, path: str) -> Iterator[bytes]:
@@ -79,6 +79,13 @@ class Client:
             raise CommandError(_sentence(error), status=error.code) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise CommandError(f"no Kiln answers at {self.url}: start it with `kiln serve`, or set KILN_URL") from error
+
+
+def why_not(path: pathlib.Path, error: OSError) -> str:
+    """Why it cannot be written, in one line that names it."""
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():
+        return f"{path} cannot be written: there is no folder {path.parent}"
+    return f"{path} cannot be written: {error.strerror or error}"
 
 
 def _copied(answer: IO[bytes], file: IO[bytes], max_bytes: int) -> int:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import archive, claims, install, inventory, typed
+from service.cli import archive, claims, install, inventory, places, typed
 from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/devices"
@@ -111,14 +111,18 @@ def _add_device(client: Client, given: argparse.Namespace) -> Any:
     names = ("id", "repository", "board", "channel", "group", "label")
     body = {name: getattr(given, name) for name in names} | typed.settings_of(given)
     folder: pathlib.Path | None = given.output
-    install.make_folder(folder)
+    places.make_folder(folder)
     enrolled = client.call("POST", PATH, body)
     answer: dict[str, Any] = {"device": given.id}
     if folder is None:
         answer["next"] = f"kiln devices archive {given.id}"
     else:
         contents = {name: enrolled[name] for name in ("device", "trust", *("settings",) * bool(enrolled["settings"]))}
-        answer["written"] = install.write(folder, contents, identity="device", authority=enrolled["ca"])
+        try:
+            answer["written"] = install.write(folder, contents, identity="device", authority=enrolled["ca"])
+        except CommandError as error:
+            said = f"{given.id} is enrolled, and `kiln devices archive {given.id}` makes its files again"
+            raise CommandError(f"{error}. {said}") from error
     if hold := _show(client, given)["hold"]:
         answer["held"] = hold  # nothing comes to it until somebody does something
     if enrolled["note"]:

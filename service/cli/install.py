@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from service.cli.client import CommandError
+from service.cli.places import writing
 from service.cli.secret_files import secret_file
 from service.domain.first_install import MAIN, VERIFIED
 from service.domain.readme import VIRTUAL, only_here
@@ -34,19 +34,6 @@ mpremote reset
 WHAT = {"device": "the device of this folder", "claim": "a device that enrols itself with the code of this folder"}
 
 
-def make_folder(folder: pathlib.Path | None) -> None:
-    """Before anything is asked of the service: what has no place for its files is made for nothing.
-
-    Raises: CommandError.
-    """
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-
 def lost(board: str, where: Mapping[str, Any], then: str) -> dict[str, str]:
     """A warning when `where` (a device.json or claim.json) sends a real board to look for Kiln in itself."""
     found = only_here(where)
@@ -69,25 +56,25 @@ def write(folder: pathlib.Path, contents: Mapping[str, Any], *, identity: str, a
     written = [write_secret(folder / f"{name}.json", content) for name, content in files.items()]
     if authority:
         path = folder / "ca.pem"
-        path.write_text(authority)
+        with writing(path):
+            path.write_text(authority)
         written.append(str(path))
     return [*written, *map(str, _script(folder, contents[identity]["base"], identity))]
 
 
 def write_secret(path: pathlib.Path, value: Any) -> str:
     """As JSON, for its owner alone; the path. Raises: CommandError."""
-    try:
-        with secret_file(path) as file:
-            file.write(json.dumps(value, indent=2).encode() + b"\n")
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}") from error
+    with writing(path), secret_file(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
     return str(path)
 
 
 def _script(folder: pathlib.Path, base: str, identity: str) -> list[pathlib.Path]:
     main, script = folder / "main.py", folder / "install.sh"
-    main.write_bytes(MAIN)
     package = shlex.quote(f"{base}/mip/kiln-agent/package.json")
-    script.write_text(SCRIPT.format(package=package, identity=identity, what=WHAT[identity]))
-    script.chmod(0o755)
+    with writing(main):
+        main.write_bytes(MAIN)
+    with writing(script):
+        script.write_text(SCRIPT.format(package=package, identity=identity, what=WHAT[identity]))
+        script.chmod(0o755)
     return [main, script]

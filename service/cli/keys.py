@@ -5,6 +5,7 @@ import pathlib
 import time
 from typing import Any
 
+from service.cli import places
 from service.cli.client import Client, CommandError
 from service.domain.errors import KilnError
 from service.domain.root import MAX_DOCUMENT_BYTES, Document, Root
@@ -51,6 +52,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 
 def _rotate(client: Client, given: argparse.Namespace) -> Any:
+    places.check_new(given.output)
     return _kept(client.call("POST", f"{PATH}/rotate", {"role": given.role}), given)
 
 
@@ -63,6 +65,7 @@ def _rotate_sealing(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _revoke(client: Client, given: argparse.Namespace) -> Any:
+    places.check_new(given.output)
     return _kept(client.call("POST", f"{PATH}/revoke", {"kid": given.kid, "stolen": given.stolen}), given)
 
 
@@ -126,8 +129,6 @@ def _read(path: pathlib.Path) -> bytes:
 
 def _write_new(path: pathlib.Path, content: bytes) -> None:
     """Raises: CommandError where there is such a file already: it may be the only copy of a key."""
-    try:
+    with places.writing(path):
         path.touch(mode=0o600, exist_ok=False)
         path.write_bytes(content)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from error

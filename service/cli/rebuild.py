@@ -35,8 +35,11 @@ def read_source(where: pathlib.Path, commit: str) -> bytes:
     Raises: UndecidedError.
     """
     if where.is_file():
-        with where.open("rb") as file:
-            content = file.read(MAX_SNAPSHOT_BYTES + 1)
+        try:
+            with where.open("rb") as file:
+                content = file.read(MAX_SNAPSHOT_BYTES + 1)
+        except OSError as error:
+            raise UndecidedError(f"{where} cannot be read: {error.strerror}") from error
         if len(content) > MAX_SNAPSHOT_BYTES:
             raise UndecidedError(f"{where} is larger than {MAX_SNAPSHOT_BYTES >> 20} MiB")
         return content

@@ -84,6 +84,13 @@ def test_what_cannot_be_locked_is_said_and_leaves_the_lock_as_it_was(
     assert (tmp_path / "kiln.lock").read_bytes() == b"as it was"
 
 
+def test_a_lock_that_cannot_be_written_is_said(index: MipIndex, tmp_path: pathlib.Path) -> None:
+    manifest(tmp_path, '"umqtt.simple" = "1.3.4"').mkdir()
+
+    said = f"kiln: {tmp_path}/kiln.lock cannot be written: Is a directory\n"
+    assert lock(tmp_path, index) == (2, said)
+
+
 def test_a_folder_without_a_manifest_and_a_wrong_setting_are_said(index: MipIndex, tmp_path: pathlib.Path) -> None:
     missing, wrong = lock(tmp_path, index), lock(tmp_path, index, hosts="http://x")
 

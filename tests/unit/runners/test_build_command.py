@@ -21,8 +21,10 @@ from runners.contract.board import Catalogue
 from runners.contract.job import Annotation, Limits, Outcome, Result, Size
 from runners.contract.manifest import ManifestError
 from runners.engine import ContainerSpec, Engine
+from runners.errors import RefusedError
 from runners.flash.firmware import FirmwareFolder
 from tests.fakes.engine import InMemoryContainer, InMemoryEngine, Printed, Program, compile_tree
+from tests.fakes.firmware import firmware_for, listed
 from tests.simulators.git import git
 
 CATALOGUE = Catalogue.load()
@@ -40,7 +42,13 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return made
 
 
-def run(*words: str, program: Program = compile_tree, engine: Engine | None = None, limits: Limits = USUAL) -> int:
+def run(
+    *words: str,
+    program: Program = compile_tree,
+    engine: Engine | None = None,
+    limits: Limits = USUAL,
+    firmware: pathlib.Path = pathlib.Path("absent"),
+) -> int:
     parser = argparse.ArgumentParser()
     add_command(parser.add_subparsers())
     ticks = iter(range(1000))
@@ -48,7 +56,7 @@ def run(*words: str, program: Program = compile_tree, engine: Engine | None = No
     return build(
         given,
         catalogue=CATALOGUE,
-        firmware=FirmwareFolder(pathlib.Path("absent"), CATALOGUE),
+        firmware=FirmwareFolder(firmware, CATALOGUE),
         packed=lambda _manifest, _files: None,
         connect=lambda: engine or InMemoryEngine(program),
         clock=lambda: float(next(ticks)),
@@ -116,10 +124,36 @@ def test_a_broken_manifest_is_named_before_anything_is_built(
 def test_an_output_that_cannot_be_written_is_our_trouble(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder.parent / "out").write_text("a file")
+    (folder.parent / "out" / "files.tar").mkdir(parents=True)
 
     assert run(str(folder), "--output", str(folder.parent / "out"), "--board", "unix", "--json") == 2
-    assert "cannot be written" in answered(capsys)["boards"][0]["message"]
+    assert "out/files.tar cannot be written: Is a directory" in answered(capsys)["boards"][0]["message"]
+
+
+def test_an_output_that_can_be_no_folder_is_said_before_anything_is_built(folder: pathlib.Path) -> None:
+    engine = InMemoryEngine(compile_tree)
+    (folder.parent / "out").write_text("of somebody")
+
+    with pytest.raises(RefusedError, match=r"out/deep cannot be written: Not a directory"):
+        run(str(folder), "--output", str(folder.parent / "out" / "deep"), engine=engine)
+
+    assert engine.containers == {}
+
+
+def test_a_flash_image_that_has_no_place_is_our_trouble(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = firmware_for("rpi-pico-w")
+    (tmp_path / "firmware").mkdir()
+    (tmp_path / "firmware" / "pico.uf2").write_bytes(content)
+    (tmp_path / "firmware" / "firmware.toml").write_text(listed("pico.uf2", content, board="rpi-pico-w"))
+    (tmp_path / "out" / "rpi-pico-w-2M.uf2").mkdir(parents=True)
+    given = (str(folder), "--output", str(tmp_path / "out"), "--board", "rpi-pico-w", "--flash", "--json")
+
+    assert run(*given, firmware=tmp_path / "firmware") == 2
+
+    (board,) = answered(capsys)["boards"]
+    assert board["flash_error"] == f"{tmp_path}/out/rpi-pico-w-2M.uf2 cannot be written: Is a directory"
 
 
 def test_changes_in_a_work_tree_are_warned_about(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,3 +25,18 @@ def test_it_looks_where_the_same_environment_has_kiln_listen(
         monkeypatch.setenv(name, value)
 
     assert kiln._client().url == address
+
+
+def test_a_token_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of another user, whose folder this is."""
+    (tmp_path / "admin.token").mkdir()
+    monkeypatch.delenv("KILN_TOKEN", raising=False)
+    monkeypatch.setenv("KILN_DATA", str(tmp_path))
+
+    assert kiln.main(["repos", "list"]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"kiln: {tmp_path}/admin.token cannot be read (")
+    assert said.endswith("): set KILN_TOKEN\n")

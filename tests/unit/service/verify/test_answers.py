@@ -6,8 +6,9 @@ import pathlib
 
 import pytest
 
+from service.cli.rebuild import read_source
 from service.cli.verify import verify
-from service.verify.verdict import Reason
+from service.verify.verdict import Reason, UndecidedError
 from tests.fakes.releases import make_release
 from tests.fakes.signing import canonical
 from tests.fakes.statements import envelope, statement_in
@@ -57,6 +58,11 @@ def test_a_source_that_was_given_and_cannot_be_read_leaves_it_undecided(desk: De
     assert desk.verify(rebuild=None, source=desk.path("absent")) == (2, "undecided")
     assert "absent is neither a git repository nor a snapshot.tar" in desk.answer["checks"][-1]["text"]
     assert desk.verify(rebuild=False, source=desk.path("absent")) == (0, "")
+
+
+def test_a_snapshot_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(UndecidedError, match="/proc/self/mem cannot be read: Input/output error"):
+        read_source(pathlib.Path("/proc/self/mem"), "0" * 40)  # a file whose first byte nobody has
 
 
 def test_what_is_missing_leaves_it_undecided(desk: Desk) -> None:
