@@ -1,5 +1,6 @@
 """Who is asking, and whether they may (`service.domain.rights`)."""
 
+import dataclasses
 import datetime
 import hmac
 import secrets
@@ -132,15 +133,21 @@ class Auth:
         """Raises: NotFoundError, so that a private repository looks like none at all."""
         self.require(request, Right.VIEW, repository)
 
-    def require(self, request: Request, right: Right, repository: Repository | None = None) -> None:
+    def require(
+        self, request: Request, right: Right, repository: Repository | None = None, *, hides: bool = False
+    ) -> None:
         """Raises: NotFoundError when the repository is not theirs to see; else BadSignatureError for a stranger, who
         should sign in, and ForbiddenError for whom we know.
+
+        What `hides` is not public with its repository: to whom that gave nothing, it is not there.
         """
         principal = self.principal(request)
         if allows(principal, right, repository):
             return
-        if repository is not None and not allows(principal, Right.VIEW, repository):
-            raise NotFoundError(NOTHING)
+        if repository is not None:
+            seen = dataclasses.replace(repository, public=False) if hides else repository
+            if not allows(principal, Right.VIEW, seen):
+                raise NotFoundError(NOTHING)
         if isinstance(principal, Anonymous):
             wanted = "this needs the administrator's token"
             if right is not Right.ADMIN:

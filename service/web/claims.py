@@ -76,7 +76,7 @@ class ClaimApi:
             claim = await run_in_threadpool(self.parts.claims.get, name)
         except NotFoundError as error:
             raise error if self.sight.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        await self.sight.repository(request, claim.repository, Right.DEVICES)
+        await self.sight.repository(request, claim.repository, Right.DEVICES, hides=True)
         by = self.sight.auth.name(request)
         await run_in_threadpool(lambda: claims.revoke(claim, self.parts, by=by))
         return JSONResponse({"removed": name})

@@ -170,7 +170,7 @@ class RolloutApi:
             rollout = await run_in_threadpool(self.parts.rollouts.get, RolloutId(name))
         except NotFoundError as error:
             raise error if self.sight.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        await self.sight.repository(request, rollout.repository, Right.DEVICES)
+        await self.sight.repository(request, rollout.repository, Right.DEVICES, hides=True)
         return rollout
 
 

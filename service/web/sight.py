@@ -25,14 +25,16 @@ class Sight:
     repositories: Repositories
     builds: Builds
 
-    async def repository(self, request: Request, name: str, right: Right = Right.VIEW) -> Repository:
-        """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
+    async def repository(
+        self, request: Request, name: str, right: Right = Right.VIEW, *, hides: bool = False
+    ) -> Repository:
+        """`hides` it as `Auth.require` does. Raises: NotFoundError, BadSignatureError, ForbiddenError."""
         try:
             found = await run_in_threadpool(self.repositories.get, RepositoryId(name))
         except NotFoundError as error:
             # An administrator may see everything, so to them we say which one is missing.
             raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
-        self.auth.require(request, right, found)
+        self.auth.require(request, right, found, hides=hides)
         about(request, repository=found.id)
         return found
 
@@ -62,7 +64,7 @@ class Sight:
         """The same of any name. Raises: as `repository`."""
         try:
             device = await run_in_threadpool(_found, fleet, name)
-            await self.repository(request, device.repository, Right.DEVICES)
+            await self.repository(request, device.repository, Right.DEVICES, hides=True)
         except NotFoundError as error:
             missing = f"no device {name[:80]!r}" if self.auth.is_admin(request) else NOTHING
             around = await self._around(request, name, fleet)
