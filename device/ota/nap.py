@@ -19,14 +19,27 @@ def sleep(agent, ms):
         _on_trial(agent)
     elif agent.fresh:
         _prove_agent(agent)
-    elif agent.due() and not agent.busy:
-        agent.leave()
-    elif agent.link.up():
-        agent.until(lambda: agent.state["outbox"] is None and agent.voice.silent(), _TELL_MS)
+    elif not agent.resting:
+        _catch_up(agent)
     hal.log("deep sleep,", ms, "ms")
     agent.restarting = True
     agent.link.close()
     chip.deepsleep(ms, agent.wakes)
+
+
+def _catch_up(agent):
+    # Who goes to sleep has no loop in which what it asks by itself comes to an end: newer keys for
+    # an order, the time, and with the time what somebody holds back.
+    agent.until(lambda: agent.due() or _asked(agent), agent.device["connect_s"] * 1000)
+    if agent.due() and not agent.busy:
+        agent.leave()
+    elif agent.link.up():
+        agent.until(lambda: agent.state["outbox"] is None and agent.voice.silent(), _TELL_MS)
+
+
+def _asked(agent):
+    under_way = agent.errand is not None or agent.unknown
+    return not under_way and not agent.clock.due(agent.link.up())
 
 
 def rests(agent):

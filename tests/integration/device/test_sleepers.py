@@ -1,0 +1,114 @@
+"""Boards that sleep deeply and are awake for a moment only: what they ask for by themselves all the same."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.releases import FakeRelease, sign_desired
+from tests.fakes.signing import Signer, root_document, root_key, root_payload
+from tests.integration.device import chips
+from tests.integration.device.apps import app
+from tests.integration.device.conftest import Bench
+from tests.integration.device.expectations import NEXT
+from tests.integration.device.parts import until
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+
+SLOW_S = 0.15  # what the service takes for an answer
+FEW = 6  # wakes
+
+
+def sleepy(awake_ms: int) -> FakeRelease:
+    return app("6.0.0", f"print('awake')\nimport time\ntime.sleep_ms({awake_ms})\nota.deepsleep(60000)\n")
+
+
+def answer_slowly(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Whatever a device asks by itself: root documents, the time, its order."""
+    news = bench.store.news
+
+    def slow(path: str) -> bytes | None:
+        time.sleep(seconds)
+        return news(path)
+
+    monkeypatch.setattr(bench.store, "news", slow)
+
+
+@pytest.fixture(params=[0, 100], ids=["at once", "after 100 ms"])
+def sleeper(running: Bench, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A board that wakes, and sleeps again long before the service can answer."""
+    return put_to_sleep(running, tmp_path, monkeypatch, awake_ms=request.param)
+
+
+def put_to_sleep(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch, *, awake_ms: int = 0, **changes: Any
+) -> Bench:
+    board = bench.board
+    board.switch_off()
+    chips.fit(board.flash, folder)
+    board.device.update(changes)
+    board.put_device()
+    board.switch_on()
+    release = bench.desire(sleepy(awake_ms), seq=2)
+    bench.broker.reported("confirmed", release=release.digest)
+    until(lambda: board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    bench.broker.reports.clear()
+    answer_slowly(bench, monkeypatch, SLOW_S)
+    board.lines.clear()
+    return bench
+
+
+def wakes(bench: Bench) -> int:
+    return sum(line == "awake" for line in bench.board.lines)
+
+
+def rotate(bench: Bench) -> Signer:
+    """Root document 2, and the new director that it names."""
+    director = Signer()
+    bench.store.roots[2] = root_document(root_payload(version=2, director=[director]), [root_key()])
+    bench.store.director = director
+    return director
+
+
+def test_a17_an_order_by_a_new_key_reaches_a_board_that_sleeps(sleeper: Bench) -> None:
+    director = rotate(sleeper)
+    sleeper.store.add(NEXT)
+    sleeper.board.lines.clear()
+
+    sleeper.broker.desire(sign_desired(NEXT, seq=3, key=director))
+
+    assert sleeper.broker.reported("confirmed", release=NEXT.digest)["root"] == 2
+    assert wakes(sleeper) <= FEW
+
+
+def test_a17_a_board_that_sleeps_takes_new_keys_before_there_is_an_order(sleeper: Bench) -> None:
+    rotate(sleeper)
+    sleeper.board.lines.clear()
+
+    sleeper.board.printed("root document 2")
+
+    assert wakes(sleeper) <= FEW
+
+
+def test_a5_an_order_that_is_held_back_reaches_a_board_that_sleeps(sleeper: Bench) -> None:
+    sleeper.store.add(NEXT)
+    sleeper.store.seq, sleeper.store.desired = 3, sign_desired(NEXT, seq=3)
+    sleeper.board.lines.clear()
+
+    sleeper.broker.reported("confirmed", release=NEXT.digest)
+
+    assert wakes(sleeper) <= FEW
+
+
+def test_a_service_that_does_not_answer_keeps_no_board_awake(
+    running: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = put_to_sleep(running, tmp_path, monkeypatch, connect_s=0.5)
+    answer_slowly(bench, monkeypatch, 20)
+    bench.board.lines.clear()
+
+    began = time.monotonic()
+    bench.board.printed("awake", times=4)
+
+    assert 3 * 0.5 < time.monotonic() - began < 10
