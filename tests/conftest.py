@@ -4,6 +4,7 @@ import builtins
 import gc
 import os
 import pathlib
+from collections.abc import Callable
 
 import hypothesis
 import pytest
@@ -41,3 +42,24 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say something at the end of the run, whether the test passes or not: a seed, a number of cuts, a peak."""
+    return lambda words: record_property("told", words)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = [
+        f"{report.nodeid.rpartition('::')[2]}: {words}"
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, words in report.user_properties
+        if name == "told"
+    ]
+    if told:
+        terminalreporter.section("told by tests")
+        for line in told:
+            terminalreporter.line(line)

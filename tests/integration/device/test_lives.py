@@ -3,6 +3,7 @@ healthy on the newest good release.
 """
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ pytestmark = pytest.mark.timeout(1200)
 LIVES = 1_000
 
 
-def test_every_random_life_ends_healthy_on_the_newest_good_release(tmp_path: Path) -> None:
+def test_every_random_life_ends_healthy_on_the_newest_good_release(tmp_path: Path, tell: Callable[[str], None]) -> None:
     seed = random.randrange(1 << 30)
-    print(f"seed {seed}")  # to live the same lives again
+    tell(f"seed {seed}")  # to live the same lives again
     stories.write(tmp_path, seed=seed, count=LIVES)
 
     found = harness.lives(tmp_path, stories.BEGIN, count=LIVES, timeout_s=1100)
 
+    tell(f"{found.total} lives, {len(found.wrong)} wrong")
     assert found.wrong == []
     assert found.total == LIVES

@@ -14,6 +14,7 @@ from tests.integration.device.plan import Plan
 pytestmark = pytest.mark.timeout(120)
 
 SCRIPT = flashing.BOARD / "sequences.py"
+TABLE = Path(__file__).parents[3] / "docs" / "ota.md"
 SIZES = {"config.py": 700, "lib/net.py": 4200, "lib/screen.py": 5100, "lib/sensor.py": 3000, "page.html": 3500}
 
 
@@ -52,6 +53,13 @@ def plan(folder: Path) -> list[str]:
     return paths
 
 
+def documented(program_bytes: int) -> list[list[int]]:
+    """The numbers of the table's rows for littlefs: cuts, old, new, mixed, broken."""
+    lines = [line for line in TABLE.read_text("utf-8").splitlines() if f"| littlefs, {program_bytes} |" in line]
+    cells = [line.replace("*", "").replace(",", "").split("|")[3:8] for line in lines]
+    return [[int(cell) for cell in row] for row in cells]
+
+
 @pytest.mark.parametrize(("kind", "program_bytes"), [("littlefs", 32), ("littlefs", 256), ("fat", 512)])
 def test_only_ours_leaves_nothing_mixed_and_nothing_broken(tmp_path: Path, kind: str, program_bytes: int) -> None:
     paths = plan(tmp_path)
@@ -63,6 +71,9 @@ def test_only_ours_leaves_nothing_mixed_and_nothing_broken(tmp_path: Path, kind:
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     for row in rows:
         print(f"{kind} {program_bytes:3} {row['name']:28} {row['cuts']} lost line: {row['lost']}")
+    if kind == "littlefs":
+        counts = [[row["cuts"][name] for name in ("old", "new", "mixed", "broken")] for row in rows]
+        assert [[sum(each), *each] for each in counts] == documented(program_bytes)
     ours = [row for row in rows if row["name"] == "Kiln"]
     others = [row for row in rows if row["name"] != "Kiln"]
     assert len(others) == 5
