@@ -1,12 +1,13 @@
 """Downloads that break, and servers that lie: A9, A13."""
 
 import socket
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from tests.integration.device.conftest import Bench
+from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
 from tests.integration.device.parts import begin
 
@@ -68,3 +69,33 @@ def test_a_lying_server_is_refused(running: Bench, lie: str) -> None:
     assert running.board.printed("app 5.0.0", times=2) == 2
     running.store.rude = None
     still_takes_the_next(running, seq=3)
+
+
+def drip(request: BaseHTTPRequestHandler, body: bytes) -> bool:
+    """A byte at a time, ten a second, as long as somebody listens."""
+    whole = begin(request, body)
+    head = whole.index(b"\r\n\r\n") + 4
+    try:
+        request.wfile.write(whole[:head])
+        for at in range(head, len(whole)):
+            request.wfile.write(whole[at : at + 1])
+            time.sleep(0.1)
+    except OSError:
+        pass
+    request.close_connection = True
+    return True
+
+
+def test_a11_a_server_that_drips_is_given_up(bench: Bench) -> None:
+    bench.board.make(size_bytes=1 << 20)
+    bench.board.put_device(slow_s=1)
+    bench.board.switch_on()
+    bench.desire(FIRST, seq=1)
+    bench.broker.reported("confirmed", release=FIRST.digest)
+    bench.store.rude = drip
+
+    bench.desire(NEXT, seq=2)
+
+    report = refuses(bench, "download_failed", release=NEXT.digest)
+    assert report["detail"] == "too slow"
+    still_takes_the_next(bench, seq=3)
