@@ -7,7 +7,7 @@ from micropython import const
 _RP2_LIMIT_MS = const(8300)  # its watchdog counts no further
 _CALM_MS = const(0x3FFFFFFF)  # twelve days
 _FEED_MS = const(4000)
-_MARK = b"\0Kiln"  # before the count of wakes, at the end of the memory that outlives deep sleep
+_MARK = b"\0KILN"  # before what is kept at the end of the memory that outlives deep sleep
 
 
 def watchdog(ms):
@@ -42,8 +42,8 @@ def calm(dog):
         return False
 
 
-def deepsleep(ms, wakes):
-    """Sleep and start again after `ms`; does not return. `wakes` is kept until then.
+def deepsleep(ms, keep):
+    """Sleep and start again after `ms`; does not return. The bytes `keep` are kept until then.
 
     A host sleeps and restarts instead.
     """
@@ -57,20 +57,22 @@ def deepsleep(ms, wakes):
         return
     memory = _memory()
     if memory is not None:
-        memory(memory() + _MARK + bytes((wakes & 0xFF,)))
+        try:
+            memory(memory() + _MARK + keep)
+        except ValueError:  # the application's own bytes leave no room
+            pass
     sleep(ms)
 
 
-def wakes():
-    """What deepsleep() kept, 0 if nothing; the application's own bytes are as it left them."""
+def kept(size):
+    """The `size` bytes that deepsleep() kept, or None; the application's are as it left them."""
     memory = _memory()
-    if memory is None:
-        return 0
-    kept = memory()
-    if kept[-6:-1] != _MARK:
-        return 0
-    memory(kept[:-6])
-    return kept[-1]
+    found = memory() if memory else b""
+    at = len(found) - size
+    if at < len(_MARK) or found[at - len(_MARK) : at] != _MARK:
+        return None
+    memory(found[: at - len(_MARK)])
+    return found[at:]
 
 
 def _memory():

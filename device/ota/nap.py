@@ -7,6 +7,8 @@ from ota.reason import RefusedError
 
 _SLEEPS = const(10)  # of a trial, without the broker having heard of it
 _TELL_MS = const(2000)
+_COUNT = const(2)  # bytes of the wakes since orders were looked for
+_MOST = const(0xFFFF)  # of them
 
 
 def sleep(agent, ms):
@@ -24,7 +26,7 @@ def sleep(agent, ms):
     hal.log("deep sleep,", ms, "ms")
     agent.restarting = True
     agent.link.close()
-    chip.deepsleep(ms, agent.wakes)
+    chip.deepsleep(ms, agent.wakes.to_bytes(_COUNT, "big"))
 
 
 def _catch_up(agent):
@@ -44,8 +46,8 @@ def _asked(agent):
 
 def rests(agent):
     """Whether this start, from deep sleep, is one that does not look for orders."""
-    agent.wakes = chip.wakes() + 1
-    every = agent.device["wakes"]
+    agent.wakes = min(int.from_bytes(chip.kept(_COUNT) or b"", "big") + 1, _MOST)
+    every = min(agent.device["wakes"], _MOST)
     if every <= 1 or agent.state["trial"] or agent.state["outbox"] or not agent.state["active"]:
         return False
     if agent.fresh:  # it is to reach somebody, or it is left

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from device.virtual import flash as flashing
 
+DEEPSLEEP = 4  # as the chip notes it in /data/cause
+
 # Why the board starts is known before: a start that nobody ends in an orderly way was ended by the
 # watchdog, if that was armed. /data/wakes counts the sleeps.
 MACHINE = """

@@ -59,6 +59,15 @@ def put_to_sleep(
     return bench
 
 
+def fall_asleep(bench: Bench, *, wakes: int) -> None:
+    """The board slept after so many wakes, and now it wakes again."""
+    bench.board.switch_off()
+    bench.board.put({"data/rtc": b"mine\0KILN" + wakes.to_bytes(2), "data/cause": str(chips.DEEPSLEEP)})
+    bench.board.lines.clear()
+    bench.broker.reports.clear()
+    bench.board.switch_on()
+
+
 def wakes(bench: Bench) -> int:
     return sum(line == "awake" for line in bench.board.lines)
 
@@ -112,3 +121,14 @@ def test_a_service_that_does_not_answer_keeps_no_board_awake(
     bench.board.printed("awake", times=4)
 
     assert 3 * 0.5 < time.monotonic() - began < 10
+
+
+def test_a_board_looks_for_orders_again_after_more_wakes_than_fit_into_a_byte(
+    running: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = put_to_sleep(running, tmp_path, monkeypatch, wakes=300)
+    fall_asleep(bench, wakes=280)
+
+    until(lambda: wakes(bench) > 40, what="wakes enough")
+
+    assert len(bench.broker.reports) == 1
