@@ -50,7 +50,7 @@ class Alone(Board):
             except RefusedError as e:
                 hal.log("not now:", e.reason, e.detail)
                 self.postpone(0)
-                self._failed(raw, failures + 1)
+                self._failed(raw, failures)
         self.restart(why or "back to the application")
 
     def restart(self, why):

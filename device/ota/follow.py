@@ -27,9 +27,9 @@ def look(agent):
             leave(agent)
         elif agent.tried:
             # Nothing to start: the same order is tried again, later and later.
-            pause = min(_RETRY_S << agent.failures - 1, _PAUSE_LIMIT_S)
+            pause = min(_RETRY_S << max(agent.failures - 1, 0), _PAUSE_LIMIT_S)
             if not agent.until(agent.due, (pause + hal.jitter(pause)) * 1000):
-                _start_for(agent, agent.tried, agent.failures)
+                _start_for(agent, agent.tried, agent.failures + 1)
         else:
             agent.until(agent.due, 1000)
 
@@ -46,13 +46,14 @@ def leave(agent):
     if agent.link.up():
         # No errands: what they fetch is fetched again.
         agent.until(agent.voice.silent, _ANNOUNCE_MS, False)
-    _start_for(agent, desired["jws"], 0)
+    _start_for(agent, desired["jws"], 1)
 
 
-def _start_for(agent, raw, failures):
+def _start_for(agent, raw, attempt):
+    # Counted before it begins: one that kills the board marks nothing.
     from ota import leave as file
 
-    kept = file.order(agent.root, raw, failures)
+    kept = file.order(agent.root, raw, attempt)
     app.forget("leave")
     if kept:
         agent.restart("update")

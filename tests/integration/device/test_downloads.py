@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from device.virtual import flash as flashing
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
 from tests.integration.device.parts import begin
@@ -43,6 +44,32 @@ def test_a_dropped_download_is_taken_up_where_it_broke(running: Bench, count: in
     # The statement and what follows it are asked for one after the other; two lines broke.
     assert len(running.store.requests) in (3, 4)
     assert len(resumed) == len(running.store.requests) - (1 if count else 3)
+
+
+def test_an_order_that_kills_an_empty_board_is_tried_again_and_each_attempt_counts(bench: Bench) -> None:
+    """The power fails in each start for it; whoever goes on has only the order's file to count by."""
+    attempts: list[tuple[str, bytes]] = []
+
+    def kill(_request: BaseHTTPRequestHandler, _body: bytes) -> bool:
+        flash, process = bench.board.flash, bench.board._process
+        (name,) = (name for name in flashing.ls(flash, "/kiln").split() if name.startswith("order."))
+        attempts.append((name, flashing.cat(flash, f"kiln/{name}")[:1]))
+        if len(attempts) > 3 or process is None:
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    bench.board.make()
+    bench.store.rude = kill
+    bench.board.watched = True
+    bench.board.switch_on()
+
+    bench.desire(FIRST, seq=1)
+
+    bench.broker.reported("confirmed", release=FIRST.digest)
+    assert attempts[:4] == [("order.2", b"1"), ("order.1", b"1"), ("order.0", b"1"), ("order.2", b"2")]
+    assert not any("Error" in line for line in bench.board.lines)
 
 
 LIES: dict[str, tuple[Callable[..., bool], str]] = {
