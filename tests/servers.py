@@ -28,7 +28,7 @@ from service.adapters.broker_mosquitto import MosquittoAccounts, Tls
 from service.adapters.broker_rights import SERVICE, Home
 from service.ports import BrokerAccounts
 
-START_S = 20.0
+START_S = 60.0
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = range(15_000, 32_000)  # ports
 
@@ -94,10 +94,10 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(how)
         try:
-            self._process.wait(10)
+            self._process.wait(START_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(START_S)
 
     def __enter__(self) -> Self:
         self.start()
@@ -190,7 +190,7 @@ def http_server(
         yield
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(START_S)
 
 
 @contextlib.contextmanager
@@ -203,7 +203,7 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(START_S)
 
 
 SERVICE_PASSWORD = "the password of kiln-service in tests"

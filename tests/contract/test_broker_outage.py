@@ -81,7 +81,7 @@ def test_a_service_that_is_slow_gets_all_of_a_device_that_talks_a_lot(stage: Sta
         device = stage.device(name)
         for number in range(400):
             device.paho.publish(report(name), str(number).encode(), qos=1)
-        assert soon(lambda: len(heard) >= 400, within_s=15)
+        assert soon(lambda: len(heard) >= 400)
     finally:
         link.stop()
     assert heard == [str(number).encode() for number in range(400)]
@@ -104,7 +104,7 @@ class Service:
 
         link.on_reports(take)
         link.start()
-        assert soon(lambda: link.is_connected, within_s=10)
+        assert soon(lambda: link.is_connected)
         return link
 
     def come_back(self) -> None:
@@ -136,7 +136,7 @@ def test_half_a_day_of_outages_loses_no_report_and_no_order(
         talk(stage, said, begin=REPORTS)
         restart(stage, kill=True)
         service.come_back()
-        assert soon(lambda: all(heard(world, each) == said[each] for each in names), within_s=15)
+        assert soon(lambda: all(heard(world, each) == said[each] for each in names))
 
         stage.broker.server.kill()  # the broker is away; the service has something to say
         monkeypatch.setattr("service.adapters.mqtt.PUBLISH_TIMEOUT_S", 0.5)

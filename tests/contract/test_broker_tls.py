@@ -24,7 +24,7 @@ from tests.contract.conftest import BROKERS
 from tests.integration.device.authorities import Authority
 from tests.servers import SERVICE_PASSWORD, BrokerServer, free_port, wait_for_port
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,9 @@ def holder(url: str) -> Iterator[sa.Connection]:
 def test_a_writer_waits_for_another(holder: sa.Connection, url: str, write: Write) -> None:
     engine = open_database(url)
     let_go = threading.Timer(HELD_S, holder.commit)
+    began = time.monotonic()
     let_go.start()
 
-    began = time.monotonic()
     with engine.begin() as connection:
         write(connection)
         count = connection.execute(sa.text("select count(*) from words")).scalar()

@@ -11,7 +11,7 @@ from service.adapters.mqtt import MqttBroker
 from service.domain.device import DeviceId
 from service.flows import credentials, deliver
 from service.flows.track import CONNECTS, Watch
-from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, desired, report, soon
+from tests.contract.broker_stage import QUIET_S, WAIT_S, Client, Stage, alive, desired, report, soon
 from tests.servers import SERVICE_PASSWORD
 from tests.unit.service.configuring import parts
 from tests.unit.service.conftest import World
@@ -70,7 +70,7 @@ def test_a23_of_a_retired_device_nothing_is_left_at_the_broker(
     credentials.retire(DeviceId(name), parts(world), accounts=stage.broker.accounts, by="ann")
     service.drain()
 
-    assert device.is_gone.wait(2.0)
+    assert device.is_gone.wait(WAIT_S)
     assert not stage.connect(name, name, TOKEN).is_welcome
     time.sleep(QUIET_S)  # for its last will, which the broker says for it
     service.drain()
@@ -103,12 +103,12 @@ def test_a24_a_second_board_of_the_same_identity_puts_the_first_out_and_the_hist
     one.publish(alive(name), b"1", retain=True)
 
     two = service.connected(name)
-    assert one.is_gone.wait(2.0)
+    assert one.is_gone.wait(WAIT_S)
     boards = [two]
     for _ in range(CONNECTS):  # each comes back, as boards do
         boards[-1].publish(alive(name), b"1", retain=True)
         boards.append(service.connected(name))
-        assert boards[-2].is_gone.wait(2.0)
+        assert boards[-2].is_gone.wait(WAIT_S)
 
     assert soon(lambda: any(each.what == "alarm" for each in world.fleet.events(device)))
     alarm = next(each for each in world.fleet.events(device) if each.what == "alarm")

@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
 import sqlalchemy as sa
 
 from service.adapters.keys import FileKeys
@@ -52,7 +51,6 @@ def prepare(world: World, count: int = COUNT) -> None:
     world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
 
 
-@pytest.mark.timeout(120)
 def test_a_service_that_is_killed_goes_on_where_it_was(tmp_path: pathlib.Path) -> None:
     with opened(tmp_path, FileKeys(tmp_path / "keys")) as world:
         prepare(world)

@@ -13,7 +13,7 @@ from device.virtual import launch
 from tests.e2e.newcomer import Newcomer
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.broker]
 
 REPOSITORY = "local/acme/blink"
 
@@ -66,8 +66,8 @@ def test_a_board_with_a_code_enrols_itself_lives_and_is_retired(user: Newcomer, 
 
     board = Board(folder_of_code)
     try:
-        device = until(lambda: found(label="Antenna"), timeout_s=30, what="the device to be connected")
-        until(lambda: user.command("devices", "show", device["id"])["report"], timeout_s=20, what="a report")
+        device = until(lambda: found(label="Antenna"), what="the device to be connected")
+        until(lambda: user.command("devices", "show", device["id"])["report"], what="a report")
         shown = user.command("devices", "show", device["id"])
         claim = user.command("devices", "claim", "list")[0]
 
@@ -78,7 +78,7 @@ def test_a_board_with_a_code_enrols_itself_lives_and_is_retired(user: Newcomer, 
 
         user.command("devices", "retire", device["id"])
         at = len(board.lines)
-        until(lambda: any("broker says no" in line for line in board.lines[at:]), timeout_s=30, what="a closed door")
+        until(lambda: any("broker says no" in line for line in board.lines[at:]), what="a closed door")
         assert user.command("devices", "list") == []
         assert user.command("groups", "list")[0]["devices"] == 0
         assert "exists already" in user.command(

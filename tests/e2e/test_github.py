@@ -11,7 +11,7 @@ from tests.simulators.git_server import bridge_address
 from tests.simulators.github import GitHubSimulator
 from tests.simulators.github_world import SimApp
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 BY_TOKEN, BY_APP = "acme/blink", "acme/lamp"
 

@@ -10,7 +10,7 @@ from tests.e2e.newcomer import BLINK, CONTEXTS, Clone, Newcomer, wait
 from tests.simulators.git_server import bridge_address
 from tests.simulators.gitlab import GitLabSimulator
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 PATH = "acme/fw/blink"  # in a subgroup
 

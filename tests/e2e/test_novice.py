@@ -15,7 +15,7 @@ import pytest
 from deploy.demo.parts import ROOT, Device, Repository
 from tests.e2e.newcomer import Browser, Form, Newcomer, wait
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 REPOSITORY = "local/demo/blink"
 

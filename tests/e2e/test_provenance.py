@@ -18,7 +18,7 @@ from deploy.demo.parts import ROOT, Kiln, Repository, clean_environment
 from tests.e2e.forged import forge, with_image
 from tests.fakes.statements import StolenSigner
 
-pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.broker]
 WAIT_S = 60.0
 
 

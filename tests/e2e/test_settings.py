@@ -19,7 +19,7 @@ from deploy.demo.story import DEVICE, REPOSITORY, Story
 from service.web.openapi import document
 from tests.e2e.newcomer import Newcomer, wait
 
-pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.broker]
 
 CANARIES = {
     "FLEET_KEY": "canary-of-the-fleet-7d1f0c",

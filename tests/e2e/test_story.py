@@ -15,7 +15,7 @@ from deploy.demo.story import DEVICE, Chapter, Story, is_bundle
 from service.domain.audit import check
 from tests.servers import SERVICE_PASSWORD, mosquitto_broker, s3_server
 
-pytestmark = [pytest.mark.docker, pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.broker]
 BOARDS = {"esp32-generic", "esp8266-generic", "rpi-pico-w", "unix"}
 
 

@@ -25,7 +25,7 @@ from paho.mqtt.publish import single
 from deploy.demo.parts import ROOT, Kiln, Repository, clean_environment
 from tests.servers import serving
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 REPOSITORY = "local/demo/lamp"
 BROKER_PASSWORD = "the password of kiln-service in this test"
 MANIFEST = """[firmware]
@@ -195,7 +195,7 @@ class Board:
         """In order, and for good: a roll-out does not wait for it."""
         if self._process:
             self._process.terminate()
-            assert self._process.wait(10) == 0
+            assert self._process.wait(WAIT_S) == 0
         self._process = None
         self.home.change("DELETE", f"/api/v1/devices/{self.name}", {})
 

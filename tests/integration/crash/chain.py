@@ -50,7 +50,7 @@ class Chain:
         # A service that has just started looks at the heads: it may find the push, and be killed over it, before the
         # hook calls.
         found = 'select id from builds where "commit" = ?'
-        wait(lambda: self.ask(found, commit) != [], f"a build of {commit}, for the hook said {said!r}", seconds=5)
+        wait(lambda: self.ask(found, commit) != [], f"a build of {commit}, for the hook said {said!r}")
         ((build,),) = self.ask(found, commit)
         return int(str(build))
 

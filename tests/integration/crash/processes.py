@@ -94,13 +94,13 @@ class Processes:
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=1):
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=10):
                 return True
         except OSError:
             return False
 
 
-def wait(look: Callable[[], bool], what: str, *, seconds: float = 40.0, log: pathlib.Path | None = None) -> None:
+def wait(look: Callable[[], bool], what: str, *, seconds: float = 90.0, log: pathlib.Path | None = None) -> None:
     deadline = time.monotonic() + seconds
     while not look():
         if time.monotonic() > deadline:

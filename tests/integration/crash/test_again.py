@@ -11,7 +11,7 @@ import pytest
 from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 
 @pytest.fixture

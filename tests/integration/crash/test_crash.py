@@ -9,7 +9,7 @@ import pytest
 from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 STEPS = [
     (step, phase) for step in ("source", "plan", "collect", "publish", "end", "announce") for phase in ("begin", "end")

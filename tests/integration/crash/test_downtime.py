@@ -18,8 +18,6 @@ from service.domain.repository import Forge, Repository, RepositoryId
 from tests.contract.recovery_stage import Git
 from tests.integration.crash.processes import Processes, wait
 
-pytestmark = [pytest.mark.timeout(180)]
-
 NAME = RepositoryId("local/acme/blink")
 SECRET = "s" * 40
 REFS = [*(f"refs/heads/b{number}" for number in range(14)), *(f"refs/tags/v{number}" for number in range(6))]

@@ -13,7 +13,7 @@ from tests.integration.crash.processes import wait
 
 COLLECTED = {OLD_BUILD: "collect_first", OLDEST_BUILD: "collect"}
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def kiln(tmp_path: pathlib.Path) -> Iterator[Started]:
     reader.start()
     yield process, port, lines
     process.terminate()
-    process.wait(30)
+    process.wait(START_S)
     reader.join()
     process.stdout.close()
 
@@ -88,7 +88,7 @@ def test_a_service_comes_back_where_nobody_reads_what_is_said(tmp_path: pathlib.
         assert answers(port)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(START_S)
 
 
 def kill_service(process: subprocess.Popen[str], port: int) -> None:

@@ -43,7 +43,7 @@ class RTC:
             f.write(value)
 
 class WDT:
-    timeout = at = 0
+    timeout = left = 0
     def __init__(self, id=0, timeout=5000):
         first = not WDT.timeout
         print("[chip] watchdog", timeout)
@@ -53,11 +53,13 @@ class WDT:
         if first:
             _thread.start_new_thread(_watch, ())
     def feed(self):
-        WDT.at = time.ticks_ms()
+        WDT.left = WDT.timeout // 20
 
 def _watch():
-    while time.ticks_diff(time.ticks_ms(), WDT.at) < WDT.timeout:
+    # Counted in looks, not by the clock: a machine that stalls is no board that hangs.
+    while WDT.left > 0:
         time.sleep_ms(20)
+        WDT.left -= 1
     print("[chip] the watchdog bites")
     os.system("kill -9 $PPID")
 

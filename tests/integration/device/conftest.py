@@ -17,7 +17,7 @@ from device.virtual import flash as flashing, launch
 from tests.fakes.releases import FakeRelease, sign_desired
 from tests.fakes.signing import trust
 from tests.integration.device.apps import app
-from tests.integration.device.parts import TOKEN, Broker, Store, until
+from tests.integration.device.parts import TOKEN, WAIT_S, Broker, Store, until
 
 FIRST = app("5.0.0")
 
@@ -61,7 +61,7 @@ class Board:
         # The process dies with the thread that starts it, so that thread is the one that waits.
         self._thread = threading.Thread(target=self._live, args=(ready,))
         self._thread.start()
-        ready.wait(5)
+        ready.wait(WAIT_S)
 
     def switch_off(self) -> None:
         self._running = False

@@ -76,7 +76,7 @@ class Household:
             return None
 
         try:
-            found: Report = until(find, timeout_s=20)
+            found: Report = until(find)
         except AssertionError:
             said = [(r.state.value, r.reason, r.detail, r.config[:6], r.seq) for _, r in self._reports()]
             raise AssertionError(f"no {fields} in {said}") from None

@@ -13,7 +13,10 @@ from typing import Any, Self
 from device.virtual.flash import AGENT, tool
 
 DIGEST = "d" * 64
+# Of one call that never waits, by the true clock: the other side is silent for many times as long.
+LONGEST_MS = 3000
 _HEAD_LIMIT = 8192  # bytes of a request
+_PATIENCE_S = 30  # with whoever is silent, or does not read
 _PRELUDE = """
 import json, sys
 from ota import download, hal, http, net, poll
@@ -37,6 +40,19 @@ def hurry(times):
     hal.ticks_ms = lambda: time.ticks_us() * times // 1000
     hal.ticks_diff = lambda end, start: end - start
     hal.sleep_ms = lambda ms: time.sleep_us(ms * 1000 // times)
+def patient():
+    # A clock that only pauses move. Its patience is a number of looks, whatever the machine does
+    # meanwhile: a look for what the other side says takes 1 ms, longer pauses pass at once.
+    import time
+    now = 0
+    def sleep_ms(ms):
+        nonlocal now
+        now += ms
+        if ms <= 10:
+            time.sleep_ms(1)
+    hal.sleep_ms = sleep_ms
+    hal.ticks_ms = lambda: now
+    hal.ticks_diff = lambda end, start: end - start
 def finish(errand):
     return net.finish(errand, idle)
 """
@@ -44,7 +60,7 @@ def finish(errand):
 Reply = Callable[[str], Iterable[bytes | float]]
 
 
-def micropython(script: str, device: dict[str, Any], *, timeout_s: float = 50, **values: Any) -> list[Any]:
+def micropython(script: str, device: dict[str, Any], *, timeout_s: float = 150, **values: Any) -> list[Any]:
     """Run `script` after the prelude above; what it said with say().
 
     `device` is completed; `values` are its dict `values`.
@@ -98,7 +114,7 @@ class Server:
         while not self._closing.is_set():
             line, _ = self._socket.accept()
             with line:
-                line.settimeout(5)
+                line.settimeout(_PATIENCE_S)
                 try:
                     self._answer(line)
                 except OSError:
@@ -141,7 +157,7 @@ def _idle(line: socket.socket, seconds: float) -> bool:
                 return False
         except TimeoutError:
             break
-    line.settimeout(5)
+    line.settimeout(_PATIENCE_S)
     return True
 
 

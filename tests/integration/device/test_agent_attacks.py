@@ -12,7 +12,7 @@ from tests.integration.device.agent_orders import NEW, loader, order_agent
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 FLASH_BYTES = 1 << 20  # three agents
 
 

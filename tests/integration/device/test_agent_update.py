@@ -13,7 +13,7 @@ from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import TOKEN, until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 FLASH_BYTES = 1 << 20  # three agents
 
 
@@ -66,6 +66,8 @@ def test_a_bad_agent_is_left_for_the_one_before(running: Bench, fault: str) -> N
     # Not tried again under that digest ...
     fetched = len(running.store.requests)
     running.board.switch_off()
+    running.board.device.update(trial_s=60, connect_s=5)
+    running.board.put_device()
     running.board.lines.clear()
     running.board.switch_on()
     running.board.printed("app 5.0.0")
@@ -78,7 +80,7 @@ def test_a_bad_agent_is_left_for_the_one_before(running: Bench, fault: str) -> N
 def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench) -> None:
     """Broker and service are away for the whole of its trial, which says nothing about the agent."""
     running.board.switch_off()
-    running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=2)
+    running.board.device.update(trial_s=3, connect_s=0.2, again_s=6)
     running.board.put_device()
 
     def outage(_request: object, _body: bytes) -> bool:
@@ -106,9 +108,13 @@ def test_an_agent_that_only_reached_nobody_is_tried_again(running: Bench) -> Non
 
 def test_an_agent_that_never_reaches_anybody_is_tried_later_and_later(running: Bench) -> None:
     running.board.switch_off()
-    running.board.device.update(trial_s=0.4, connect_s=0.2, again_s=1)
+    running.board.device.update(trial_s=2, connect_s=0.2, again_s=1)
     running.board.put_device()
-    bad = order_agent(running, make_agent({"link": "Link.poll = lambda self: None\n"}))
+    deaf = {
+        "link": "Link.poll = lambda self: None\n",
+        "poll": "def fetch(*_):\n    raise RefusedError('download_failed', 'no')\n    yield\n",
+    }
+    bad = order_agent(running, make_agent(deaf))
 
     running.board.printed("left: 3 starts", times=2)
     running.broker.reported("rolled_back", "agent_failed", release=bad.digest)
@@ -121,7 +127,7 @@ def test_an_agent_that_never_reaches_anybody_is_tried_later_and_later(running: B
 
 def test_an_agent_that_hangs_is_ended_by_the_watchdog_and_left(running: Bench, tmp_path: Path) -> None:
     running.board.switch_off()
-    chips.fit(running.board.flash, tmp_path, hurry=300)
+    chips.fit(running.board.flash, tmp_path, hurry=60)
     running.board.watched = True
     bad = order_agent(running, make_agent({"__init__": "while True:\n    pass\n"}))
 
@@ -134,7 +140,7 @@ def test_an_agent_that_hangs_is_ended_by_the_watchdog_and_left(running: Bench, t
 
 def test_the_watchdog_of_a_good_agent_is_calm_once_it_is_confirmed(running: Bench, tmp_path: Path) -> None:
     running.board.switch_off()
-    chips.fit(running.board.flash, tmp_path, hurry=300)
+    chips.fit(running.board.flash, tmp_path, hurry=60)
     running.board.watched = True
     order_agent(running, make_agent(NEW))
     running.board.printed("agent confirmed")

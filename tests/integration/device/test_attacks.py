@@ -14,7 +14,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 FILES = files_of("6.0.0")
 

@@ -22,7 +22,7 @@ from tests.integration.device.apps import app, files_of
 from tests.integration.device.test_first_install import new_board
 from tests.servers import free_port, http_server
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.enable_socket]
 
 TALK = "print('settings', ota.settings)\nwhile True:\n    ota.sleep_ms(20)\n"
 LEAST = 10  # operations of a flash that an enrolment takes, at the very least

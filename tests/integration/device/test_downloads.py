@@ -12,7 +12,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer, refuses, still_takes_the_next
 from tests.integration.device.parts import begin
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def drop_after(count: int, *, times: int) -> Callable[[BaseHTTPRequestHandler, bytes], bool]:

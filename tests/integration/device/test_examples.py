@@ -16,7 +16,7 @@ from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 from tests.integration.runners.conftest import PATH
 
-pytestmark = [pytest.mark.docker, pytest.mark.enable_socket, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker, pytest.mark.enable_socket]
 
 ROOT = Path(__file__).parents[3]
 

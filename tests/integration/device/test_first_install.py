@@ -21,7 +21,7 @@ from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 from tests.unit.runners.flash import uf2_reader
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 TALK = "print('settings', ota.settings)\nwhile True:\n    ota.sleep_ms(20)\n"
 

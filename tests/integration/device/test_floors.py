@@ -11,7 +11,7 @@ from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 FLASH_BYTES = 1 << 20  # half of it would be as good as full with the agent and two releases
 

@@ -9,7 +9,7 @@ from service.domain.device import DeviceState
 from tests.integration.device.household import Household, household
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 APPLICATION = """import ota
 print("place", ota.settings.get("PLACE"))
@@ -60,7 +60,7 @@ def test_a_token_is_changed_over_the_air(home: Household) -> None:
 
     until(lambda: home.device().new_token_digest is None)
     assert old.ask("desired").status == 401
-    until(lambda: home.device().connected, timeout_s=10)
+    until(lambda: home.device().connected)
     home.release(APPLICATION + "# newer\n")
     home.board.printed("place None", times=2)
 
@@ -85,7 +85,7 @@ def test_a_bad_release_leaves_its_reason_and_its_log(home: Household) -> None:
     home.said(state=DeviceState.ROLLED_BACK, reason="import_error", release=bad, running=first)
     shown = home.order("GET", "")
     assert shown["report"]["why"] == "the application raised while starting on trial"
-    log = until(lambda: home.order("GET", "/log")["text"], timeout_s=20)
+    log = until(lambda: home.order("GET", "/log")["text"])
     assert "nothing_of_that_name" in log
 
 

@@ -15,7 +15,7 @@ from tests.integration.device.household import HASTE, household
 from tests.integration.device.parts import until
 from tests.servers import begin_dynsec
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 APPLICATION = """import ota
 while True:
@@ -86,7 +86,7 @@ def test_a_board_whose_broker_lost_all_accounts_is_let_in_again(tmp_path: Path) 
 
         accounts = home.site.kiln.broker.accounts
         assert isinstance(accounts, DynsecAccounts)
-        until(lambda: accounts.knows("d1") and accounts.names() == {"d1"}, timeout_s=30)
+        until(lambda: accounts.knows("d1") and accounts.names() == {"d1"})
         second = home.release(APPLICATION + "# newer\n")
         home.said(running=second, state=DeviceState.CONFIRMED)
         assert "the broker had lost it" in home.site.kiln.fleet.events(DeviceId("d1"))[0].detail

@@ -17,7 +17,7 @@ from tests.fakes.home_assistant import checked
 from tests.integration.device.household import Household, household
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 OURS = Home(prefix="homeassistant", password="the password of Home Assistant in tests")
 STATUS = "kiln/v1/kiln-service/status"

@@ -9,7 +9,7 @@ from tests.fakes.releases import FakeRelease
 from tests.integration.device.apps import app
 from tests.integration.device.conftest import Bench
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def settle(bench: Bench, release: FakeRelease, *, seq: int) -> FakeRelease:

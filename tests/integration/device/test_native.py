@@ -62,7 +62,7 @@ class Plan:
         images = {name: f"{name}.img" for name in IMAGES}
         plan = {"files": list(self.files), "blocks": BLOCKS, "images": images, "device": DEVICE, "acts": self.acts}
         (self.folder / "plan.json").write_text(json.dumps(plan))
-        output = run("reflash.py", self.folder, program, timeout_s=240)
+        output = run("reflash.py", self.folder, program, timeout_s=1100)
         done = re.findall(r"^cuts (\S+) (\d+)$", output, re.MULTILINE)
         assert [name for name, _ in done] == [act["name"] for act in self.acts], output
         return [line for line in output.splitlines() if line.startswith("WRONG")], sum(int(count) for _, count in done)
@@ -82,7 +82,7 @@ def whole_lives(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("program", [32, 256])
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_a_cut_anywhere_leaves_whole_firmware_and_ends_where_it_should(plan: Plan, program: int) -> None:
     whole_lives(plan)
 
@@ -108,7 +108,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_an_agent_with_a_defect_is_found(plan: Plan, name: str) -> None:
     was, becomes = DEFECTS[name]
     source = (flashing.AGENT / "native.py").read_text()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.device.network import Server, header, micropython, ok, once
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 ALL = """
 say(finish(poll.desired(device)).decode())

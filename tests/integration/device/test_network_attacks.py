@@ -6,24 +6,27 @@ from typing import Any
 
 import pytest
 
-from tests.integration.device.network import Server, header, micropython, ok, once, ranged
+from tests.integration.device.network import LONGEST_MS, Server, header, micropython, ok, once, ranged
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 SIZE = 4000
 BODY = bytes(i * 7 % 251 for i in range(SIZE))
 HEAD = ok(BODY)[:-SIZE]
 # Reads a bundle; says how it ended, how far it came, what went by the clock that hurries (seconds),
-# and the longest time between two calls of idle (milliseconds, by the true clock).
+# and the longest time between two calls of idle (milliseconds, by that clock). Where no pace of the other
+# side is to be met, the clock is one that only pauses move.
 READ = """
-import time
-gaps, last = 0, time.ticks_us()
+if values["times"]:
+    hurry(values["times"])
+else:
+    patient()
+gaps, begun = 0, hal.ticks_ms()
+last = begun
 def idle():
     global gaps, last
-    now = time.ticks_us()
-    gaps, last = max(gaps, time.ticks_diff(now, last)), now
-hurry(values["times"])
-begun = hal.ticks_ms()
+    now = hal.ticks_ms()
+    gaps, last = max(gaps, hal.ticks_diff(now, last)), now
 source = download.Source(device, "/bundle", values["size"], idle)
 view = memoryview(bytearray(512))
 def read():
@@ -32,30 +35,30 @@ def read():
     return "whole"
 end = tried(read)
 source.close()
-say([end, source.at, hal.ticks_diff(hal.ticks_ms(), begun) // 1000, gaps // 1000])
+say([end, source.at, hal.ticks_diff(hal.ticks_ms(), begun) // 1000, gaps])
 """
 
 
-def read(server: Server, *, times: int = 100, **device: Any) -> list[Any]:
+def read(server: Server, *, times: int = 0, **device: Any) -> list[Any]:
     [found] = micropython(READ, {"base": server.base, **device}, size=SIZE, times=times)
     return list(found)
 
 
-def test_a11_one_byte_in_nine_seconds_is_given_up_after_a_minute() -> None:
+def test_a11_one_byte_in_seven_seconds_is_given_up_after_a_minute() -> None:
     def reply(request: str) -> Iterator[bytes | float]:
         answer = ranged(BODY, request)
         head = answer.index(b"\r\n\r\n") + 4
         yield answer[:head]
         for at in range(head, len(answer)):
             yield answer[at : at + 1]
-            yield 0.09
+            yield 0.35
 
     with Server(reply) as server:
-        end, at, seconds, _ = read(server)
+        end, at, seconds, _ = read(server, times=20)
 
     assert end == ["download_failed", "too slow"]
     assert 0 < at < 20
-    assert 60 <= seconds < 75
+    assert 60 <= seconds < 600  # a stall of this machine counts twenty times; the whole would take hours
 
 
 def test_a11_a_head_that_drips_ends_each_attempt_and_then_all_of_them() -> None:
@@ -65,12 +68,12 @@ def test_a11_a_head_that_drips_ends_each_attempt_and_then_all_of_them() -> None:
             yield 0.09
 
     with Server(reply) as server:
-        end, at, seconds, _ = read(server, slow_s=3600)
+        end, at, seconds, _ = read(server, times=100, slow_s=3600)
 
     assert end == ["download_failed", "no answer: OSError('no answer in time',)"]
     assert at == 0
     assert len(server.requests) == 6
-    assert 60 <= seconds < 150
+    assert 60 <= seconds < 1500  # a stall of this machine counts a hundred times
 
 
 def test_a11_a_stall_at_99_percent_is_taken_up_at_that_byte() -> None:
@@ -98,7 +101,7 @@ def test_a11_the_agent_is_called_often_while_a_server_stalls() -> None:
         yield 20.0
 
     with Server(reply) as server:
-        end, _, _, gap_ms = read(server, times=1, stall_s=0.4, slow_s=2)
+        end, _, _, gap_ms = read(server, stall_s=0.4, slow_s=2)
 
     # Whoever feeds a watchdog or keeps the broker's line does it there.
     assert end == ["download_failed", "too slow"]
@@ -134,7 +137,7 @@ def test_a11_a_question_while_the_application_runs_never_waits(sent: str) -> Non
         said, longest_ms = micropython(STEPS.replace("hurry(1)", "hurry(40)"), {"base": server.base})
 
     assert "no answer in time" in said
-    assert longest_ms < 100
+    assert longest_ms < LONGEST_MS
 
 
 def test_a9_bytes_after_the_promised_length_are_never_read() -> None:

@@ -14,7 +14,7 @@ from tests.integration.device.expectations import NEXT
 from tests.integration.device.parts import until
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def restart_with(bench: Bench, **changes: Any) -> None:
@@ -119,13 +119,13 @@ def test_a_broker_that_goes_during_a_download_does_not_end_it(running: Bench) ->
         request.wfile.write(body[:1000])
         request.wfile.flush()
         begun.set()
-        gone.wait(10)
+        gone.wait(60)
         request.wfile.write(body[1000:])
         return True
 
     running.store.rude = slow
     running.desire(NEXT, seq=2)
-    assert begun.wait(10)
+    assert begun.wait(60)
     running.broker.stop()
     gone.set()
     try:

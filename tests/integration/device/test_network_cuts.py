@@ -9,10 +9,9 @@ import pytest
 
 from tests.integration.device.network import Server, header, micropython, ok, ranged
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
-# Pauses pass a thousand times faster; patience is longer by that.
-PATIENT = {"stall_s": 3000, "slow_s": 30_000}
+PATIENT = {"stall_s": 100, "slow_s": 30_000}
 BODY = bytes(i * 7 % 251 for i in range(300))
 NOTHING = b"HTTP/1.1 204 No Content\r\nServer: test\r\n\r\n"
 ANSWERS: dict[str, tuple[str, bytes, Any]] = {
@@ -26,7 +25,7 @@ ANSWERS: dict[str, tuple[str, bytes, Any]] = {
     "claim": ("only_200(poll.fetch(device, '/api/v1/claim', 6144, b'{}', False))", ok(b"KILNA1\n" + b"y" * 80), None),
 }
 QUESTION = """
-hurry(1000)
+patient()
 def only_200(errand):
     status, raw = yield from errand
     return raw if status == 200 else status
@@ -85,7 +84,7 @@ def cut_once(whole: Callable[[str], bytes]) -> Callable[[str], Iterator[bytes]]:
 
 
 SOURCE = """
-hurry(1000)
+patient()
 view = memoryview(bytearray(64))
 for cut in range(values["cuts"]):
     source = download.Source(device, "/%d/bundle" % cut, values["size"], idle)
@@ -117,7 +116,7 @@ def test_a_bundle_cut_at_any_byte_is_read_whole(resumes: bool) -> None:
 
 
 FILES = """
-hurry(1000)
+patient()
 import os
 for cut in range(values["cuts"]):
     target = values["folder"] + "/%d" % cut

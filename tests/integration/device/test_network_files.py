@@ -7,11 +7,11 @@ import pytest
 
 from tests.integration.device.network import Server, file_of, header, micropython, ok, once, ranged
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 BODY = bytes(i * 7 % 251 for i in range(10_000))
 FETCH = """
-hurry(20)
+patient()
 say(tried(lambda: download.to_file(device, "/pack", values.get("limit", 20000), values["target"], idle)))
 """
 

@@ -15,7 +15,7 @@ from tests.integration.device.authorities import Authority
 from tests.integration.device.conftest import Bench
 from tests.integration.device.expectations import NEXT
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from tests.integration.device.apps import app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 # What the agent that asks for version 1 has in place of the modules of today.
 BEFORE = Path(__file__).parents[2] / "samples" / "agent"

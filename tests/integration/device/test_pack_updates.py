@@ -11,7 +11,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def test_a_board_updates_by_packs_alone(running: Bench) -> None:

@@ -11,8 +11,6 @@ from tests.fakes.packflash import PackFlash
 from tests.fakes.packs import deflated, head_of, pack_of, statement_entry, stream_of
 from tests.fakes.releases import FakeRelease, index_of, make_release
 
-pytestmark = pytest.mark.timeout(60)
-
 BODY = b"".join(b"def f%d(x):\n    return x + %d\n" % (n, n * 7) for n in range(200))
 OLD = {
     "app.py": BODY,

@@ -15,7 +15,7 @@ from tests.integration.device.apps import app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 POINTERS = {
     "lost": None,

@@ -20,7 +20,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, refuses, still_takes_the_next
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 NOW = 1_800_000_000  # what the store says that it is
 DAY = 86_400

@@ -11,8 +11,6 @@ import pytest
 from device.virtual import flash as flashing
 from tests.integration.device.plan import Plan
 
-pytestmark = pytest.mark.timeout(120)
-
 SCRIPT = flashing.BOARD / "sequences.py"
 TABLE = Path(__file__).parents[3] / "docs" / "ota.md"
 SIZES = {"config.py": 700, "lib/net.py": 4200, "lib/screen.py": 5100, "lib/sensor.py": 3000, "page.html": 3500}

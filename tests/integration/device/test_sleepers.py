@@ -14,7 +14,7 @@ from tests.integration.device.conftest import Bench
 from tests.integration.device.expectations import NEXT
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 SLOW_S = 0.15  # what the service takes for an answer
 FEW = 6  # wakes

@@ -25,7 +25,7 @@ from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 from tests.servers import free_port, http_server
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.enable_socket]
 
 PACKAGE = "mip/kiln-agent/package.json"
 

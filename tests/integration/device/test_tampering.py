@@ -8,7 +8,7 @@ from tests.integration.device.apps import app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, refuses, still_takes_the_next
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 # boot.py of a board whose flash changes: when `trigger` is opened to be read for the time `nth` of a start, the byte
 # `at` of `target` is another. The agent, the file system and all that reads are as they are.

@@ -9,15 +9,15 @@ from tests.fakes.releases import FakeRelease
 from tests.integration.device import chips
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
-from tests.integration.device.parts import until
+from tests.integration.device.parts import WAIT_S, until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 @pytest.fixture
 def chip(running: Bench, tmp_path: Path) -> Bench:
-    """A board that runs FIRST and has a watchdog of a second."""
-    tune(running, watchdog_s=1, trial_s=30)
+    """A board that runs FIRST and has a watchdog of three seconds."""
+    tune(running, watchdog_s=3, trial_s=60)
     running.board.switch_off()
     chips.fit(running.board.flash, tmp_path)
     running.board.lines.clear()
@@ -37,7 +37,7 @@ def tune(bench: Bench, **changes: Any) -> None:
     bench.board.printed("app 5.0.0")
 
 
-def lost(bench: Bench, bad: FakeRelease, reason: str, *, wait_s: float = 20) -> dict[str, Any]:
+def lost(bench: Bench, bad: FakeRelease, reason: str, *, wait_s: float = WAIT_S) -> dict[str, Any]:
     """The trial of `bad` was rolled back for this reason, and the first release runs."""
 
     def find() -> dict[str, Any] | None:
@@ -127,7 +127,7 @@ def test_a25_disables_the_watchdog(chip: Bench) -> None:
 
 
 def test_the_watchdog_is_calm_once_a_trial_is_won(chip: Bench) -> None:
-    slow = "ota.healthy()\nimport time\ntime.sleep(2)\nprint('slow and fine')\n"
+    slow = "ota.healthy()\nimport time\ntime.sleep(5)\nprint('slow and fine')\n"
     good = chip.desire(app("6.0.0", slow + LOOP), seq=2)
 
     chip.broker.reported("confirmed", release=good.digest)

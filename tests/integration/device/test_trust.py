@@ -11,8 +11,6 @@ from device.virtual.flash import compile_agent, tool
 from tests.fakes.releases import make_release, sign_desired
 from tests.fakes.signing import Signer, canonical, director_key, release_key, root_document, root_key, root_payload
 
-pytestmark = pytest.mark.timeout(120)
-
 RELEASE = make_release({"main.py": b"pass\n" * 200})
 # 64-bit words: twice what a board needs.
 CHECK_KB = 16  # what the check of one signature of 3,072 bits takes

@@ -19,7 +19,7 @@ from runners.contract.job import Limits
 from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker]
 
 IMAGE = "kiln/base:bookworm"  # as good as any that an operator has
 OWN = f'[build]\nimage = "{IMAGE}"\ncommand = ["sh", "build.sh"]\noutputs = ["out/*.hex"]\n'

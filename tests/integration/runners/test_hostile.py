@@ -19,7 +19,6 @@ from tests.integration.runners.hostile import BROKE, REPOSITORIES, Hostile
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.timeout(180),
     pytest.mark.usefixtures("runtime", "shell_image", "compiler_image", "forger_image"),
 ]
 

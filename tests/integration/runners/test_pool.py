@@ -64,7 +64,7 @@ class Stage:
         return {name: each for name, each in self.ids(running=running).items() if name.startswith("kiln-warm-")}
 
 
-def until(true: Callable[[], object], within_s: float = 30.0) -> None:
+def until(true: Callable[[], object], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "waited in vain"

@@ -21,18 +21,18 @@ from runners.contract.job import FILES_ARTIFACT, OLD_WORKFLOW, QUEUE, WORKFLOW, 
 from runners.docker_engine import DockerEngine
 from runners.engine import ContainerSpec
 from runners.recipes.micropython import MicroPython
-from runners.worker import WorkerSettings
+from runners.worker import STOP_PATIENCE_S, WorkerSettings
 from service.adapters.clock import SystemClock
 from tests.integration.runners.conftest import PATH, sha256
 from tests.integration.runners.service_door import Door
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker]
 
 ROOT = pathlib.Path(__file__).parents[3]
 QUICK = {"main.py": b"import a\n", "a.py": b"A = 1\n"}
 # Compiles for some seconds: time to be killed in.
 SLOW = {"main.py": b"", **{f"m{n}.py": b"".join(b"v%d = %d\n" % (k, k) for k in range(1000)) for n in range(400)}}
-READY_S, RESULT_S = 30.0, 60.0
+READY_S, RESULT_S = 60.0, 120.0
 A_TENTH = 0.1  # of a core: SLOW lasts most of a minute then, however quick the machine is
 
 
@@ -147,7 +147,7 @@ def test_a_job_is_taken_and_its_result_comes_back(farm: Farm) -> None:
     assert (result.outcome.value, result.message, result.job) == ("succeeded", "", job.id)
     assert [sha256(content) for _, content in farm.door.uploads] == [result.artifacts[0].digest]
     assert b"mpy-cross" in farm.door.logs["/log"]
-    until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
+    until(lambda: farm.engine.jobs(farm.settings.label) == set())
 
 
 @pytest.mark.parametrize(("workflow", "checkpoints"), [(WORKFLOW, []), (OLD_WORKFLOW, ["run"])])
@@ -179,7 +179,7 @@ def test_a_runner_that_is_killed_goes_on_with_the_same_container(farm: Farm) -> 
     assert len({content for _, content in farm.door.uploads}) == 1
     lines = bytes(farm.door.logs["/log"]).splitlines()
     assert len(lines) == len(set(lines)) == len(SLOW) - 1  # each file once: nothing was built again, no log line lost
-    until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
+    until(lambda: farm.engine.jobs(farm.settings.label) == set())
 
 
 def test_orphans_of_a_dead_runner_are_swept(farm: Farm) -> None:
@@ -194,7 +194,7 @@ def test_orphans_of_a_dead_runner_are_swept(farm: Farm) -> None:
     with foreign:
         farm.start()
 
-        until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
+        until(lambda: farm.engine.jobs(farm.settings.label) == set())
         assert farm.engine.jobs("somebody@else") == {f"{spec.job}-2"}
     orphan.remove()
 
@@ -207,7 +207,7 @@ def test_a_cancelled_job_is_stopped(farm: Farm) -> None:
 
     farm.client.cancel_workflow(job.id)
 
-    until(lambda: farm.engine.jobs(farm.settings.label) == set(), within_s=10)
+    until(lambda: farm.engine.jobs(farm.settings.label) == set())
     until(lambda: any(each["event"] == "job finished" and each["outcome"] == "cancelled" for each in farm.log))
     assert farm.door.uploads == []
 
@@ -218,7 +218,7 @@ def test_a_runner_told_to_stop_hands_its_jobs_back(farm: Farm) -> None:
     until(lambda: farm.is_building(job))
     began = time.monotonic()
     first.send_signal(signal.SIGTERM)
-    code = first.wait(timeout=30)
+    code = first.wait(timeout=60)
     took_s = time.monotonic() - began
     left = farm.engine.jobs(farm.settings.label)
 
@@ -226,7 +226,7 @@ def test_a_runner_told_to_stop_hands_its_jobs_back(farm: Farm) -> None:
 
     until(lambda: farm.engine.jobs(farm.settings.label) == {job.id})  # it begins again
     assert (code, left) == (0, set())
-    assert took_s < 10
+    assert took_s < 30  # the job would have taken most of a minute
     assert [each["job"] for each in farm.log if each["event"] == "job handed back"] == [job.id]
     assert not [each for each in farm.log if each["event"] == "job finished"]
 
@@ -237,8 +237,8 @@ def test_an_idle_runner_stops_at_once(farm: Farm) -> None:
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 3
+    assert process.wait(timeout=60) == 0
+    assert time.monotonic() - began < STOP_PATIENCE_S
 
 
 def test_two_runners_of_one_name_do_not_work_together(farm: Farm) -> None:

@@ -19,7 +19,7 @@ from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
 from tests.simulators.git_server import GitHttp, bridge_address, git_server
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 TOKEN = "glpat-0123456789-very-secret"
 
@@ -151,7 +151,7 @@ def test_the_container_of_a_cancelled_build_is_removed(chain: Fetched) -> None:
         Starter(engine, SystemClock()).stop([BuildId(build)])
         engine.dispose()
 
-        wait(lambda: not chain.is_fetching(build), "the container to be removed", seconds=15)
+        wait(lambda: not chain.is_fetching(build), "the container to be removed")
     finally:
         chain.server.pause_s = 0.0
     status = chain.ask("select status from workflow_status where name = 'fetch_source' order by created_at desc")

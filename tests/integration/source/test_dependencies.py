@@ -20,7 +20,7 @@ from tests.integration.crash.processes import wait
 from tests.simulators.git_server import bridge_address
 from tests.simulators.mip_index import MipIndex, mip_index
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker]
 
 SIMPLE = b"class MQTTClient:\n    def __init__(self, name):\n        self.name = name\n"
 ROBUST = b"from umqtt import simple\n\nclass MQTTClient(simple.MQTTClient):\n    TRIES = 3\n"

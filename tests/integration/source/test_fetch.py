@@ -22,7 +22,7 @@ from tests.integration.source.conftest import Content, Forge, Inner, Link
 from tests.simulators.certificates import certificates
 from tests.simulators.git_server import bridge_address, git_server
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker]
 
 TOKEN = "glpat-0123456789-very-secret"  # as a forge would give it
 

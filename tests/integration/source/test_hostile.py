@@ -12,7 +12,7 @@ from runners.contract.source import Credential
 from tests.integration.source.conftest import Forge, Inner
 from tests.simulators.git_server import bridge_address, git_server
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker]
 
 PINNED = "d" * 40
 

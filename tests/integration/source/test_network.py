@@ -24,7 +24,7 @@ from runners.docker_engine import DockerEngine
 from runners.engine import ContainerSpec
 from service.adapters.clock import SystemClock
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker]
 
 PORT = 4711
 LISTEN = f"""
@@ -72,7 +72,7 @@ class Fetches:
     def listen(self, job: str) -> None:
         words = ["docker", "exec", "-d", self.spec(job).name, "python3", "-c", LISTEN]
         subprocess.run(words, check=True, timeout=60)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self.answers(job, ["127.0.0.1"]):
             assert time.monotonic() < deadline
 

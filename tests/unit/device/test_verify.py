@@ -207,7 +207,6 @@ MESSAGES: dict[str, tuple[Callable[[], bytes], Callable[[], Signer], Callable[[b
 }
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", list(MESSAGES))
 def test_a1_every_flipped_bit_of_a_message_is_refused(kind: str) -> None:
     make, key, parse = MESSAGES[kind]

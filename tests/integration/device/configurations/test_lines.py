@@ -12,7 +12,7 @@ from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import TOKEN
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def test_a_wrong_broker_comes_back_by_itself(on: Bench) -> None:

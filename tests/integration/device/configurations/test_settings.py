@@ -11,7 +11,7 @@ from tests.integration.device.configurations.conftest import FIRST, NEXT, SHOW, 
 from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.enable_socket]
 
 
 def test_settings_change_alone(on: Bench) -> None:
