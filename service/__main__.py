@@ -16,6 +16,7 @@ from service.domain.summary import plain
 from service.settings import Settings
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 # Read by other commands than `serve`: not settings of the service.
 OTHERS = ("KILN_PARENT", "KILN_READY", "KILN_URL", "KILN_TOKEN", "KILN_RUNNER_NAME", "KILN_DEPENDENCY_INDEX")
 
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KilnError as error:
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # of a command: what serves ends in order
+        return INTERRUPTED
 
 
 def _serve() -> int:

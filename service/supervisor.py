@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import IO
 
 from service.adapters.instance import Instance
-from service.domain.errors import ConflictError
+from service.domain.errors import BadInputError, ConflictError
 from service.settings import Settings
 
 logger = logging.getLogger("kiln.supervisor")
@@ -149,10 +151,18 @@ class Supervisor:
 @contextlib.contextmanager
 def only_one(settings: Settings, what: str):  # type: ignore[no-untyped-def]  # a context manager of nothing
     """Two services on one database would take each other's builds for their own. Raises: ConflictError."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.data / f"{what}.lock").open("w") as file:
+    with _opened(settings.data / f"{what}.lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConflictError(f"Kiln runs already with the data in {settings.data}") from error
         yield
+
+
+def _opened(path: pathlib.Path) -> IO[str]:
+    """Raises: BadInputError."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as error:
+        raise BadInputError(f"{error.filename or path} cannot be used: {error.strerror}") from error

@@ -6,6 +6,8 @@ import pathlib
 import secrets
 from dataclasses import dataclass, field
 
+from service.domain.errors import BadInputError
+
 INSTANCE = "instance.json"
 
 
@@ -18,7 +20,16 @@ class Instance:
 
 
 def load_instance(data: pathlib.Path) -> Instance:
-    """Read `<data>/instance.json`, or make it (mode 0600)."""
+    """Read `<data>/instance.json`, or make it (mode 0600). Raises: BadInputError naming what cannot be used."""
+    try:
+        return _instance(data)
+    except OSError as error:
+        raise BadInputError(f"{error.filename or data} cannot be used: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"{data / INSTANCE} is damaged: restore it from a backup") from error
+
+
+def _instance(data: pathlib.Path) -> Instance:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)  # the database in it holds secrets of hooks
     path = data / INSTANCE
     if not path.exists():

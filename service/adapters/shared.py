@@ -31,6 +31,10 @@ class DatabaseSharedSettings:
             sealed = connection.execute(sa.select(table.c.sealed).where(_of(scope))).scalar()
         return self._opened(scope, sealed)
 
+    def check(self, scope: Scope) -> None:
+        with self._engine.connect() as connection:
+            self._check_group(connection, scope)
+
     def change(self, scope: Scope, edit: Callable[[Values], Values]) -> bool:
         for _ in range(MAX_TRIES):
             with self._engine.connect() as connection:

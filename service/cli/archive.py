@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from service.cli import places
+from service.cli import places, words
 from service.cli.client import Client
 
 PATH = "/api/v1/devices"
@@ -32,5 +32,5 @@ def _flash(client: Client, given: argparse.Namespace) -> Any:
 
 def _saved(client: Client, given: argparse.Namespace, what: str) -> dict[str, Any]:
     places.check_folder_of(given.output)
-    path, size = client.save(f"{PATH}/{given.id}/{what}", given.output, max_bytes=MAX_BYTES)
+    path, size = client.save(f"{PATH}/{words.part(given.id, 'device')}/{what}", given.output, max_bytes=MAX_BYTES)
     return {"device": given.id, "written": str(path), "bytes": size}

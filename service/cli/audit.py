@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from service.cli import places
+from service.cli import places, words
 from service.cli.client import Client, CommandError
 from service.domain.audit import check
 
@@ -21,8 +21,8 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     audit = commands.add_parser("audit", help="who did what").add_subparsers(required=True)
     listing = audit.add_parser("list", help="the newest entries")
     listing.add_argument("--repository", default="", help="of this one alone; without, all of them")
-    listing.add_argument("--limit", type=int, default=50)
-    listing.add_argument("--after", type=int, help="go on below this id")
+    listing.add_argument("--limit", type=words.number, default=50)
+    listing.add_argument("--after", type=words.number, help="go on below this id")
     listing.set_defaults(act=_list, columns=("id", "time", "who", "what", "repository", "subject", "detail"))
     export = audit.add_parser("export", help="every entry as a line of JSON, oldest first")
     export.add_argument("--repository", default="")

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from service.cli import words
 from service.cli.client import Client
 
 COLUMNS = ("id", "repository", "number", "ref", "status", "title", "message", "created_at")
@@ -18,16 +19,16 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     start.set_defaults(act=_start_build)
     for name, text in (("rerun", "build the same commit again"), ("cancel", "stop a build")):
         command = builds.add_parser(name, help=text)
-        command.add_argument("build", type=int)
+        command.add_argument("build", type=words.number)
         command.set_defaults(act=_act(name))
     approve = builds.add_parser("approve", help="let a fork's request be built")
-    approve.add_argument("build", type=int)
+    approve.add_argument("build", type=words.number)
     approve.add_argument("--commit", required=True, help="the commit that you looked at")
     approve.set_defaults(act=_approve)
     listing = builds.add_parser("list", help="the newest that you may see")
     listing.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/builds"), columns=COLUMNS)
     show = builds.add_parser("show", help="its jobs and what came of them")
-    show.add_argument("build", type=int)
+    show.add_argument("build", type=words.number)
     show.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/builds/{given.build}"), inside=INSIDE)
 
 

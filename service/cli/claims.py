@@ -5,7 +5,7 @@ import pathlib
 import urllib.parse
 from typing import Any
 
-from service.cli import install, places, typed
+from service.cli import install, places, typed, words
 from service.cli.client import Client, CommandError
 from service.domain.configuration import OF_THE_AGENT
 
@@ -67,4 +67,4 @@ def _list(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _revoke(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("DELETE", f"{PATH}/{urllib.parse.quote(given.id, safe='')}")
+    return client.call("DELETE", f"{PATH}/{words.part(given.id, 'code')}")

@@ -66,6 +66,10 @@ class Client:
     @contextlib.contextmanager
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[IO[bytes]]:
         leave = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if not self.url.startswith(("http://", "https://")):
+            raise CommandError(f"{self.url[:80]!r} is no address of a Kiln: it begins with http:// or https://")
+        if not self.token.isascii() or not self.token.isprintable():
+            raise CommandError("that is no token: tokens have letters, digits, '-', '_' and '.'")
         request = urllib.request.Request(  # noqa: S310  # the operator's own address
             self.url.rstrip("/") + path,
             method=method,
@@ -110,6 +114,12 @@ def _name_of(answer: Any) -> str:
     return pathlib.PurePath(name).name
 
 
+def unreadable(name: str, error: OSError | UnicodeDecodeError) -> str:
+    """Why a file that is to hold text cannot be read, in one line that names it."""
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is no text in UTF-8"
+    return f"{'standard input' if name == '-' else name} cannot be read: {why}"
+
+
 def read_secret(name: str) -> str:
     """What a file holds, without white space around it; standard input for `-`. Raises: CommandError.
 
@@ -118,9 +128,10 @@ def read_secret(name: str) -> str:
     try:
         text = sys.stdin.read(MAX_SECRET_CHARS + 1) if name == "-" else pathlib.Path(name).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name} cannot be read: {error}") from error
+        raise CommandError(unreadable(name, error)) from error
     if not text.strip() or len(text) > MAX_SECRET_CHARS:
-        raise CommandError(f"{name} holds no token")
+        amount = "nothing" if not text.strip() else f"more than {MAX_SECRET_CHARS} characters"
+        raise CommandError(f"{'standard input' if name == '-' else name} holds {amount}")
     return text.strip()
 
 

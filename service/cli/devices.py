@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from service.cli import archive, claims, install, inventory, places, typed
+from service.cli import archive, claims, install, inventory, places, typed, words
 from service.cli.client import Client, CommandError
 
 PATH = "/api/v1/devices"
@@ -76,22 +76,22 @@ def for_each(deed: str) -> Callable[[Client, argparse.Namespace], Any]:
 
 def _ordered(client: Client, name: str, deed: str) -> dict[str, Any]:
     try:
-        device = client.call("POST", f"{PATH}/{name}/{deed}")
+        device = client.call("POST", f"{PATH}/{words.part(name, 'device')}/{deed}")
     except CommandError as error:
         return {"error": str(error)}
     return {"ordered": device["desired"] is not None, "seq": device["seq"]}
 
 
 def _show(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("GET", f"{PATH}/{given.id}")
+    return client.call("GET", f"{PATH}/{words.part(given.id, 'device')}")
 
 
 def _retire(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("DELETE", f"{PATH}/{given.id}")
+    return client.call("DELETE", f"{PATH}/{words.part(given.id, 'device')}")
 
 
 def _log(client: Client, given: argparse.Namespace) -> Any:
-    path = f"{PATH}/{given.id}/log"
+    path = f"{PATH}/{words.part(given.id, 'device')}/log"
     found = client.call("GET", path) if given.kept else client.call("POST", f"{path}?wait_s={given.wait}")
     if found["at"] is None:
         return "nothing: it has not answered, and nothing was kept before"
@@ -100,7 +100,7 @@ def _log(client: Client, given: argparse.Namespace) -> Any:
 
 
 def _settings(client: Client, given: argparse.Namespace) -> Any:
-    path = f"{PATH}/{given.id}/settings"
+    path = f"{PATH}/{words.part(given.id, 'device')}/settings"
     change = typed.change_of(given)
     if change is None:
         return client.call("GET", path)

@@ -5,6 +5,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from service.cli import words
 from service.cli.client import Client
 
 PATH = "/api/v1/devices"
@@ -38,7 +39,7 @@ COLUMNS = (
 def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no public type
     listed = devices.add_parser("list", help="those that you may see, or those of them that you look for")
     _add_search(listed)
-    listed.add_argument("--limit", type=int, default=0, metavar="N", help="at most; default: all")
+    listed.add_argument("--limit", type=words.number, default=0, metavar="N", help="at most; default: all")
     listed.set_defaults(act=_list, columns=COLUMNS)
     summary = devices.add_parser("summary", help="how many there are, by state and version")
     _add_search(summary)
@@ -50,7 +51,7 @@ def add_to_devices(devices: Any) -> None:  # argparse's subparsers have no publi
     move = _one(devices, "move-channel", "it follows another channel from now on", _change("channel"))
     move.add_argument("value", metavar="CHANNEL")
     pin = _one(devices, "pin", "it runs this release, whatever its channel does", _pin)
-    pin.add_argument("release", type=int, help="number of the build")
+    pin.add_argument("release", type=words.number, help="number of the build")
     _one(devices, "unpin", "it follows its channel again", _unpin)
     allow = _one(devices, "allow-install", "Home Assistant may install releases on it", _change("may_install"))
     allow.add_argument("--no", dest="value", action="store_false", help="not any more")
@@ -118,27 +119,27 @@ def _one(devices: Any, name: str, text: str, act: Callable[[Client, argparse.Nam
 
 
 def _change(name: str) -> Callable[[Client, argparse.Namespace], Any]:
-    return lambda client, given: client.call("PATCH", f"{PATH}/{given.id}", {name: given.value})
+    return lambda client, given: client.call("PATCH", f"{PATH}/{words.part(given.id, 'device')}", {name: given.value})
 
 
 def _tag(name: str) -> Callable[[Client, argparse.Namespace], Any]:
-    return lambda client, given: client.call("PATCH", f"{PATH}/{given.id}", {name: given.words})
+    return lambda client, given: client.call("PATCH", f"{PATH}/{words.part(given.id, 'device')}", {name: given.words})
 
 
 def _group(client: Client, given: argparse.Namespace) -> Any:
-    return [client.call("PATCH", f"{PATH}/{each}", {"group": given.value}) for each in given.ids]
+    return [client.call("PATCH", f"{PATH}/{words.part(each, 'device')}", {"group": given.value}) for each in given.ids]
 
 
 def _pin(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("PUT", f"{PATH}/{given.id}/pin", {"release": given.release})
+    return client.call("PUT", f"{PATH}/{words.part(given.id, 'device')}/pin", {"release": given.release})
 
 
 def _unpin(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("DELETE", f"{PATH}/{given.id}/pin")
+    return client.call("DELETE", f"{PATH}/{words.part(given.id, 'device')}/pin")
 
 
 def _history(client: Client, given: argparse.Namespace) -> Any:
-    return client.call("GET", f"{PATH}/{given.id}/history")
+    return client.call("GET", f"{PATH}/{words.part(given.id, 'device')}/history")
 
 
 def _groups(client: Client, given: argparse.Namespace) -> Any:
@@ -152,4 +153,4 @@ def _add_group(client: Client, given: argparse.Namespace) -> Any:
 
 def _remove_group(client: Client, given: argparse.Namespace) -> Any:
     query = urllib.parse.urlencode({"repository": given.repository})
-    return client.call("DELETE", f"{GROUPS}/{urllib.parse.quote(given.name, safe='')}?{query}")
+    return client.call("DELETE", f"{GROUPS}/{words.part(given.name, 'group')}?{query}")

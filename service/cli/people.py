@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 from urllib.parse import urlencode
 
+from service.cli import words
 from service.cli.client import Client
 
 COLUMNS = ("id", "name", "maker", "scopes", "repository", "expires_at", "used_at", "revoked_at")
@@ -15,7 +16,9 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 
 def _add_users(users: Any) -> None:
-    users.add_parser("list").set_defaults(act=lambda client, _: client.call("GET", "/api/v1/users"))
+    users.add_parser("list", help="who signed in, and what they may do").set_defaults(
+        act=lambda client, _: client.call("GET", "/api/v1/users")
+    )
     grant = users.add_parser("grant", help="let somebody who signed in see a repository, or own it")
     grant.add_argument("id", help="forge/number, as on their page /me")
     grant.add_argument("repository", help="forge/owner/name")
@@ -42,9 +45,11 @@ def _add_tokens(tokens: Any) -> None:
     add.set_defaults(act=_add_token)
     every = tokens.add_parser("list", help="yours, or all for an administrator; not the tokens themselves")
     every.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/tokens"), columns=COLUMNS)
-    revoke = tokens.add_parser("revoke")
+    revoke = tokens.add_parser("revoke", help="it is taken no more")
     revoke.add_argument("id")
-    revoke.set_defaults(act=lambda client, given: client.call("DELETE", f"/api/v1/tokens/{given.id}"))
+    revoke.set_defaults(
+        act=lambda client, given: client.call("DELETE", f"/api/v1/tokens/{words.part(given.id, 'token')}")
+    )
 
 
 def _grant(client: Client, given: argparse.Namespace) -> Any:

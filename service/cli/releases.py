@@ -6,7 +6,8 @@ import sys
 from typing import Any
 from urllib.parse import urlencode
 
-from service.cli.client import Client, CommandError
+from service.cli import words
+from service.cli.client import Client, CommandError, unreadable
 
 PATH = "/api/v1/releases"
 INSIDE = {"bundles": ("board", "size_bytes", "url")}
@@ -18,7 +19,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     listing = releases.add_parser("list", help="of a repository, the newest first")
     listing.add_argument("repository", help="forge/owner/name")
     listing.add_argument("--channel", default="", help="those alone that it ever pointed at")
-    listing.add_argument("--limit", type=int, default=50)
+    listing.add_argument("--limit", type=words.number, default=50)
     listing.set_defaults(act=_list, columns=COLUMNS)
     show = _of_one(releases, "show", "notes, boards, channels, and how many devices run it")
     show.set_defaults(act=lambda client, given: client.call("GET", f"{PATH}/{given.build}"), inside=INSIDE)
@@ -37,7 +38,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 def _of_one(releases: Any, name: str, text: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = releases.add_parser(name, help=text)
-    command.add_argument("build", type=int, help="its build, as `kiln releases list` has it")
+    command.add_argument("build", type=words.number, help="its build, as `kiln releases list` has it")
     return command
 
 
@@ -69,4 +70,4 @@ def _read(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else pathlib.Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name} cannot be read: {error}") from error
+        raise CommandError(unreadable(name, error)) from error

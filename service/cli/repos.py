@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-from service.cli.client import Client, read_secret
+from service.cli.client import Client, CommandError, read_secret
 
 PATH = "/api/v1/repositories"
 COLUMNS = ("id", "default_branch", "public", "requests", "hook.state", "hook.detail")
@@ -84,7 +84,10 @@ def _remove(client: Client, given: argparse.Namespace) -> Any:
 
 def _change(client: Client, given: argparse.Namespace) -> Any:
     wanted = {"public": given.public, "requests": given.requests, "default_branch": given.branch}
-    return client.call("PATCH", _one(given), {name: value for name, value in wanted.items() if value is not None})
+    changed = {name: value for name, value in wanted.items() if value is not None}
+    if not changed:
+        raise CommandError("say what to change: --public, --no-public, --requests, --branch")
+    return client.call("PATCH", _one(given), changed)
 
 
 def _one(given: argparse.Namespace) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from service.cli.client import Client, CommandError
+from service.cli import words
+from service.cli.client import Client, CommandError, unreadable
 from service.cli.rollout_screen import follow, picture, when_over
 
 PATH = "/api/v1/rollouts"
@@ -22,7 +23,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     listing = rollouts.add_parser("list", help="the newest first")
     listing.add_argument("--repository", default="", help="forge/owner/name")
     listing.add_argument("--channel", default="")
-    listing.add_argument("--limit", type=int, default=20)
+    listing.add_argument("--limit", type=words.number, default=20)
     listing.set_defaults(act=_list, columns=COLUMNS)
     show = _of_one(rollouts, "show", "how far it is, who failed and why")
     show.set_defaults(act=_show)
@@ -51,7 +52,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
 
 def _of_one(rollouts: Any, name: str, text: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = rollouts.add_parser(name, help=text)
-    command.add_argument("rollout", type=int, help="its number, as `kiln rollouts list` has it")
+    command.add_argument("rollout", type=words.number, help="its number, as `kiln rollouts list` has it")
     return command
 
 
@@ -63,7 +64,7 @@ def _add_plan(rollouts: Any) -> None:
     plan.add_argument("--default", action="store_true", help="as by default: one device first, then all")
     plan.add_argument("--canary", type=int, metavar="COUNT", help="so many devices first, which must all succeed")
     plan.add_argument("--percent", default="", metavar="SHARE[,SHARE...]", help="then these shares of all devices")
-    plan.add_argument("--soak", type=float, default=0, metavar="HOURS", help="after each stage but the last")
+    plan.add_argument("--soak", type=words.hours, default=0, metavar="HOURS", help="after each stage but the last")
     plan.add_argument("--errors", type=float, default=20, metavar="PERCENT", help="of a stage that stop it; default 20")
     plan.add_argument("--per-minute", type=int, default=0, metavar="DEVICES", help="at most; 0: no limit")
     plan.add_argument("--approval", action="store_true", help="somebody approves before the last stage")
@@ -141,7 +142,7 @@ def _read(name: str) -> dict[str, Any]:
         text = sys.stdin.read() if name == "-" else pathlib.Path(name).read_text("utf-8")
         plan = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{name} cannot be read: {error}") from error
+        raise CommandError(unreadable(name, error)) from error
     except tomllib.TOMLDecodeError as error:
         raise CommandError(f"{name} is not TOML: {error}") from error
     if hasattr(plan.get("start"), "isoformat"):  # TOML knows times

@@ -41,6 +41,8 @@ def change_of(given: argparse.Namespace) -> dict[str, Any] | None:
             texts[name] = text
     for change in given.secret:
         name, _, file = change.partition("=")
+        if not file:
+            raise CommandError(f"{change[:80]!r} is not NAME=FILE, which has the value; - for standard input")
         texts[name] = read_secret(file)
     if given.file:
         if texts or values or given.unset:

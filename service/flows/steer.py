@@ -114,6 +114,9 @@ def retry(name: RolloutId, devices: Collection[DeviceId] | None, parts: Parts, *
     count = parts.crowd.retry(rollout, devices, now=parts.clock.now(), deed=deed)
     if count is None:
         raise _moved(rollout)
+    if not count:
+        who = "nobody" if devices is None else "none of these"
+        raise ConflictError(f"{who} failed in roll-out {name}: `kiln rollouts devices {name}` says how each ended")
     return parts.rollouts.get(name), count
 
 

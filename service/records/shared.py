@@ -14,6 +14,9 @@ class SharedSettings(Protocol):
     def get(self, scope: Scope) -> Values:
         """Empty where nothing was ever set. Raises: ConflictError when it was sealed with a key that is not here."""
 
+    def check(self, scope: Scope) -> None:
+        """Raises: NotFoundError for a group that is not there."""
+
     def change(self, scope: Scope, edit: Callable[[Values], Values]) -> bool:
         """Edit the values and mark that the scope's devices are to be given them, in one transaction.
 

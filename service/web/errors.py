@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -84,7 +85,9 @@ def on_http_exception(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code in {204, 304}:  # these have no body
         return Response(status_code=error.status_code, headers=error.headers)
-    return error_response(_accept(request), error.status_code, error.detail, headers=error.headers)
+    is_bare = error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase  # no route has this address
+    sentence = "there is nothing at this address" if is_bare else error.detail
+    return error_response(_accept(request), error.status_code, sentence, headers=error.headers)
 
 
 def on_disconnect(request: Request, error: Exception) -> Response:

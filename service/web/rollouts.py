@@ -16,7 +16,7 @@ from service.domain.repository import Repository
 from service.domain.rights import Right
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.domain.rollout_plan import DEFAULT, Plan
-from service.flows import steer
+from service.flows import known, steer
 from service.flows.rollouts import Parts
 from service.web import rollout_views as views
 from service.web.auth import NOTHING
@@ -32,6 +32,7 @@ MAX_WHY_CHARS = 200
 class RolloutApi:
     sight: Sight
     parts: Parts
+    channels: known.Channels
 
     def routes(self) -> list[Route]:
         rollouts = "/api/v1/rollouts"
@@ -123,6 +124,7 @@ class RolloutApi:
         fields = await read_fields(request, ("repository", "channel", "plan"))
         repository, channel = await self._channel(request, fields)
         wanted = Plan.parse(fields["plan"])
+        await run_in_threadpool(known.check, repository.id, channel, self.channels)
         await self._keep_plan(request, repository, channel, wanted)
         return _planned(repository, channel, wanted)
 

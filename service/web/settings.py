@@ -95,8 +95,10 @@ class SettingsApi:
             return await self._device(request, device, repository, group)
         if not repository:
             raise BadInputError("say whose settings: a repository, perhaps with a group, or a device")
-        await self.sight.named(request, repository, Right.DEVICES)
-        return Scope(RepositoryId(repository), group)
+        found = await self.sight.named(request, repository, Right.DEVICES)
+        scope = Scope(found.id, group)
+        await run_in_threadpool(self.shared.check, scope)
+        return scope
 
     async def _device(self, request: Request, name: str, repository: str, group: str) -> Device:
         found = await self.sight.named_device(request, device_id(name), self.fleet)

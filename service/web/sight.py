@@ -41,11 +41,11 @@ class Sight:
     async def build(self, request: Request, name: int, right: Right = Right.VIEW) -> tuple[Build, Repository]:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
         if name > MAX_BUILD_ID:
-            raise NotFoundError(NOTHING)
+            raise NotFoundError(f"no build {name}" if self.auth.is_admin(request) else NOTHING)
         try:
             build = await run_in_threadpool(self.builds.build, BuildId(name))
         except NotFoundError as error:
-            raise NotFoundError(NOTHING) from error
+            raise error if self.auth.is_admin(request) else NotFoundError(NOTHING) from error
         return build, await self.repository(request, build.repository, right)
 
     async def named(self, request: Request, name: str, right: Right = Right.VIEW) -> Repository:

@@ -42,6 +42,13 @@ def test_lists_hold_what_one_may_see(site: Site, admin: Browser, owner: Browser,
     assert b"acme/secret" not in site.browser().get("/").body
 
 
+@pytest.mark.parametrize("address", ["/nope", "/api/v1/nope", f"/api/v1/builds/{'9' * 30}", "/api/v1/devices/a/b/c"])
+def test_an_address_of_nothing_says_so(admin: Browser, address: str) -> None:
+    reply = admin.get(address)
+
+    assert (reply.status, reply.fields["error"]) == (404, "there is nothing at this address")
+
+
 def test_builds_of_others_do_not_crowd_out_ones_own(site: Site) -> None:
     site.build(site.of("open"), "mine")
     for number in range(120):
