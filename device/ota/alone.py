@@ -1,7 +1,7 @@
 # A start for an order alone, with the whole heap free: newest keys, configuration, release, and
 # the one rename that switches to both. No line to the broker, no application. It ends in a
 # restart, and the next start tells what came of it. The order waits in a file: ota/leave.py.
-from ota import app, hal, state
+from ota import app, hal, slots, state
 from ota.board import Board
 from ota.reason import RefusedError
 
@@ -37,6 +37,10 @@ class Alone(Board):
 
     def work(self):
         """Follow the order, and restart."""
+        if not self.intact and slots.stated(self.root):
+            # It would be taken for an empty board, and the slot that runs be written. The next
+            # start finds the state in the slots, and hears the order again.
+            self.restart("the state was lost")
         raw, failures = self._take_order()
         why = None
         if self.state["trial"] is None:

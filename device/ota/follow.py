@@ -53,7 +53,8 @@ def _start_for(agent, raw, attempt):
     # Counted before it begins: one that kills the board marks nothing.
     from ota import leave as file
 
-    kept = file.order(agent.root, raw, attempt)
+    # The state, too: an application may have removed it, and then the slots alone say what runs.
+    kept = agent.save() and file.order(agent.root, raw, attempt)
     app.forget("leave")
     if kept:
         agent.restart("update")

@@ -108,3 +108,19 @@ def _losses(plan: Plan) -> None:
     for name, content in (("state-lost", None), ("state-torn", b'{"active": "b", "a": nul'), ("state-empty", b"")):
         lost: list[tuple[str, bytes | int | None]] = [("/kiln/state.json", content)]
         plan.act(name, base="update", edits=lost, may_start=[TWO], ends=TWO, seq=2, **order)
+    _lost_before_an_order(plan)
+
+
+def _lost_before_an_order(plan: Plan) -> None:
+    # The order waits, and what it would be followed by is gone.
+    bad = plan.order("raises", seq=3)
+    plan.act(
+        "state-lost-order",
+        base="update",
+        edits=[("/kiln/state.json", None), ("/kiln/order.3", b"0\n" + bad)],
+        desired=bad,
+        paths=plan.bundle("raises"),
+        may_start=[TWO, ("raises", "first")],
+        ends=TWO,
+        seq=3,
+    )
