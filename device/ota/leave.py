@@ -34,9 +34,10 @@ def failed(root):
     """(raw, failures) of what failed just before this start, and forget it; (None, 0): nothing."""
     if not waits(root, 0):
         return None, 0
-    found = _read(order_path(root, 0))
-    os.remove(order_path(root, 0))
-    return found
+    try:
+        return _read(order_path(root, 0))
+    finally:
+        os.remove(order_path(root, 0))
 
 
 def clear(root):
@@ -49,7 +50,7 @@ def clear(root):
 def _read(path):
     with open(path, "rb") as f:
         kept = f.read(_LIMIT)
-    return kept[2:], kept[0] - 48
+    return kept[2:], min(max(kept[0] - 48, 0), 9)  # a digit, if nobody else wrote here
 
 
 def _write(root, left, raw, failures):

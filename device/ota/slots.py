@@ -4,6 +4,7 @@ import os
 
 from micropython import const
 
+_FILE = const(0x8000)  # st_mode of a file
 STARTS = const(3)  # for one order: whatever goes wrong, a board comes back to its application
 
 
@@ -25,8 +26,12 @@ def order_path(root, left):
 
 
 def waits(root, left):
-    """Whether there is one."""
-    return _exists(order_path(root, left))
+    """Whether there is one: an application may have left an empty file, or a folder."""
+    try:
+        found = os.stat(order_path(root, left))
+    except OSError:
+        return False
+    return bool(found[0] & _FILE and found[6])
 
 
 def atomic(root):

@@ -46,3 +46,17 @@ def test_a26_the_state_is_restored_before_an_order_that_waits_is_followed(runnin
     # It comes again, and is followed as ever.
     running.broker.desire(waiting)
     assert running.broker.reported("rolled_back", "import_error", release=BAD.digest)["running"] == FIRST.digest
+
+
+@pytest.mark.parametrize("left", [0, 3])
+@pytest.mark.parametrize("content", [b"", b"\n", b"no order of anybody\n"], ids=["empty", "a line", "garbage"])
+def test_a26_a_spoilt_order_holds_nobody_up(running: Bench, left: int, content: bytes) -> None:
+    running.board.switch_off()
+    running.board.lines.clear()
+    running.board.put({f"kiln/order.{left}": content})
+
+    running.board.switch_on()
+
+    assert running.board.printed("app 5.0.0") == 1
+    good = running.desire(app("6.0.0"), seq=2)
+    assert running.broker.reported("confirmed", release=good.digest)["seq"] == 2

@@ -62,3 +62,21 @@ def test_another_agent_is_an_order_without_words(root: str) -> None:
 
 def test_a_flash_that_is_full_keeps_no_order(tmp_path: Path) -> None:
     assert not leave.order(str(tmp_path / "nowhere"), RAW)
+
+
+@pytest.mark.parametrize("left", range(slots.STARTS + 1))
+def test_an_empty_order_and_a_folder_are_none(root: str, left: int) -> None:
+    Path(slots.order_path(root, left)).touch()
+    Path(slots.order_path(root, (left + 1) % (slots.STARTS + 1))).mkdir()
+
+    assert waiting(root) == []
+    assert leave.take(root) == (b"", 0)
+    assert leave.failed(root) == (None, 0)
+
+
+@pytest.mark.parametrize(("content", "failures"), [(b"\n", 0), (b"0", 0), (b"\xff\n", 9), (b"!x", 0)])
+def test_whatever_an_order_says_it_is_taken_once(root: str, content: bytes, failures: int) -> None:
+    Path(slots.order_path(root, 0)).write_bytes(content)
+
+    assert leave.failed(root) == (b"", failures)
+    assert waiting(root) == []
