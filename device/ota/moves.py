@@ -10,6 +10,7 @@
 #            "boots": starts so far, "sleeps": starts that ended in an orderly sleep}
 #   seq      highest sequence number accepted; wanted: what it asked for, as wants.order() names it
 #   counter  lowest release counter accepted
+#   agent    floor of agents that were confirmed: release epoch << 31 | counter
 #   epochs   [release, director]: the epochs of the root document that counter and seq belong to
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
 #   day      [day number of `time`, new orders followed on that day]
@@ -37,6 +38,7 @@ def empty():
         "seq": 0,
         "wanted": "",
         "counter": 0,
+        "agent": 0,
         "epochs": [1, 1],
         "time": 0,
         "day": [0, 0],

@@ -47,6 +47,11 @@ def confirm(agent):
     kept = dict(agent.loaded)
     kept["trial"] = None
     kept.pop("lonely", 0)
+    place = _place(kept["epoch"], kept["counter"])
+    if place > agent.state["agent"]:
+        # The floor first: the loader begins again at 0 when it leaves a good agent.
+        agent.state["agent"] = place
+        agent.save()
     if _save(agent, kept):
         agent.fresh = False
         _clear_spare(agent)
@@ -88,8 +93,14 @@ def due(agent):
     wanted = _named(agent)
     if wanted is None or wanted["release"] == kept["failed"]:
         return None
-    place = (agent.state["epochs"][0], wanted["counter"])
-    return wanted if place > (kept["epoch"], kept["counter"]) else None
+    place = _place(agent.state["epochs"][0], wanted["counter"])
+    # The one of the floor itself may have been left, damaged, and be wanted again.
+    above = place > _place(kept["epoch"], kept["counter"]) and place >= agent.state["agent"]
+    return wanted if above else None
+
+
+def _place(epoch, counter):
+    return epoch << 31 | counter
 
 
 def update(agent):

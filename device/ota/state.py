@@ -45,7 +45,8 @@ def save(folder, state):
     """Replace the state file in one rename. Raises OSError when flash is full or broken."""
     # First the floor, then the state: a cut between them leaves a higher floor and the old release
     # running, which is safe; the reverse order would leave a way back.
-    floor = {name: state[name] for name in ("counter", "seq", "wanted", "epochs", "day")}
+    names = ("counter", "agent", "seq", "wanted", "epochs", "day")
+    floor = {name: state[name] for name in names}
     if read(folder + "/floor.json") != floor:
         _replace(folder + "/floor.json", floor)
     _replace(folder + "/state.json", state)

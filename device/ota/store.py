@@ -32,7 +32,8 @@ def _raise(state, floor):
     if floor["epochs"][1] == state["epochs"][1] and floor["seq"] > state["seq"]:
         state["seq"] = floor["seq"]
         state["wanted"] = floor["wanted"]
-    state["day"] = max(state["day"], floor["day"])
+    for name in ("agent", "day"):
+        state[name] = max(state[name], floor[name])
 
 
 def _sound(state):

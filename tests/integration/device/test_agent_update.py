@@ -173,6 +173,29 @@ def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(runni
     assert loader(running)["failed"] == ""
 
 
+def test_a3_after_a_damaged_agent_was_left_none_older_than_it_is_taken(running: Bench) -> None:
+    good = order_agent(running, make_agent(NEW, counter=4))
+    running.board.printed("agent confirmed, counter 4")
+    running.board.switch_off()
+    running.board.spoil("kiln/agent/a/ota/board.mpy")
+    running.board.lines.clear()
+    running.board.switch_on()
+    running.broker.reported("rolled_back", "agent_failed")
+    until(lambda: running.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    running.board.switch_off()
+    name_agent(running, make_agent({"__init__": "print('older')\n"}, counter=2))
+    running.board.lines.clear()
+    running.store.requests.clear()
+
+    running.board.switch_on()
+
+    running.board.printed("app 5.0.0")
+    assert running.store.requests == []
+    # The damaged one itself may come again.
+    order_agent(running, good)
+    running.board.printed("agent confirmed, counter 4")
+
+
 def test_an_application_on_trial_is_settled_before_the_agent_changes(running: Bench) -> None:
     running.board.switch_off()
     name_agent(running, make_agent(NEW))

@@ -153,10 +153,12 @@ def test_a26_a_damaged_state_is_an_empty_board_with_its_floors(tmp_path: Path, r
 def test_a3_the_floor_outlives_the_state_file(tmp_path: Path) -> None:
     kept = on_trial()
     moves.confirm(kept)
+    kept["agent"] = 1 << 31 | 4
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").unlink()
 
-    assert state.load(str(tmp_path))[0]["counter"] == 2
+    found = state.load(str(tmp_path))[0]
+    assert (found["counter"], found["agent"]) == (2, 1 << 31 | 4)
 
 
 def test_a_damaged_floor_does_not_hurt_a_good_state(tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_a4_a_floor_of_an_older_epoch_is_not_believed_and_a_newer_one_is(tmp_pat
 
 def test_a_state_of_an_older_agent_is_completed(tmp_path: Path) -> None:
     kept = on_trial()
-    for name in ("config", "configs", "epochs", "time", "day", "last"):
+    for name in ("config", "configs", "agent", "epochs", "time", "day", "last"):
         del kept[name]
     kept["trial"] = {"back": "a", "boots": 1}
     (tmp_path / "state.json").write_text(json.dumps(kept))
