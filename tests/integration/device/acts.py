@@ -117,7 +117,7 @@ def _lost_before_an_order(plan: Plan) -> None:
     plan.act(
         "state-lost-order",
         base="update",
-        edits=[("/kiln/state.json", None), ("/kiln/order.3", b"0\n" + bad)],
+        edits=[("/kiln/state.json", None), ("/kiln/order.3", b"1\n" + bad)],
         desired=bad,
         paths=plan.bundle("raises"),
         may_start=[TWO, ("raises", "first")],
