@@ -53,12 +53,21 @@ def _start_for(agent, raw, attempt):
     # Counted before it begins: one that kills the board marks nothing.
     from ota import leave as file
 
+    if raw:
+        _count(agent.state, raw)
     # The state, too: an application may have removed it, and then the slots alone say what runs.
     kept = agent.save() and file.order(agent.root, raw, attempt)
     app.forget("leave")
     if kept:
         agent.restart("update")
     agent.voice.say(state.REFUSED, "no_space", "the order could not be kept")
+
+
+def _count(kept, raw):
+    from ota import wants
+
+    wants.count(kept, raw)
+    app.forget("wants")
 
 
 def _listen(agent):

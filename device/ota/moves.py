@@ -13,7 +13,8 @@
 #   agent    floor of agents that were confirmed: release epoch << 31 | counter
 #   epochs   [release, director]: the epochs of the root document that counter and seq belong to
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
-#   day      [day number of `time`, new orders followed on that day]
+#   day      [day number of `time`, orders begun with or answered on that day]
+#   left     which order was the last of them: three bytes of its SHA-256
 #   failed   the seq whose release failed or was refused, 0 if none: not tried again
 #   tries    attempts in a row that failed for the time being, for the pause before the next
 #   outbox   None, or the outcome not yet acknowledged: {"state", "reason", "detail", "release"}
@@ -42,6 +43,7 @@ def empty():
         "epochs": [1, 1],
         "time": 0,
         "day": [0, 0],
+        "left": 0,
         "failed": 0,
         "tries": 0,
         "outbox": None,

@@ -38,13 +38,11 @@ def _judge(agent, raw, payload):
     if verdict == notice.INSTALL and not slots.atomic(agent.root):
         raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
     # Whoever has the director key could wear the flash out, were there no end to this.
-    spent = desired["seq"] != agent.state["seq"] and wants.spent(
-        agent.state, agent.device["installs_day"]
-    )
+    spent = wants.spent(agent.state, agent.device["installs_day"], raw)
     if verdict == notice.NOTE and spent:
         agent.voice.say(state.CONFIRMED, "", "", desired["release"])
     elif verdict == notice.NOTE:
-        wants.note(agent.state, desired)
+        wants.note(agent.state, desired, raw)
         agent.save()
     elif verdict == notice.INSTALL and spent:
         agent.heard = b""  # judged again when it comes again: perhaps the day is another

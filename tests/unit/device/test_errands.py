@@ -35,6 +35,9 @@ class QuietLink:
     def quiet(self) -> bool:
         return False
 
+    def close(self) -> None:
+        return None
+
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Any:

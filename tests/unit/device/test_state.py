@@ -252,7 +252,7 @@ def test_a4_a_floor_of_an_older_epoch_is_not_believed_and_a_newer_one_is(tmp_pat
 
 def test_a_state_of_an_older_agent_is_completed(tmp_path: Path) -> None:
     kept = on_trial()
-    for name in ("config", "configs", "agent", "epochs", "time", "day", "last"):
+    for name in ("config", "configs", "agent", "epochs", "time", "day", "left", "last"):
         del kept[name]
     kept["trial"] = {"back": "a", "boots": 1}
     (tmp_path / "state.json").write_text(json.dumps(kept))
@@ -267,17 +267,20 @@ def test_a_state_of_an_older_agent_is_completed(tmp_path: Path) -> None:
 def test_a28_orders_of_a_day_are_counted(tmp_path: Path) -> None:
     kept = confirmed()
     noon = 86400 * 20_000 + 43_200
-    for seq in (5, 5, 6, 7):
-        assert not wants.spent(kept, 3)
-        wants.want(kept, {"seq": seq, "release": NEW["release"], "issued": noon})
-    assert wants.spent(kept, 3)
+    wants.learn(kept, noon)
+    for raw in (b"one", b"one", b"two", b"three"):
+        assert not wants.spent(kept, 3, raw)
+        wants.count(kept, raw)
+    assert wants.spent(kept, 3, b"four")
+    # What was begun may be tried again.
+    assert not wants.spent(kept, 3, b"three")
 
     # Losing the state does not help whoever wears the flash out; the next day does.
     state.save(str(tmp_path), kept)
     (tmp_path / "state.json").unlink()
     assert state.load(str(tmp_path))[0]["day"] == [20_000, 3]
     wants.learn(kept, noon + 86400)
-    assert not wants.spent(kept, 3)
+    assert not wants.spent(kept, 3, b"four")
 
 
 def test_time_never_goes_back() -> None:

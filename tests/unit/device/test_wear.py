@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, app, moves, state, wants
+from ota import agent as agents, app, leave, moves, state, wants
 from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_desired
 from tests.fakes.signing import canonical, foreign_key, trust
 from tests.unit.device.test_errands import DEVICE, QuietLink
@@ -17,6 +17,13 @@ NOON = 86400 * 20_700 + 43_200  # Unix seconds
 RELEASES = [make_release({"main.py": text}, counter=5) for text in (b"one\n", b"two\n")]
 FLIPS = 10_000
 LIMIT = 24
+
+
+class Away(QuietLink):
+    """Nobody to tell before the board leaves."""
+
+    def up(self) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "kiln/device.json").write_text(json.dumps(DEVICE))
     (tmp_path / "kiln/trust.json").write_text(json.dumps(trust()))
     made = agents.Agent(str(tmp_path))
-    made.link = QuietLink()
+    made.link = Away()
     made.state.update(active="a", a=record(RELEASES[0]), counter=5, seq=1, wanted=RELEASES[0].digest)
     assert made.save()
     return made
@@ -55,10 +62,16 @@ def record(release: FakeRelease) -> dict[str, Any]:
 
 
 def obey(agent: Any) -> bool:
-    """Carry out what is pending, as ota/follow.py and ota/trial.py write it down. Whether there was something."""
-    desired, agent.pending = agent.pending, None
+    """Leave for what is pending, and write it down as ota/alone.py and ota/trial.py do. Whether there was something."""
+    desired = agent.pending
     if desired is None:
         return False
+    with pytest.raises(SystemExit):
+        agent.leave()
+    agent.restarting = False
+    assert leave.take(agent.root) == (desired["jws"], 1)
+    leave.clear(agent.root)
+    agent.voice._sayings.clear()  # of the start before
     release = next(each for each in RELEASES if each.digest == desired["release"])
     wants.want(agent.state, desired)
     assert agent.save()
@@ -96,6 +109,32 @@ def test_a28_the_next_day_is_another(agent: Any) -> None:
     agent.hear(sign_desired(other, seq=99, issued=NOON + 86400))
 
     assert obey(agent)
+
+
+def test_a28_orders_that_are_never_accepted_are_counted_too(agent: Any) -> None:
+    left = 0
+    for seq in range(2, 40):
+        agent.hear(sign_desired(RELEASES[1], seq=seq, issued=NOON))
+        if agent.pending:
+            left += 1
+            with pytest.raises(SystemExit):
+                agent.leave()
+            agent.voice._sayings.clear()
+
+    assert left == LIMIT
+    assert agent.voice._sayings[-1][:2] == ("refused", "too_often")
+
+
+def test_a28_one_seq_signed_anew_each_time_is_counted_too(agent: Any) -> None:
+    left = 0
+    for expires in range(40):
+        agent.hear(sign_desired(RELEASES[1], seq=2, issued=NOON, expires=NOON + 1000 + expires))
+        if agent.pending:
+            left += 1
+            with pytest.raises(SystemExit):
+                agent.leave()
+
+    assert left == LIMIT
 
 
 def test_a28_newer_orders_for_the_release_that_runs_are_few_writes(agent: Any, writes: list[str]) -> None:
