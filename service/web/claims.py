@@ -71,6 +71,7 @@ class ClaimApi:
         return JSONResponse(answer, status_code=201, headers=PRIVATE)
 
     async def revoke(self, request: Request) -> Response:
+        self.sight.auth.require_known(request)
         name = request.path_params["claim"]
         try:
             claim = await run_in_threadpool(self.parts.claims.get, name)

@@ -165,6 +165,7 @@ class RolloutApi:
 
     async def _which(self, request: Request) -> Rollout:
         """Raises: NotFoundError, BadSignatureError, ForbiddenError."""
+        self.sight.auth.require_known(request)
         name = request.path_params["rollout"]
         if name > MAX_NUMBER:
             raise NotFoundError(NOTHING)

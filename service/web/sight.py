@@ -61,7 +61,8 @@ class Sight:
         return await self.named_device(request, request.path_params["device"], fleet)
 
     async def named_device(self, request: Request, name: str, fleet: Fleet) -> Device:
-        """The same of any name. Raises: as `repository`."""
+        """The same of any name; a stranger is asked to sign in, be there one or not. Raises: as `repository`."""
+        self.auth.require_known(request)
         try:
             device = await run_in_threadpool(_found, fleet, name)
             await self.repository(request, device.repository, Right.DEVICES, hides=True)

@@ -30,7 +30,7 @@ def test_only_who_manages_devices_gets_one(stage: Stage) -> None:
         assert stage.viewer.get(target).status == 403
         assert reader.get(target).status == 403
         assert stranger.get(target) == stranger.get(f"/api/v1/devices/nobody/{what}")
-        assert stage.site.browser().get(target).status == 404
+        assert stage.site.browser().get(target).status == 401
         assert stage.site.program(ADMIN_TOKEN).get(target).status == 200
     assert {each.who for each in stage.made()} == {"administrator"}
 

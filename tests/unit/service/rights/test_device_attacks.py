@@ -39,7 +39,7 @@ def test_a20_only_who_has_the_right_orders_anything_of_a_device(
     statuses = [each.send(method, f"/api/v1/devices{target}", json=body).status for each in (viewer, stranger)]
     statuses.append(site.browser().send(method, f"/api/v1/devices{target}", json=body).status)
 
-    assert statuses == [403, 404, 404]
+    assert statuses == [403, 404, 401]
     assert site.kiln.fleet.device(one.id) == before
     assert [each.what for each in site.kiln.fleet.events(one.id)] == ["enrolled"]
 

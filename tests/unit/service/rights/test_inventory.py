@@ -167,7 +167,7 @@ def test_only_who_has_the_right_looks_and_moves(
 
     statuses = [who.send(method, f"{ONE}{path}", json=body).status for who in (viewer, stranger, site.browser())]
 
-    assert statuses == [403, 404, 404]
+    assert statuses == [403, 404, 401]
     assert site.kiln.fleet.device(one.id) == before
 
 
