@@ -7,6 +7,7 @@ SCHEMAS: dict[str, Schema] = {}
 _BYTES: Schema = {"type": "string", "format": "binary"}
 _DEVICE = "/ota/v1/devices/{device}"
 _JOSE = "application/jose"
+_ROOT = "application/vnd.kiln.root"
 
 
 def _ranged(summary: str, media_type: str, query: dict[str, Schema] | None = None) -> dict[str, object]:
@@ -40,5 +41,5 @@ PATHS: Paths = {
             security="device",
         )
     },
-    "/ota/v1/roots/{version}": {"get": operation("A root document", {200: text()}, media_type=_JOSE, security="")},
+    "/ota/v1/roots/{version}": {"get": operation("A root document", {200: text()}, media_type=_ROOT, security="")},
 }
