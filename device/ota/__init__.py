@@ -6,11 +6,20 @@
 #       ota.sleep_ms(1000)          # or ota.tick() often, or for asyncio create_task(ota.task())
 #
 # Without the agent (on a desk, in an application's tests) every call is harmless.
+try:
+    from _thread import allocate_lock, get_ident
+
+    _lock = allocate_lock()
+except ImportError:  # no threads on this port
+    _lock = None
 
 settings = {}  # settings.json, filled before the application starts
 
+_STUCK = 400000  # ms; no turn of the agent, nor the pause after a crash, takes that long
+
 _agent = None
-_ticking = False
+_inside = 0  # the thread that is in the agent
+_wanted = False  # another one waits for it
 
 
 def run(loaded=None, dog=None):
@@ -48,38 +57,61 @@ def run(loaded=None, dog=None):
 
 def _live(loaded, dog):
     global _agent
-    from ota import agent, hal
+    from ota import app, begin
 
-    try:
-        _agent = agent.Agent("", loaded)
-    except (OSError, ValueError) as e:
-        if loaded and loaded["trial"]:
-            raise  # perhaps only this new agent cannot read it: back to the one before
-        # No identity, no updates; but what is installed still runs.
-        hal.log("no agent:", *e.args)
-        from ota import claim, start
-
-        _agent = claim.begin("")
-        if _agent is None:
-            hal.log("no updates without /kiln/device.json, which `kiln devices add` writes")
-        start.without_agent()
-        if _agent is not None:
-            _agent.stay()
+    _agent = begin.find(loaded)
+    if _agent is None:
         return
+    del begin
+    app.forget("begin")
     _agent.dog = dog
     settings.update(_agent.settings)
     _agent.run()
 
 
 def tick():
-    """Let the agent work: a few milliseconds, never waiting. Restarts the board for an update."""
-    global _ticking
-    if _agent is not None and not _ticking:  # threads may both come here
-        _ticking = True
-        try:
-            _agent.tick()
-        finally:
-            _ticking = False
+    """Let the agent work: a few milliseconds, never waiting. Restarts the board for an update.
+
+    Does nothing while another thread is in the agent, which works then.
+    """
+    if _agent is not None:
+        call(False, _agent.tick)
+
+
+def call(patient, what, *args):
+    """Call `what`, of the agent, if no other thread is in it; if `patient` as soon as none is.
+
+    In a timer's callback within this thread's own turn at once, if there are arguments.
+    """
+    global _inside, _wanted
+    me = get_ident() if _lock else 1
+    if _inside == me:
+        if args:
+            what(*args)
+        return
+    if _wanted and not patient:
+        return
+    wait = _STUCK
+    try:
+        while _lock and not _lock.acquire(0):
+            if not patient:
+                return
+            _wanted = True  # or a thread that does nothing but tick would hardly leave a gap
+            from ota import hal
+
+            hal.sleep_ms(1)
+            wait -= 1
+            if not wait:
+                hal.reset()
+        _inside = me
+        what(*args)
+    finally:
+        if patient:
+            _wanted = False
+        if _inside == me:
+            _inside = 0
+            if _lock:
+                _lock.release()
 
 
 def sleep_ms(ms):
@@ -107,13 +139,14 @@ async def task():
 def healthy():
     """The release works: confirm it now, without waiting for time and broker."""
     if _agent is not None:
-        _agent.healthy()
+        _agent.well = True
+        call(True, _agent.tick)
 
 
 def unhealthy(why):
     """The release does not work: roll back at once while on trial, report in any case."""
     if _agent is not None:
-        _agent.unhealthy(why)
+        call(True, _agent.unhealthy, why)
 
 
 def busy(value):
@@ -125,4 +158,4 @@ def busy(value):
 def deepsleep(ms):
     """Sleep deeply and start again after `ms`: an orderly end, also of a trial."""
     if _agent is not None:
-        _agent.deepsleep(ms)
+        call(True, _agent.deepsleep, ms)

@@ -2,6 +2,7 @@
 # heap free; then run the application and keep the line to the broker alive from its loop.
 from micropython import const
 
+import ota
 from ota import app, hal, slots, state
 from ota.board import POLL_MS, Board
 from ota.reason import RefusedError
@@ -49,15 +50,18 @@ class Agent(Board):
             app.start(slots.path(self.root, active))
             hal.log("the application ended, the agent stays")
             while True:
-                self.tick()
+                ota.tick()  # threads of it may go on
                 hal.sleep_ms(POLL_MS)
         except SystemExit:
             if self.restarting:
                 raise
-            self.restart("exit of the application")
+            ota.call(True, self.restart, "exit of the application")
         except Exception as error:
-            app.stop()  # it may have been the want of memory
-            self.trial().crashed(self, error)
+            ota.call(True, self._crashed, error)
+
+    def _crashed(self, error):
+        app.stop()  # it may have been the want of memory
+        self.trial().crashed(self, error)
 
     def boot(self):
         """Everything before the application: count a trial start, or look for an update.
@@ -100,10 +104,6 @@ class Agent(Board):
         self._settle()
         if self.dog:
             self.dog.feed()
-
-    def healthy(self):
-        self.well = True
-        self.tick()
 
     def unhealthy(self, why):
         self.trial().unhealthy(self, why)

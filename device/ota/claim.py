@@ -68,12 +68,6 @@ class Claim:
             hal.sleep_ms(_POLL_MS)
         app.forget("wifi")
 
-    def stay(self):
-        """Go on asking, where there is no application or it has ended; does not return."""
-        while True:
-            self.tick()
-            hal.sleep_ms(_POLL_MS)
-
     def tick(self):
         if self.done:
             if not self.busy:
@@ -81,9 +75,6 @@ class Claim:
                 hal.reset()
             return
         next(self._errand)
-
-    def healthy(self):
-        pass
 
     def unhealthy(self, _why):
         pass

@@ -240,7 +240,6 @@ def test_it_restarts_when_the_application_lets_it(
     monkeypatch.setattr(hal, "reset", lambda: restarts.append(1))
     board = claimed(kiln)
     board.busy = True
-    board.healthy()
     board.unhealthy("x")
     board.deepsleep(5)
     for _ in range(5):
