@@ -81,6 +81,7 @@ class Board:
 
     def save(self):
         """Write the state. A full flash must not stop an application: tick() tries again."""
+        self.state["unheard"] = self.clock.age()
         try:
             state.save(self.root + "/kiln", self.state)
         except OSError as e:

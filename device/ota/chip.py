@@ -56,7 +56,7 @@ def deepsleep(ms, keep):
         hal.reset()
         return
     memory = _memory()
-    if memory is not None:
+    if keep and memory is not None:
         try:
             memory(memory() + _MARK + keep)
         except ValueError:  # the application's own bytes leave no room

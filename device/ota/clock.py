@@ -40,29 +40,29 @@ def accept(jws, keys, device_id, asked):
 class Clock:
     """Time since the last signed answer. Call `now` at least once in six days: ticks wrap."""
 
-    def __init__(self):
-        self._time = None  # Unix seconds of the last answer
-        self._seconds = 0  # since then, or since the start
+    def __init__(self, age=0):
+        self._time = None  # Unix seconds of the last answer of this start
+        self.seconds = age  # since the last answer
         self._rest_ms = 0
         self._ticks = hal.ticks_ms()
-        self._next = 0  # the age at which an answer is due
+        self.next = age  # the age at which an answer is due
 
     def set(self, time):
         """An answer came: it is `time` now, Unix seconds."""
         self.age()
-        self._time, self._seconds, self._rest_ms, self._next = time, 0, 0, _DAY_S
+        self._time, self.seconds, self._rest_ms, self.next = time, 0, 0, _DAY_S
 
     def doubt(self):
         """The key that said the time holds no more: ask again."""
-        self._time, self._next = None, 0
+        self._time, self.next = None, 0
 
     def due(self, connected):
         """Whether to ask now: once a day, and at a start as soon as there is a broker."""
-        return self.age() >= self._next + (0 if connected else _PATIENCE_S)
+        return self.age() >= self.next + (0 if connected else _PATIENCE_S)
 
     def later(self, seconds):
         """Not due again for so long, unless an answer comes."""
-        self._next = self.age() + seconds
+        self.next = self.age() + seconds
 
     def now(self):
         """Unix seconds, or None before the first answer of this start."""
@@ -70,15 +70,15 @@ class Clock:
         return None if self._time is None else self._time + age
 
     def age(self):
-        """Seconds of running since the last answer, or since the start."""
+        """Seconds since the last answer, in earlier starts as well."""
         ticks = hal.ticks_ms()
         # In seconds and a rest, so that the numbers stay small integers on every board.
         self._rest_ms += hal.ticks_diff(ticks, self._ticks)
         self._ticks = ticks
-        self._seconds += self._rest_ms // 1000
+        self.seconds += self._rest_ms // 1000
         self._rest_ms %= 1000
-        return self._seconds
+        return self.seconds
 
     def stale(self, limit_s):
-        """Whether this device ran `limit_s` without an answer."""
+        """Whether `limit_s` passed without an answer."""
         return self.age() >= limit_s

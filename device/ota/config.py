@@ -28,7 +28,7 @@ _DEFAULTS = (
     ("connect_s", 15),  # longest wait for the broker before the application starts
     ("desired_s", 2),  # longest wait for a retained desired state after that
     ("poll_s", 900),  # the broker was away this long: HTTP instead
-    ("stale_s", 691200),  # running this long without a signed time is reported
+    ("stale_s", 691200),  # so long without a signed time is reported
     ("installs_day", 24),  # installs a day, for the life of the flash
     ("wakes", 1),  # look for orders at one wake from deep sleep in so many
     ("again_s", 300),  # before what failed for the time being is tried again, doubled each time

@@ -13,6 +13,7 @@
 #   agent    floor of agents that were confirmed: release epoch << 31 | counter
 #   epochs   [release, director]: the epochs of the root document that counter and seq belong to
 #   time     highest signed Unix seconds seen; saved when the state is saved anyway
+#   unheard  seconds without a signed time, when the state was saved
 #   day      [day number of `time`, orders begun with or answered on that day]
 #   left     which order was the last of them: three bytes of its SHA-256
 #   failed   the seq whose release failed or was refused, 0 if none: not tried again
@@ -42,6 +43,7 @@ def empty():
         "agent": 0,
         "epochs": [1, 1],
         "time": 0,
+        "unheard": 0,
         "day": [0, 0],
         "left": 0,
         "failed": 0,

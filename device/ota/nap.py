@@ -7,8 +7,8 @@ from ota.reason import RefusedError
 
 _SLEEPS = const(10)  # of a trial, without the broker having heard of it
 _TELL_MS = const(2000)
-_COUNT = const(2)  # bytes of the wakes since orders were looked for
-_MOST = const(0xFFFF)  # of them
+_KEPT = const(10)  # bytes that outlive a sleep: _keep()
+_MOST = const(0xFFFF)  # wakes
 
 
 def sleep(agent, ms):
@@ -26,7 +26,8 @@ def sleep(agent, ms):
     hal.log("deep sleep,", ms, "ms")
     agent.restarting = True
     agent.link.close()
-    chip.deepsleep(ms, agent.wakes.to_bytes(_COUNT, "big"))
+    # Should a new agent be left, the one before knows another form, and the memory is not ours.
+    chip.deepsleep(ms, b"" if agent.fresh else _keep(agent, ms))
 
 
 def _catch_up(agent):
@@ -46,7 +47,7 @@ def _asked(agent):
 
 def rests(agent):
     """Whether this start, from deep sleep, is one that does not look for orders."""
-    agent.wakes = min(int.from_bytes(chip.kept(_COUNT) or b"", "big") + 1, _MOST)
+    _take_up(agent, chip.kept(_KEPT) or b"")
     every = min(agent.device["wakes"], _MOST)
     if every <= 1 or agent.state["trial"] or agent.state["outbox"] or not agent.state["active"]:
         return False
@@ -56,6 +57,20 @@ def rests(agent):
         return True
     agent.wakes = 0
     return False
+
+
+def _keep(agent, ms):
+    # Wakes since orders were looked for; seconds since the service said the time, as they will be
+    # at the next start; and when it is to be asked again.
+    ages = (agent.clock.age() + int(ms) // 1000, agent.clock.next)
+    return agent.wakes.to_bytes(2, "big") + b"".join(n.to_bytes(4, "big") for n in ages)
+
+
+def _take_up(agent, kept):
+    agent.wakes = min(int.from_bytes(kept[:2], "big") + 1, _MOST)
+    if kept:
+        agent.clock.seconds = int.from_bytes(kept[2:6], "big")
+        agent.clock.next = int.from_bytes(kept[6:], "big")
 
 
 def _prove_agent(agent):

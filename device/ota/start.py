@@ -15,7 +15,7 @@ def load(board, root, loaded):
     app.forget("trust", "moves")
     from ota import clock
 
-    board.clock = clock.Clock()
+    board.clock = clock.Clock(board.state["unheard"])
 
 
 def _read_config(board):

@@ -9,6 +9,7 @@ from ota import app, hal, state
 from ota.reason import RefusedError
 
 _AGAIN_S = const(900)  # after an attempt that failed
+_REMEMBER_S = const(3600)
 _PAUSE_MS = const(60000)  # between two walks that a message asked for: anybody may send one
 
 
@@ -70,7 +71,15 @@ def _daily(agent):
         # A board that only runs says nothing by itself, and somebody should hear of this.
         if agent.clock.stale(agent.device["stale_s"]):
             agent.voice.say(state.IDLE, "", "no signed time")
+        _remember(agent)
         raise
+    _remember(agent)
+
+
+def _remember(agent):
+    # For the next start, each hour at most: flash wears.
+    if abs(agent.clock.age() - agent.state["unheard"]) >= _REMEMBER_S:
+        agent.save()
 
 
 def _unknown(agent, raw):

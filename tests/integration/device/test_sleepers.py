@@ -18,21 +18,26 @@ pytestmark = [pytest.mark.enable_socket]
 
 SLOW_S = 0.15  # what the service takes for an answer
 FEW = 6  # wakes
+HOUR_S = 3600
 
 
-def sleepy(awake_ms: int) -> FakeRelease:
-    return app("6.0.0", f"print('awake')\nimport time\ntime.sleep_ms({awake_ms})\nota.deepsleep(60000)\n")
+def sleepy(awake_ms: int, sleep_s: int) -> FakeRelease:
+    body = f"print('awake')\nimport time\ntime.sleep_ms({awake_ms})\nota.deepsleep({sleep_s}000)\n"
+    return app("6.0.0", body)
 
 
-def answer_slowly(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Whatever a device asks by itself: root documents, the time, its order."""
+def answer_slowly(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[str]:
+    """Whatever a device asks by itself: root documents, the time, its order. What it asks for from now on."""
     news = bench.store.news
+    asked: list[str] = []
 
     def slow(path: str) -> bytes | None:
+        asked.append(path)
         time.sleep(seconds)
         return news(path)
 
     monkeypatch.setattr(bench.store, "news", slow)
+    return asked
 
 
 @pytest.fixture(params=[0, 100], ids=["at once", "after 100 ms"])
@@ -42,15 +47,22 @@ def sleeper(running: Bench, request: pytest.FixtureRequest, tmp_path: Path, monk
 
 
 def put_to_sleep(
-    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch, *, awake_ms: int = 0, **changes: Any
+    bench: Bench,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    awake_ms: int = 0,
+    sleep_s: int = 24 * HOUR_S,
+    **changes: Any,
 ) -> Bench:
+    """It asks for keys and the time at each wake, unless it sleeps for less than a day."""
     board = bench.board
     board.switch_off()
     chips.fit(board.flash, folder)
     board.device.update(changes)
     board.put_device()
     board.switch_on()
-    release = bench.desire(sleepy(awake_ms), seq=2)
+    release = bench.desire(sleepy(awake_ms, sleep_s), seq=2)
     bench.broker.reported("confirmed", release=release.digest)
     until(lambda: board.state()["outbox"] is None, what="the outcome to be acknowledged")
     bench.broker.reports.clear()
@@ -62,7 +74,8 @@ def put_to_sleep(
 def fall_asleep(bench: Bench, *, wakes: int) -> None:
     """The board slept after so many wakes, and now it wakes again."""
     bench.board.switch_off()
-    bench.board.put({"data/rtc": b"mine\0KILN" + wakes.to_bytes(2), "data/cause": str(chips.DEEPSLEEP)})
+    rtc = b"mine\0KILN" + wakes.to_bytes(2) + (0).to_bytes(4) + (24 * HOUR_S).to_bytes(4)
+    bench.board.put({"data/rtc": rtc, "data/cause": str(chips.DEEPSLEEP)})
     bench.board.lines.clear()
     bench.broker.reports.clear()
     bench.board.switch_on()
@@ -132,3 +145,32 @@ def test_a_board_looks_for_orders_again_after_more_wakes_than_fit_into_a_byte(
     until(lambda: wakes(bench) > 40, what="wakes enough")
 
     assert len(bench.broker.reports) == 1
+
+
+def test_a_board_that_sleeps_asks_for_keys_and_the_time_once_a_day(
+    running: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = put_to_sleep(running, tmp_path, monkeypatch, sleep_s=HOUR_S)
+    asked = answer_slowly(bench, monkeypatch, 0)
+    bench.board.lines.clear()
+
+    until(lambda: wakes(bench) >= 50, what="two days")
+
+    assert 2 <= sum("/time?" in path for path in asked) <= 3
+    assert 2 <= sum("/roots/" in path for path in asked) <= 3
+
+
+def test_a5_a_board_that_sleeps_and_hears_no_time_says_that_it_is_stale(
+    running: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seconds of its sleep count: awake it is for moments only."""
+    bench = put_to_sleep(running, tmp_path, monkeypatch, sleep_s=HOUR_S)
+    fall_asleep(bench, wakes=0)
+    bench.board.switch_off()
+    bench.board.put_device(base="http://127.0.0.1:9", stale_s=30 * HOUR_S)
+    bench.board.lines.clear()
+    bench.board.switch_on()
+
+    assert bench.broker.reported("idle", stale=True)["root"] == 1
+    assert wakes(bench) >= 20
+    until(lambda: bench.board.state()["unheard"] >= 20 * HOUR_S, what="hours in the flash")

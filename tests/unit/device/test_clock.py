@@ -106,3 +106,17 @@ def test_a_device_that_hears_no_time_is_stale(monkeypatch: pytest.MonkeyPatch) -
     watch.set(1000)
 
     assert not watch.stale(600)
+
+
+def test_what_passed_without_the_time_before_this_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = Ticks(monkeypatch)
+    watch = clock.Clock(500)
+    assert not watch.stale(600)
+    assert (watch.due(True), watch.due(False)) == (True, False)  # asked for at once, where there is a broker
+    ticks.ms += 200_000
+    assert watch.stale(600)
+
+    watch.set(1000)
+
+    assert not watch.stale(600)
+    assert watch.now() == 1000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota import agent as agents, alone, hal
+from ota import agent as agents, alone, hal, state
 from ota.reason import RefusedError
 from tests.fakes.releases import make_release, sign_desired
 from tests.fakes.signing import Signer, root_document, root_key, root_payload
@@ -49,7 +49,11 @@ def agent(tmp_path: Path) -> Any:
     (tmp_path / "kiln").mkdir()
     (tmp_path / "kiln/device.json").write_text(json.dumps(DEVICE))
     (tmp_path / "kiln/trust.json").write_text(json.dumps(root_payload(version=1)))
-    made = agents.Agent(str(tmp_path))
+    return start(str(tmp_path))
+
+
+def start(root: str) -> Any:
+    made = agents.Agent(root)
     made.link = QuietLink()
     return made
 
@@ -140,3 +144,39 @@ def test_a17_an_order_is_judged_again_when_keys_change_between_hearing_and_doing
     agent.pending = desired
     agent.hear(sign_desired(NEXT, seq=2, key=fresh))
     assert agent.pending["seq"] == 2
+
+
+def test_a5_a_board_that_starts_again_each_day_says_that_it_heard_no_time(
+    agent: Any, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, saves = [5_000], []
+    monkeypatch.setattr(hal, "sleep_ms", lambda ms: None)
+    monkeypatch.setattr(hal, "ticks_ms", lambda: now[0] % WRAP)
+    monkeypatch.setattr(hal, "ticks_diff", lambda end, start: (end - start + WRAP // 2) % WRAP - WRAP // 2)
+    save = state.save
+    monkeypatch.setattr(state, "save", lambda folder, kept: saves.append(save(folder, kept)))
+    service.is_away = True
+    days = 0
+
+    while not agent.clock.stale(agent.device["stale_s"]):
+        agent = start(agent.root)
+        for _ in range(90):  # a quarter of an hour each
+            with pytest.raises(RefusedError):
+                agent.finish(service.upkeep._daily(agent), 20_000)
+            now[0] += DAY_MS // 96
+            agent.clock.age()
+        days += 1
+
+    assert 8 <= days <= 10
+    assert days <= len(saves) <= 24 * days
+
+
+def test_an_answer_is_remembered_over_a_restart(agent: Any, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.save(agent.root + "/kiln", {**agent.state, "unheard": 700_000})
+    started = start(agent.root)
+    assert started.clock.stale(started.device["stale_s"])
+    monkeypatch.setattr(service.upkeep, "_accept", lambda *_: (1_800_000_000, 0))
+
+    started.finish(service.upkeep._daily(started), 20_000)
+
+    assert not start(agent.root).clock.stale(3600)
