@@ -47,6 +47,9 @@ def run(client: Client, given: argparse.Namespace) -> int:
         return 1
     except BrokenPipeError:  # the reader has seen enough, as `head` does; what is left must go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnicodeEncodeError:  # bytes of another encoding, which no address and no JSON can hold
+        print("kiln: what was typed is no text in UTF-8", file=sys.stderr)
+        return 1
     except OSError as error:  # of a file of whoever is at the keyboard: the service's own are told by sentences
         print(f"kiln: {plain(str(error))}", file=sys.stderr)
         return 1

@@ -73,7 +73,7 @@ def _verify(client: Client, given: argparse.Namespace) -> Any:
             found = check((json.loads(line) for line in lines), seen=given.seen)
     except OSError as error:
         raise CommandError(f"{given.file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CommandError("this is no export of the audit log: each line is an entry as JSON") from error
     if found.broken:
         raise CommandError(found.broken)

@@ -1,6 +1,7 @@
 """`kiln rollouts`."""
 
 import argparse
+import json
 import pathlib
 import sys
 import tomllib
@@ -143,8 +144,12 @@ def _read(name: str) -> dict[str, Any]:
         plan = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(unreadable(name, error)) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CommandError(f"{name} is not TOML: {error}") from error
     if hasattr(plan.get("start"), "isoformat"):  # TOML knows times
         plan["start"] = plan["start"].isoformat()
+    try:
+        json.dumps(plan)
+    except (TypeError, RecursionError) as error:
+        raise CommandError(f"{name} is no plan: a time is for `start` alone (docs/fleet.md)") from error
     return plan

@@ -63,5 +63,5 @@ def _object(name: str) -> dict[str, Any]:
 def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{what} is no JSON") from error

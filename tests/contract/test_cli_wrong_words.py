@@ -73,6 +73,40 @@ def test_a_name_with_a_space_is_looked_for(terminal: Terminal) -> None:
     assert terminal.text("devices", "show", "") == (1, "kiln: no device ''\n")
 
 
+PLAN = f"rollouts plan beta --repository {REPOSITORY} --file HERE/typed"
+DEEP = "[" * 9000 + "]" * 9000
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "said"),
+    [
+        (f"rollouts plan beta --repository {REPOSITORY} --file HERE/typed", f"a = {DEEP}", "typed is not TOML: "),
+        (
+            f"rollouts plan beta --repository {REPOSITORY} --file HERE/typed",
+            "a = 2026-01-01",
+            "typed is no plan: a time",
+        ),
+        ("rollouts replan 1 --file HERE/typed", "[a]\nb = [07:30:00]", "typed is no plan: a time is for `start` alone"),
+        ("devices settings desk-1 --file HERE/typed", DEEP[:16000], "typed is no JSON"),
+        ("audit verify HERE/typed", DEEP, "this is no export of the audit log"),
+    ],
+)
+def test_a_file_of_nonsense_is_said(terminal: Terminal, line: str, content: str, said: str) -> None:
+    (terminal.folder / "typed").write_text(content)
+
+    code, printed = terminal.run(line)
+
+    assert (code, printed.count("\n"), said in printed) == (1, 1, True), printed
+
+
+@pytest.mark.parametrize(
+    "words", ["devices show \udcff", "devices list --text \udcff", "rollouts devices 1 --after \udcff"]
+)
+def test_what_is_no_text_is_said(terminal: Terminal, words: str) -> None:
+    """As Python has bytes of a command line that are of another encoding."""
+    assert terminal.run(words) == (1, "kiln: what was typed is no text in UTF-8\n")
+
+
 def test_the_plan_of_a_channel_that_there_is_can_be_made_ahead_of_its_releases(terminal: Terminal) -> None:
     code, said = terminal.run(f"rollouts plan stable --repository {REPOSITORY} --canary 2")
 
