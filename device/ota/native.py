@@ -15,7 +15,7 @@ import os
 
 from micropython import const
 
-from ota import app, hal, moves, state
+from ota import app, hal, moves, slots, state
 from ota.reason import RefusedError
 
 _BLOCK = const(4096)
@@ -23,6 +23,9 @@ _STARTS = const(3)
 _LIMIT = const(1024)  # bytes of the file
 _NAME = "firmware.bin"  # the only file of such a release
 _INDEX_LIMIT = const(128)  # bytes: one line of it
+# As in selfupdate.py, and what the board itself has not: what else is wrong may be a lie of the
+# server or of whoever stands between, and is tried again.
+_LASTING = ("wrong_board", "wrong_repository", "downgrade", "no_space", "bad_filesystem")
 
 
 def start(agent):
@@ -88,7 +91,8 @@ def look(agent):
         _choose(agent, kept)
     except RefusedError as e:
         hal.log("firmware refused:", e.reason, e.detail)
-        if e.reason == "download_failed":
+        if e.reason not in _LASTING:
+            agent.postpone(agent.skip)
             agent.voice.say(state.REFUSED, e.reason, e.detail, wanted["release"])
             return
         moves.post(agent.state, state.REFUSED, e.reason, e.detail, wanted["release"])
@@ -106,6 +110,8 @@ def open_source(agent, wanted):
 
 
 def _bring(agent, wanted):
+    if not slots.atomic(agent.root):
+        raise RefusedError("bad_filesystem", "on FAT a power cut breaks the board; use littlefs")
     source = open_source(agent, wanted)
     try:
         return _take(agent, source, wanted)

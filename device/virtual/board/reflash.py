@@ -80,9 +80,13 @@ class Agent:
         self.voice = self
         self.fresh = self.trying = False
         self.said = []
+        self.skip = self.postponed = 0
 
     def say(self, *words):
         self.said.append(words)
+
+    def postpone(self, _seq):
+        self.postponed += 1
 
     def save(self):
         state.save("/kiln", self.state)
@@ -170,8 +174,10 @@ def judge(board, last, what):
     if kept["failed"] != act["failed"]:
         wrong.append("failed is " + kept["failed"])
     box = board.agent.state["outbox"]
-    if (box["reason"] if box else "") != act["reason"]:
-        wrong.append("reports " + json.dumps(box))
+    said = board.agent.said  # of what is tried again nothing is kept
+    reason = box["reason"] if box else said[0][1] if said else ""
+    if reason != act["reason"] or bool(said) != act["again"] or board.agent.postponed != len(said):
+        wrong.append("reports " + json.dumps([box, said]))
     if len([name for name in board.starts if name != "old"]) > act["tries"]:
         wrong.append("starts %s" % board.starts)
     for text in wrong:

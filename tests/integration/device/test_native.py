@@ -7,6 +7,7 @@ device/virtual/board/partitions.py.
 import hashlib
 import json
 import re
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, make_release
 from tests.fakes.signing import foreign_key, trust
 from tests.integration.device.apps import app
-from tests.integration.device.conftest import Bench
+from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.harness import run
+from tests.integration.device.parts import begin
 
 FLASH_BYTES = 1 << 20  # of the virtual board
 BLOCKS = 4  # sectors of a partition
@@ -52,7 +54,7 @@ class Plan:
         self.files[f"{name}.config"] = f"{digest} {digest} 1\n".encode() + raw
         self.files[f"{name}.state"] = json.dumps(state).encode()
         kiln = {"config.a": f"{name}.config", "state.json": f"{name}.state", "trust.json": "trust.json"}
-        outcome = {"ends": "old", "counter": 0, "failed": release.digest, "tries": 0, "cut": False}
+        outcome = {"ends": "old", "counter": 0, "failed": release.digest, "tries": 0, "cut": False, "again": False}
         self.acts.append({"name": name, "kiln": kiln, "serves": f"{name}.bundle", **outcome, **expected})
 
     def play(self, program: int) -> tuple[list[str], int]:
@@ -124,19 +126,21 @@ def test_an_agent_with_a_defect_is_found(plan: Plan, name: str) -> None:
 
 def test_what_is_not_the_firmware_of_this_board_is_never_chosen(plan: Plan) -> None:
     good = IMAGES["good"]
-    plan.act("foreign", firmware(good, key=foreign_key()), reason="bad_signature")
-    plan.act("release", firmware(good, type="release"), reason="malformed")
+    # What may be a lie of the server, or of whoever stands between, is tried again.
+    again: dict[str, Any] = {"failed": "", "again": True}
+    plan.act("foreign", firmware(good, key=foreign_key()), reason="bad_signature", **again)
+    plan.act("release", firmware(good, type="release"), reason="malformed", **again)
     plan.act("board", firmware(good, board="esp32-s3-generic"), reason="wrong_board")
     plan.act("repository", firmware(good, repo="local/other"), reason="wrong_repository")
     plan.act("bytecode", firmware(good, mpy=7), reason="wrong_board")
     plan.act("none", firmware(good, mpy=0), reason="wrong_board")
-    plan.act("another", firmware(good), served=firmware(IMAGES["bad"]).bundle, reason="wrong_release")
-    plan.act("name", firmware(good, name="boot.bin"), reason="malformed")
+    plan.act("another", firmware(good), served=firmware(IMAGES["bad"]).bundle, reason="wrong_release", **again)
+    plan.act("name", firmware(good, name="boot.bin"), reason="malformed", **again)
     plan.act("large", firmware(HEAD + b"x" * 4096 * BLOCKS), reason="no_space")
-    plan.act("whole-flash", firmware(b"\xe9" * 5000), reason="malformed")
+    plan.act("whole-flash", firmware(b"\xe9" * 5000), reason="malformed", **again)
     bent = bytearray(firmware(good).bundle)
     bent[-1] ^= 1
-    plan.act("bent", firmware(good), served=bytes(bent), reason="digest_mismatch")
+    plan.act("bent", firmware(good), served=bytes(bent), reason="digest_mismatch", **again)
     plan.act("no-roll-back", firmware(good), reason="wrong_board", rollback=False)
 
     wrong, _ = plan.play(256)
@@ -196,3 +200,27 @@ def test_the_agent_reports_firmware_that_does_not_work(running: Bench) -> None:
     assert running.board.printed("[boot loader] ota_1", times=3) == 3
     running.board.printed("app 5.0.0")
     assert record(running)["failed"] == bad.digest
+
+
+@pytest.mark.enable_socket
+def test_firmware_with_a_bit_flipped_on_the_way_is_fetched_again(running: Bench) -> None:
+    running.board.switch_off()
+    running.board.put_device(again_s=0.5)
+    board_with_partitions(running, firmware(IMAGES["good"], board="unix"))
+    bent: list[bytes] = []
+
+    def flip(request: BaseHTTPRequestHandler, body: bytes) -> bool:
+        if bent:
+            return False
+        bent.append(begin(request, body[:-1] + bytes([body[-1] ^ 1])))
+        request.wfile.write(bent[0])
+        return True
+
+    running.store.rude = flip
+    running.board.switch_on()
+
+    running.board.printed("firmware refused: digest_mismatch")
+    running.board.printed("firmware confirmed, counter 5")
+
+    assert record(running)["failed"] == ""
+    assert running.broker.reported("refused", "digest_mismatch")["running"] == FIRST.digest
