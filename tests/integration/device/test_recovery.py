@@ -10,7 +10,7 @@ import pytest
 
 from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease, sign_desired
-from tests.fakes.signing import trust
+from tests.fakes.signing import root_document, root_key, root_payload, trust
 from tests.integration.device.apps import app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import NEXT, answer
@@ -199,7 +199,13 @@ from ota import agent
 board = agent.Agent()
 with open("/host" + order, "rb") as f:
     board.hear(f.read())
-print(json.dumps({"pending": board.pending is not None, "says": board.voice._sayings}))
+from ota import root
+from ota.reason import RefusedError
+try:
+    keys = root.take("", open("/host" + lib + "/root", "rb").read())
+except RefusedError as e:
+    keys = [e.reason, e.detail]
+print(json.dumps({"pending": board.pending is not None, "says": board.voice._sayings, "keys": keys}))
 """
 
 
@@ -209,6 +215,7 @@ def hear_on(folder: Path, kind: str, release: FakeRelease) -> dict[str, Any]:
     device = {"id": "d1", "token": "t", "board": "unix", "repo": "local/blink", **line}
     (folder / "device.json").write_text(json.dumps(device))
     (folder / "trust.json").write_text(json.dumps(trust()))
+    (folder / "root").write_bytes(root_document(root_payload(version=2), [root_key()]))
     (folder / "order").write_bytes(sign_desired(release, seq=2))
     (folder / "script.py").write_text(FILE_SYSTEM)
     flashing.compile_agent(folder / "ota")
@@ -218,12 +225,14 @@ def hear_on(folder: Path, kind: str, release: FakeRelease) -> dict[str, Any]:
     return found
 
 
-def test_on_fat_every_order_is_refused_and_says_why(tmp_path: Path) -> None:
+def test_on_fat_every_order_and_root_document_is_refused_and_says_why(tmp_path: Path) -> None:
     found = hear_on(tmp_path, "fat", NEXT)
 
     assert not found["pending"]
-    assert found["says"][0][:2] == ["refused", "bad_filesystem"]
+    why = "on FAT a power cut breaks the board; use littlefs"
+    assert found["says"] == [["refused", "bad_filesystem", why, ""]]
+    assert found["keys"] == ["bad_filesystem", "on FAT a power cut takes the keys away; use littlefs"]
 
 
 def test_on_littlefs_the_same_order_is_taken(tmp_path: Path) -> None:
-    assert hear_on(tmp_path, "lfs", NEXT) == {"pending": True, "says": []}
+    assert hear_on(tmp_path, "lfs", NEXT) == {"pending": True, "says": [], "keys": 2}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ota import root, trust
+from ota import root, trust, verify
 from ota.reason import RefusedError
 from tests.fakes.signing import (
     Signer,
@@ -253,3 +253,22 @@ def test_a_threshold_that_no_signatures_could_reach_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{", b"[" * 700, b"7"])
 def test_a_signed_text_that_is_no_object_is_malformed(tmp_path: Path, raw: bytes) -> None:
     assert refused(give(tmp_path), root_document(raw, [root_key()])) in ("malformed", "bad_signature")
+
+
+def test_a17_false_lines_under_a_true_name_cost_one_check_of_a_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, opens = give(tmp_path), verify.opens
+    checked: list[object] = []
+
+    def counted(*words: object) -> object:
+        checked.append(words)
+        return opens(*words)
+
+    monkeypatch.setattr(verify, "opens", counted)
+    magic, _, line = root_document(root_payload(version=2), [foreign_key()]).splitlines()
+    true = root_document(root_payload(version=2), [root_key()]).splitlines()[2]
+    false = true.partition(b".")[0] + b"." + line.partition(b".")[2]
+
+    assert refused(at, b"\n".join([magic, b"e30", *[false] * 12, b""])) == "bad_signature"
+    assert len(checked) == 1
