@@ -7,14 +7,15 @@ from ota.reason import RefusedError
 _SPREAD_MS = const(60000)  # a fleet that lost its broker does not ask in step
 
 
-def tell(agent):
+def tell(agent, wait=True):
     """Errand: hear what is ordered, then say everything there is to say, last a greeting.
 
     Raises RefusedError.
     """
     begun = hal.ticks_ms()
     # The proof of a new way to the service is no matter of the whole fleet.
-    wait_ms = 0 if agent.moved else hal.jitter(min(int(agent.device["poll_s"] * 125), _SPREAD_MS))
+    wait = wait and not agent.moved
+    wait_ms = hal.jitter(min(int(agent.device["poll_s"] * 125), _SPREAD_MS)) if wait else 0
     try:
         while agent.age(begun) < wait_ms:
             yield

@@ -2,10 +2,10 @@
 # looking. `agent` is ota.agent.Agent.
 from micropython import const
 
-from ota import chip, hal, moves
+from ota import chip, hal, moves, state
 from ota.reason import RefusedError
 
-_SLEEPS = const(10)  # of a trial, without the broker having heard of it
+_SLEEPS = const(10)  # of a trial, without anybody having heard of it
 _TELL_MS = const(2000)
 _KEPT = const(10)  # bytes that outlive a sleep: _keep()
 _MOST = const(0xFFFF)  # wakes
@@ -14,8 +14,8 @@ _MOST = const(0xFFFF)  # wakes
 def sleep(agent, ms):
     """End this start in an orderly way, and start again after `ms`; does not return.
 
-    On trial it is no failed start: it is won once the broker knows of it, and lost after too many
-    sleeps in which it never did.
+    On trial it is no failed start: it is won once broker or service know of it, and lost after too
+    many sleeps in which they never did.
     """
     if agent.state["trial"]:
         _on_trial(agent)
@@ -33,11 +33,14 @@ def sleep(agent, ms):
 def _catch_up(agent):
     # Who goes to sleep has no loop in which what it asks by itself comes to an end: newer keys for
     # an order, the time, and with the time what somebody holds back.
-    agent.until(lambda: agent.due() or _asked(agent), agent.device["connect_s"] * 1000)
+    wait_ms = agent.device["connect_s"] * 1000
+    agent.until(lambda: agent.due() or _asked(agent), wait_ms)
     if agent.due() and not agent.busy:
         agent.leave()
     elif agent.link.up():
         agent.until(lambda: agent.state["outbox"] is None and agent.voice.silent(), _TELL_MS)
+    elif agent.state["outbox"] and agent.errand is None:
+        _by_http(agent, wait_ms)
 
 
 def _asked(agent):
@@ -85,17 +88,24 @@ def _known(agent):
 
 
 def _prove(agent, wait_ms):
-    # The broker first. Another way to the service has to be proven by HTTP as well, at once: who
-    # goes to sleep has no time to wait for that as one does who stays awake.
+    # The broker first; while it is away the service, unless the way to the broker is on trial too.
+    # Another way to the service has to be proven by HTTP as well, at once: who goes to sleep has
+    # no time to wait for that as one does who stays awake.
     voice = agent.voice
     agent.until(lambda: voice.told and not (agent.moved and agent.errand), wait_ms)
-    if voice.told and agent.moved and agent.errand is None:
-        from ota import elsewhere
+    by_http = agent.moved if voice.told else not state.reconfigured(agent.state)
+    if by_http and agent.errand is None:
+        voice.hello = True
+        _by_http(agent, wait_ms)
 
-        try:
-            agent.finish(elsewhere.tell(agent), wait_ms)
-        except RefusedError as e:
-            hal.log("no report by HTTP:", e.detail)
+
+def _by_http(agent, wait_ms):
+    from ota import elsewhere
+
+    try:
+        agent.finish(elsewhere.tell(agent, False), wait_ms)
+    except RefusedError as e:
+        hal.log("no report by HTTP:", e.detail)
 
 
 def _on_trial(agent):
@@ -107,7 +117,7 @@ def _on_trial(agent):
     elif trialed["sleeps"] >= _SLEEPS:
         from ota import trial
 
-        trial.roll_back(agent, "no_confirm", "%d sleeps without the broker" % _SLEEPS)
+        trial.roll_back(agent, "no_confirm", "%d sleeps without being heard" % _SLEEPS)
         agent.restart("rolled back")
     else:
         trialed["sleeps"] += 1

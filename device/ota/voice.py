@@ -17,7 +17,7 @@ class Voice:
         self.told = False  # it was acknowledged that we are on trial
         self.acknowledged = False  # ... any report since the start
         self._greeted = 0
-        self._hello = False
+        self.hello = False  # a greeting is due
         self._sayings = []
         self._flight = None  # what is under way to the broker
         self._away = hal.ticks_ms()  # since then no broker, and no attempt by HTTP
@@ -39,12 +39,12 @@ class Voice:
         if link.greeted != self._greeted:
             self._greeted = link.greeted
             self._flight = None
-            self._hello = True
+            self.hello = True
         if link.up() and not agent.moved:
             self._away = hal.ticks_ms()
         elif agent.errand is None and agent.age(self._away) >= self._patience_ms(agent):
             self._away = hal.ticks_ms()
-            self._hello = self._hello or not link.up()
+            self.hello = self.hello or not link.up()
             from ota import elsewhere
 
             agent.errand = elsewhere.tell(agent)
@@ -74,7 +74,7 @@ class Voice:
             return box, (box["state"], box["reason"], box["detail"], box["release"])
         if self._sayings:
             return self._sayings[0], self._sayings[0]
-        if not (self._hello or greet):
+        if not (self.hello or greet):
             return None
         active = agent.state["active"]
         release = agent.state[active]["release"] if active else ""
@@ -89,7 +89,7 @@ class Voice:
             self._log_due = self._log_due or bool(flight["reason"])
             agent.state["outbox"] = None
             # The outcome said everything that a greeting says, and stays the last word.
-            self._hello = agent.state["trial"] is not None
+            self.hello = agent.state["trial"] is not None
             return True
         if self._sayings and flight is self._sayings[0]:
             self._log_due = self._log_due or bool(flight[1])
@@ -98,7 +98,7 @@ class Voice:
             self._log_due = False
             self._logged = hal.ticks_ms()
         elif flight in (state.TRIAL, state.IDLE):
-            self._hello = False
+            self.hello = False
             # A new configuration describes the way to the broker, so only the broker counts then.
             if flight == state.TRIAL and (line or not state.reconfigured(agent.state)):
                 self.told = True

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.releases import FakeRelease
+from tests.fakes.releases import FakeRelease, sign_desired
 from tests.integration.device import chips
 from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
@@ -164,14 +164,39 @@ def test_an_orderly_sleep_ends_a_trial_well_once_the_broker_knows(chip: Bench) -
     chip.broker.reported("confirmed", release=later.digest)
 
 
-def test_a_trial_that_only_sleeps_and_never_reaches_the_broker_is_lost(chip: Bench) -> None:
+def test_an_orderly_sleep_ends_a_trial_well_once_the_service_knows_while_the_broker_is_away(chip: Bench) -> None:
+    tune(chip, connect_s=0.5)
+    good = app("6.0.0", SLEEPY)
+    chip.store.add(good)
+    chip.store.desired = sign_desired(good, seq=2)
+    chip.board.switch_off()
+    chip.broker.stop()
+    try:
+        chip.board.switch_on()
+        until(lambda: {"state": "confirmed", "release": good.digest} in told(chip), what="a report by HTTP")
+    finally:
+        chip.broker.start()
+
+    assert {"state": "trial", "release": good.digest} in told(chip)
+    assert chip.board.state()["last"] == ""
+    # Awake once and no more: none of its starts went by without being heard.
+    assert chip.board.state()["trial"] is None
+
+
+def told(bench: Bench) -> list[dict[str, str]]:
+    """The reports by HTTP, what they say about a release."""
+    return [{name: report[name] for name in ("state", "release")} for report in bench.store.reports]
+
+
+def test_a_trial_that_only_sleeps_and_never_reaches_anybody_is_lost(chip: Bench) -> None:
     tune(chip, connect_s=0.2)
     body = "ota._agent.link.close()\nota._agent.link.poll = lambda: None\n"
+    body += "ota._agent.device['base'] = 'http://127.0.0.1:9'\n"
     bad = chip.desire(app("6.0.0", body + SLEEPY), seq=2)
 
     report = lost(chip, bad, "no_confirm")
 
-    assert report["detail"] == "10 sleeps without the broker"
+    assert report["detail"] == "10 sleeps without being heard"
     assert starts(chip, "6.0.0") == 11
 
 
