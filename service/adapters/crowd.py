@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.adapters import crowd_turns as turns
 from service.adapters.acceptance import lock
 from service.adapters.audit import written
+from service.adapters.groups import has_group, near_group
 from service.adapters.precedence import DOOR
 from service.adapters.rollouts import rollout_of
 from service.adapters.rows import moment
@@ -18,10 +19,13 @@ from service.adapters.schema import bundles
 from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
 from service.domain.device import Device, DeviceId
+from service.domain.errors import NotFoundError
 from service.domain.notice import Order
 from service.domain.release import ReleaseDigest
-from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
-from service.domain.rollout_plan import Candidate
+from service.domain.repository import RepositoryId
+from service.domain.rollout import Rollout, RolloutId, RowState
+from service.domain.rollout_counts import Counts, Look
+from service.domain.rollout_plan import Candidate, Stage
 from service.records.rollouts import Mark, Noted, Part, Row
 
 AGAIN = [RowState.LEFT.value]  # who comes back takes part again
@@ -78,6 +82,22 @@ class DatabaseCrowd:
     def draw(self, rollout: Rollout, count: int) -> int:
         with self._engine.begin() as connection:
             return turns.draw(connection, rollout, count)
+
+    def gather(self, rollout: Rollout) -> int:
+        with self._engine.begin() as connection:
+            return turns.gather(connection, rollout)
+
+    def meant(self, repository: RepositoryId, channel: str, stage: Stage) -> int:
+        here = (devices.c.repository == repository) & (devices.c.channel == channel)
+        mine = here & devices.c.retired_at.is_(None) & devices.c.pin.is_(None)
+        tagged = devices.c.id.in_(sa.select(device_tags.c.device).where(device_tags.c.tag == stage.tag))
+        with self._engine.connect() as connection:
+            if stage.group and not has_group(connection, repository, stage.group):
+                others = near_group(connection, repository, stage.group)
+                raise NotFoundError(f"no group {stage.group[:80]!r} in {repository}{others}")
+            query = sa.select(sa.func.count()).select_from(devices)
+            query = query.where(mine & (tagged if stage.tag else devices.c.group == stage.group))
+            return int(connection.execute(query).scalar_one())
 
     def set_aside(self, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:
         with self._engine.begin() as connection:

@@ -8,11 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.adapters.rows import device_of
-from service.adapters.schema_devices import devices, outbox
+from service.adapters.schema_devices import device_tags, devices, outbox
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
-from service.domain.rollout import AWAY_S, Counts, Look, Rollout, RolloutState, RowState
+from service.domain.rollout import AWAY_S, Rollout, RolloutState, RowState
+from service.domain.rollout_counts import Counts, Look
 
 GOES_ON = [RolloutState.WAITING.value, RolloutState.RUNNING.value]
 PENDING, ORDERED = RowState.PENDING.value, RowState.ORDERED.value
@@ -52,7 +53,26 @@ def look(connection: sa.Connection, rollout: Rollout, stages: Sequence[Counts], 
     if stages[rollout.stage].offline:
         mine = _later(rollout) & _connected()
         awake = connection.execute(sa.select(rows.c.device).where(mine).limit(1)).first() is not None
-    return Look(is_due=is_due, awake=awake)
+    return Look(is_due=is_due, awake=awake, **_named(connection, rollout, stages))
+
+
+def _named(connection: sa.Connection, rollout: Rollout, stages: Sequence[Counts]) -> dict[str, bool]:
+    """Who has the tag or the group of the stage that goes on, and is in another one."""
+    stage = rollout.plan.stages[rollout.stage]
+    if not (stage.tag or stage.group) or rollout.passed_at is not None:
+        return {}
+    named = rows.c.device.in_(_who(rollout))
+    here = (rows.c.rollout == rollout.id) & (rows.c.stage < rollout.stage) & (rows.c.state == RowState.DONE.value)
+    asked = {"joins": _later(rollout)} | ({} if stages[rollout.stage].drawn else {"proved": here})
+    found = {name: sa.select(rows.c.device).where(each & named).limit(1) for name, each in asked.items()}
+    return {name: connection.execute(query).first() is not None for name, query in found.items()}
+
+
+def gather(connection: sa.Connection, rollout: Rollout) -> int:
+    if not _take(connection, rollout):
+        return 0
+    mine = _later(rollout) & rows.c.device.in_(_who(rollout))
+    return connection.execute(rows.update().where(mine).values(stage=rollout.stage)).rowcount
 
 
 def draw(connection: sa.Connection, rollout: Rollout, count: int) -> int:
@@ -188,6 +208,14 @@ def _away(now: datetime.datetime) -> Flag:
 
 def _later(rollout: Rollout) -> Flag:
     return (rows.c.rollout == rollout.id) & (rows.c.stage > rollout.stage) & (rows.c.state == PENDING)
+
+
+def _who(rollout: Rollout) -> sa.Select[str]:
+    """Whom a stage by tag or group means now."""
+    stage = rollout.plan.stages[rollout.stage]
+    if stage.tag:
+        return sa.select(device_tags.c.device).where(device_tags.c.tag == stage.tag)
+    return sa.select(devices.c.id).where(devices.c.repository == rollout.repository, devices.c.group == stage.group)
 
 
 def _connected() -> Flag:

@@ -9,6 +9,7 @@ from typing import NewType
 
 from service.domain.build import BuildId
 from service.domain.repository import RepositoryId
+from service.domain.rollout_counts import Counts, Look, has_passed, is_empty
 from service.domain.rollout_plan import Plan
 
 RolloutId = NewType("RolloutId", int)
@@ -70,38 +71,6 @@ class Rollout:
         return self.finished_at is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Devices of one stage."""
-
-    pending: int = 0
-    ordered: int = 0
-    done: int = 0
-    failed: int = 0
-    excused: int = 0  # failed, and somebody said to go on nevertheless
-    held: int = 0
-    left: int = 0
-    silent: int = 0  # of the ordered: never heard, for longer than the plan's time
-    offline: int = 0  # of the ordered: never heard, not connected, and ordered for longer than `AWAY_S`
-
-    @property
-    def taking_part(self) -> int:
-        return self.pending + self.ordered + self.done + self.failed
-
-    @property
-    def drawn(self) -> int:
-        """Places of a stage by count that are taken."""
-        return self.taking_part + self.excused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What is to be known besides counts."""
-
-    is_due: bool = False  # somebody whose turn has come can be told now
-    awake: bool = False  # somebody of a later stage is connected
-
-
 @dataclass(frozen=True, slots=True)
 class Fill:
     """Write down its devices."""
@@ -117,6 +86,11 @@ class Draw:
     """Take that many devices of later stages into this one."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Take those of later stages into this one that have its tag, or are in its group, by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +141,7 @@ class Wait:
     state: RolloutState = RolloutState.RUNNING
 
 
-Step = Fill | Start | Draw | SetAside | Tell | Pass | GoOn | Halt | Finish | CallBack | Wait | None
+Step = Fill | Start | Draw | Gather | SetAside | Tell | Pass | GoOn | Halt | Finish | CallBack | Wait | None
 
 
 def next_step(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime, look: Look) -> Step:
@@ -193,7 +167,7 @@ def _go(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime, look
         return Finish()
     step = _places(rollout, stages, look) or _orders(rollout, now, look)
     if step is None or isinstance(step, Wait):  # who cannot be told now keeps no success from being one
-        onward = _onward(rollout, stages, now)
+        onward = _onward(rollout, stages, now, is_proved=look.proved)
         return onward if step is None or isinstance(onward, Pass | GoOn) else step
     return step
 
@@ -219,8 +193,10 @@ def _too_many(plan: Plan, stages: Sequence[Counts]) -> str:
 
 
 def _places(rollout: Rollout, stages: Sequence[Counts], look: Look) -> Step:
-    """A stage by count: who is in it."""
+    """A stage by count, tag or group: who is in it."""
     stage, counts = rollout.plan.stages[rollout.stage], stages[rollout.stage]
+    if look.joins and rollout.passed_at is None:
+        return Gather()
     later = stages[rollout.stage + 1 :]
     if not stage.count or rollout.passed_at is not None or not any(each.pending for each in later):
         return None
@@ -243,11 +219,13 @@ def _orders(rollout: Rollout, now: datetime.datetime, look: Look) -> Step:
     return Tell(min(allowed, BATCH)) if allowed else Wait()
 
 
-def _onward(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime) -> Step:
+def _onward(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime, *, is_proved: bool) -> Step:
     stage, counts = rollout.plan.stages[rollout.stage], stages[rollout.stage]
     following = rollout.stage + 1
     if following == len(stages):
         return Wait(_held(rollout.stage, stages))
+    if rollout.passed_at is None and not is_proved and is_empty(rollout.plan.stages, rollout.stage, stages):
+        return GoOn(following) if rollout.approved > following else Wait(_nobody(rollout), RolloutState.WAITING)
     if rollout.passed_at is None:
         return Pass() if has_passed(stage.success_percent, counts) else Wait(_held(rollout.stage, stages))
     until = rollout.passed_at + datetime.timedelta(seconds=stage.soak_s)
@@ -259,12 +237,20 @@ def _onward(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime) 
     return GoOn(following)
 
 
-def has_passed(success_percent: float, counts: Counts) -> bool:
-    """Who sleeps does not count, if anybody was heard. A stage of held devices alone proves nothing."""
-    of = counts.taking_part - (counts.silent if counts.done else 0)
-    if of == 0:
-        return not counts.held
-    return bool(counts.done) and counts.done * 100 >= success_percent * of
+def awaits(rollout: Rollout, stages: Sequence[Counts]) -> int | None:
+    """The stage that begins when somebody approves, from 0."""
+    following = 0 if rollout.started_at is None else rollout.stage + 1
+    if rollout.state is not RolloutState.WAITING or following == len(stages) or rollout.approved > following:
+        return None
+    stopped = rollout.started_at is not None and rollout.passed_at is None
+    missed = stopped and is_empty(rollout.plan.stages, rollout.stage, stages)
+    return following if missed or rollout.plan.needs_approval(following) else None
+
+
+def _nobody(rollout: Rollout) -> str:
+    stage, number = rollout.plan.stages[rollout.stage], rollout.stage + 1
+    way = "give a device the tag, or " if stage.tag else "put a device into the group, or " if stage.group else ""
+    return f"nobody takes part in stage {number} ({stage.name}): {way}approve stage {number + 1} without it"
 
 
 def _held(stage: int, stages: Sequence[Counts]) -> str:

@@ -19,6 +19,7 @@ from service.domain.rollout import (
     Draw,
     Fill,
     Finish,
+    Gather,
     GoOn,
     Halt,
     Pass,
@@ -145,8 +146,7 @@ def _turn(name: RolloutId, parts: Parts) -> tuple[int, bool]:
     if rollout.is_over or (rollout.state is RolloutState.PAUSED and rollout.is_filled):
         return 0, False
     if rollout.started_at is not None:
-        before = now - datetime.timedelta(seconds=rollout.plan.stage_timeout_s)
-        parts.crowd.give_up(rollout, before=before)
+        parts.crowd.give_up(rollout, before=now - datetime.timedelta(seconds=rollout.plan.stage_timeout_s))
     counts, look = parts.crowd.look(rollout, now=now)
     step = next_step(rollout, counts, now, look)
     if isinstance(step, Tell):
@@ -164,6 +164,8 @@ def _do(step: Step, rollout: Rollout, parts: Parts, now: datetime.datetime) -> b
             again = _fill(rollout, parts)
         case Draw(count):
             again = parts.crowd.draw(rollout, count) > 0
+        case Gather():
+            again = parts.crowd.gather(rollout) > 0
         case SetAside(at_once):
             again = parts.crowd.set_aside(rollout, at_once=at_once, now=now) > 0
         case Pass():

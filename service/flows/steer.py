@@ -5,12 +5,12 @@ from collections.abc import Collection
 from service.domain.audit import Deed
 from service.domain.build import BuildId, Delivery
 from service.domain.device import Device, DeviceId
-from service.domain.errors import ConflictError, NotFoundError
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.event import Event
 from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.repository import RepositoryId
-from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState
-from service.domain.rollout_plan import Plan
+from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState, awaits
+from service.domain.rollout_plan import Plan, Stage
 from service.flows.announce import MAX_TRIES, tell
 from service.flows.obstacles import obstacle
 from service.flows.rollouts import KILN, Parts, noted
@@ -20,19 +20,45 @@ PAGE = 500  # devices of one turn
 
 
 def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Parts, *, by: str) -> Plan | None:
-    """How releases are rolled out that come to this channel from now on. None: as by default."""
+    """How releases are rolled out that come to this channel from now on. None: as by default.
+
+    Raises: BadInputError: a group that there is not.
+    """
+    if wanted is not None:
+        nobody(repository, channel, wanted, parts)
     stages = ", then ".join(each.name for each in wanted.stages) if wanted else "as by default"
     deed = Deed(who=by, what="rollout.planned", repository=repository, subject=channel, detail=stages)
     parts.rollouts.set_plan(repository, channel, wanted, deed=(deed, parts.clock.now()))
     return wanted
 
 
+def nobody(repository: RepositoryId, channel: str, wanted: Plan, parts: Parts, known: Collection[Stage] = ()) -> str:
+    """What is to be said of stages by tag or group that would have nobody now; empty: each has somebody.
+
+    Raises: BadInputError: a group that there is not, unless that stage was `known` before.
+    """
+    empty = []
+    for number, stage in enumerate(wanted.stages, 1):
+        if not (stage.tag or stage.group) or stage.whom in [each.whom for each in known]:
+            continue
+        try:
+            if not parts.crowd.meant(repository, channel, stage) and stage.success_percent:
+                empty.append(f"{number} ({stage.name})")
+        except NotFoundError as error:
+            raise BadInputError(f"stage {number}: {error}; `kiln groups add` makes one") from error
+    if not empty:
+        return ""
+    which = f"stage{'s' if len(empty) > 1 else ''} {', '.join(empty)}"
+    return f"no device of {channel} is in {which} now: a roll-out waits there until one is, or somebody approves"
+
+
 def replan(name: RolloutId, wanted: Plan, parts: Parts, *, by: str) -> Rollout:
     """Another plan for one roll-out. Once it began, the devices of its stages stay what they are; all else may change.
 
-    Raises: NotFoundError, ConflictError.
+    Raises: NotFoundError, ConflictError, BadInputError.
     """
     rollout = _open(name, parts)
+    nobody(rollout.repository, rollout.channel, wanted, parts, known=rollout.plan.stages)
     if rollout.started_at is not None and [each.whom for each in wanted.stages] != [
         each.whom for each in rollout.plan.stages
     ]:
@@ -93,9 +119,8 @@ def undo(build: BuildId, parts: Parts) -> list[BuildId]:
 def approve(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
     """Let the stage begin that waits for it. Raises: NotFoundError, ConflictError."""
     rollout = _open(name, parts)
-    stage = 0 if rollout.started_at is None else rollout.stage + 1
-    asked = stage < len(rollout.plan.stages) and rollout.plan.needs_approval(stage)
-    if rollout.state is not RolloutState.WAITING or not asked or rollout.approved > stage:
+    stage = awaits(rollout, parts.crowd.totals(rollout))
+    if stage is None:
         raise ConflictError(f"roll-out {name} does not wait for an approval now")
     return _changed(rollout, "approved", parts, by=by, detail=f"stage {stage + 1}", approved=stage + 1)
 

@@ -11,8 +11,9 @@ from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.domain.release import Release, ReleaseDigest
 from service.domain.repository import RepositoryId
-from service.domain.rollout import Counts, Look, Rollout, RolloutId, RowState
-from service.domain.rollout_plan import Candidate, Plan
+from service.domain.rollout import Rollout, RolloutId, RowState
+from service.domain.rollout_counts import Counts, Look
+from service.domain.rollout_plan import Candidate, Plan, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,12 @@ class Crowd(Protocol):
 
     def draw(self, rollout: Rollout, count: int) -> int:
         """Fill that many places of its stage from later ones: who is connected first, then who was seen last."""
+
+    def gather(self, rollout: Rollout) -> int:
+        """Those of later stages whose turn did not come are in its stage, if they have its tag or group by now."""
+
+    def meant(self, repository: RepositoryId, channel: str, stage: Stage) -> int:
+        """How many devices a stage by tag or group would have now. Raises: NotFoundError: there is no such group."""
 
     def set_aside(self, rollout: Rollout, *, at_once: bool, now: datetime.datetime) -> int:
         """A device that is ordered and was not heard counts to the next stage: one that had its time, or is away."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain.rollout import Counts, Rollout, RolloutState, RowState
+from service.domain.rollout import Rollout, RowState, awaits
+from service.domain.rollout_counts import Counts
 from service.records.rollouts import Row
 
 STATES = ("pending", "ordered", "done", "failed", "held", "left")
@@ -36,7 +37,7 @@ def whole(
     return {
         **rollout(value, version),
         "is_filled": value.is_filled,
-        "approval": _approval(value),
+        "approval": _approval(value, stages),
         "counts": {name: sum(each[name] for each in shown) for name in STATES},
         "items": [
             {"number": number, "name": stage.name, **each}
@@ -48,13 +49,10 @@ def whole(
     }
 
 
-def _approval(value: Rollout) -> int | None:
-    """The stage that waits for an approval now."""
-    following = 0 if value.started_at is None else value.stage + 1
-    if value.state is not RolloutState.WAITING or following == len(value.plan.stages):
-        return None
-    waits = value.plan.needs_approval(following) and value.approved <= following
-    return following + 1 if waits else None
+def _approval(value: Rollout, stages: Sequence[Counts]) -> int | None:
+    """The stage that waits for an approval now, from 1."""
+    following = awaits(value, stages)
+    return None if following is None else following + 1
 
 
 def counts(value: Counts) -> dict[str, int]:

@@ -126,7 +126,8 @@ class RolloutApi:
         wanted = Plan.parse(fields["plan"])
         await run_in_threadpool(known.check, repository.id, channel, self.channels)
         await self._keep_plan(request, repository, channel, wanted)
-        return _planned(repository, channel, wanted)
+        warning = await run_in_threadpool(steer.nobody, repository.id, channel, wanted, self.parts)
+        return _planned(repository, channel, wanted, warning)
 
     async def drop_plan(self, request: Request) -> Response:
         repository, channel = await self._channel(request, request.query_params)
@@ -177,11 +178,11 @@ class RolloutApi:
         return rollout
 
 
-def _planned(repository: Repository, channel: str, plan: Plan | None) -> Response:
+def _planned(repository: Repository, channel: str, plan: Plan | None, warning: str = "") -> Response:
     """What holds, whether somebody said so or not."""
     shown = (plan or DEFAULT).to_json()
     answer = {"repository": repository.id, "channel": channel, "is_default": plan is None, "plan": shown}
-    return JSONResponse(answer)
+    return JSONResponse(answer | ({"warning": warning} if warning else {}))
 
 
 def _states(text: str) -> list[RowState]:

@@ -158,6 +158,33 @@ def test_a_plan_comes_from_a_file_or_from_options(site: Site, terminal: Terminal
     assert "--percent is numbers" in terminal.text(*beta, "--percent", "ten")[1]
 
 
+def test_a_stage_that_nobody_is_in_is_said_with_the_plan_and_waits_for_a_word(
+    site: Site, terminal: Terminal, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "plan.toml"
+    beta = ("rollouts", "plan", "beta", "--repository", "github/acme/blink", "--file", str(file))
+    file.write_text('[[stages]]\ngroup = "hal 3"\n[[stages]]\n')
+    refused = terminal.text(*beta)
+    file.write_text('[[stages]]\ntag = "bench"\n[[stages]]\n')
+    warned = terminal.text(*beta)
+    plan = site.kiln.rollouts.plan(site.of("blink").id, "beta")
+    stage = DeviceSite(site, broker=site.kiln.broker.link, accounts=site.kiln.broker.accounts)  # type: ignore[arg-type]  # neither is used
+    stage.release(site.build(site.of("blink")), plan=plan)
+
+    followed = terminal.text("rollouts", "follow", "1")
+    shown = json.loads(terminal.text("rollouts", "show", "1")[1])
+    approved = json.loads(terminal.text("rollouts", "approve", "1")[1])
+    rollouts.advance_all(rolling.parts(site.kiln))
+
+    assert refused[0] == 1
+    assert "stage 1: no group 'hal 3' in github/acme/blink" in refused[1]
+    assert "no device of beta is in stage 1 (tag bench) now" in json.loads(warned[1])["warning"]
+    assert (followed[0], "it goes no further by itself" in followed[1]) == (1, True)
+    assert (shown["state"], shown["approval"]) == ("waiting", 2)
+    assert approved["approval"] is None
+    assert json.loads(terminal.text("rollouts", "show", "1")[1])["counts"]["ordered"] == len(NAMES)
+
+
 def test_one_that_goes_on_gets_another_plan(site: Site, terminal: Terminal, tmp_path: pathlib.Path) -> None:
     released(site)
     file = tmp_path / "plan.toml"

@@ -4,7 +4,8 @@ import pytest
 
 from service.domain.device import DeviceId
 from service.domain.errors import ConflictError
-from service.domain.rollout import Counts, RolloutState
+from service.domain.rollout import RolloutState
+from service.domain.rollout_counts import Counts
 from service.domain.rollout_plan import Plan, Stage
 from service.flows import settle, steer
 from tests.contract.rollout_stage import advanced, build_and_publish, confirm, fleet, newest, planned, rows, says, told

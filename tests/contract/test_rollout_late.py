@@ -3,7 +3,8 @@
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.inventory import Place
-from service.domain.rollout import Counts, Rollout, RolloutState, RowState
+from service.domain.rollout import Rollout, RolloutState, RowState
+from service.domain.rollout_counts import Counts
 from service.flows import rollouts, steer
 from tests.contract.rollout_stage import advanced, confirm, fleet, newest, planned, rows, says
 from tests.unit.service.conftest import World

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from service.domain import rollout as domain
-from service.domain.rollout import Counts, Look, RolloutState, next_step
+from service.domain.rollout import RolloutState, next_step
+from service.domain.rollout_counts import Counts, Look
 from service.domain.rollout_plan import DEFAULT, Plan, Stage
 from tests.unit.service.rollout_values import NOW, rollout
 
 
-def step(plan: Plan, *counts: Counts, is_due: bool = False, awake: bool = False, **values: Any) -> domain.Step:
+def step(plan: Plan, *counts: Counts, **values: Any) -> domain.Step:
     now = values.pop("now", NOW)
-    return next_step(rollout(plan, **values), counts, now, Look(is_due=is_due, awake=awake))
+    look = Look(**{each: values.pop(each, False) for each in Look.__dataclass_fields__})
+    return next_step(rollout(plan, **values), counts, now, look)
 
 
 def test_a_canary_is_drawn_told_and_waited_for() -> None:
@@ -54,7 +56,44 @@ def test_a_stage_of_held_devices_proves_nothing() -> None:
     waits = step(plan, Counts(held=2), Counts(pending=5))
 
     assert waits == domain.Wait("2 devices are held: see why for each of them")
-    assert step(plan, Counts(), Counts(pending=5)) == domain.Pass()
+
+
+@pytest.mark.parametrize("stage", [Stage(tag="bench"), Stage(group="bench"), Stage(percent=10)])
+def test_a_stage_that_nobody_takes_part_in_stops_before_the_others(stage: Stage) -> None:
+    """Its tag is mistyped, or all its devices are pinned, or none of them has a board that the release is for."""
+    plan, rest = Plan(stages=(stage, Stage())), Counts(pending=5)
+    waiting: dict[str, Any] = {"state": RolloutState.WAITING}
+
+    for nobody in (Counts(), Counts(left=3)):
+        stopped = step(plan, nobody, rest)
+        assert isinstance(stopped, domain.Wait)
+        assert stopped.why.startswith(f"nobody takes part in stage 1 ({stage.name}): ")
+        assert stopped.why.endswith("approve stage 2 without it")
+        assert stopped.state is RolloutState.WAITING
+        assert domain.awaits(rollout(plan, **waiting), [nobody, rest]) == 1
+    assert step(plan, Counts(left=3), Counts(held=5)) == step(plan, Counts(), rest)
+    assert step(plan, Counts(), rest, approved=2) == domain.GoOn(1)
+    assert domain.awaits(rollout(plan, **waiting, approved=2), [Counts(), rest]) is None
+
+
+def test_a_stage_without_anybody_stops_nothing_where_it_has_nothing_to_prove() -> None:
+    plan, rest = Plan(stages=(Stage(tag="bench"), Stage())), Counts(pending=5)
+
+    assert step(plan, Counts(), Counts()) == domain.Finish()
+    assert step(plan, Counts(excused=1), rest) == domain.Pass()
+    assert step(plan, Counts(), rest, proved=True) == domain.Pass()  # who had the tag was the canary
+    free = Plan(stages=(Stage(tag="bench", success_percent=0), Stage()))
+    assert step(free, Counts(), rest) == domain.Pass()
+    shares = Plan(stages=(Stage(count=1), Stage(percent=10), Stage()))
+    assert step(shares, Counts(done=1), Counts(), rest, stage=1) == domain.Pass()  # the canary was drawn from there
+
+
+def test_who_gets_the_tag_of_a_stage_before_its_success_is_in_it() -> None:
+    plan, rest = Plan(stages=(Stage(tag="bench"), Stage())), Counts(pending=5)
+
+    assert step(plan, Counts(), rest, joins=True) == domain.Gather()
+    assert step(plan, Counts(ordered=1), rest, joins=True) == domain.Gather()
+    assert step(plan, Counts(done=1), rest, joins=True, passed_at=NOW) == domain.GoOn(1)
 
 
 def test_who_sleeps_keeps_nobody_waiting_once_others_were_heard() -> None:
