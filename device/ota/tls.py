@@ -8,8 +8,15 @@ from ota import hal
 def over(sock, host, tls):
     """`sock` below TLS, the other side verified by the authorities in the file tls["ca"].
 
-    The handshake goes on with the first reads and writes.
+    The handshake goes on with the first reads and writes. Raises OSError, ValueError.
     """
+    try:
+        return _over(sock, host, tls)
+    except AttributeError:  # raised further, it would end the application
+        raise OSError("TLS needs MicroPython 1.22 or newer") from None
+
+
+def _over(sock, host, tls):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if "ca" in tls and hasattr(ssl, "CERT_REQUIRED"):
         context.verify_mode = ssl.CERT_REQUIRED
