@@ -9,6 +9,7 @@ import os
 from micropython import const
 
 from ota import app, hal, state
+from ota.nobody import Nobody
 from ota.reason import RefusedError
 
 _LIMIT = const(6144)  # bytes of an answer
@@ -40,12 +41,11 @@ def begin(root):
     return claim
 
 
-class Claim:
+class Claim(Nobody):
     """The code, and the errand of using it."""
 
     def __init__(self, root, kept):
         self.folder = root + "/kiln/"
-        self.busy = False
         self.done = False
         self._code = _plain(kept["code"]).encode()
         self._kept = kept
@@ -76,11 +76,10 @@ class Claim:
             return
         next(self._errand)
 
-    def unhealthy(self, _why):
-        pass
-
-    def deepsleep(self, _ms):
-        pass
+    def deepsleep(self, ms):
+        if self.done:
+            self.tick()
+        super().deepsleep(ms)
 
     def _ask(self):
         pause = self._kept.get("again_s", _AGAIN_S)

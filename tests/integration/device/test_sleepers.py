@@ -1,5 +1,6 @@
 """Boards that sleep deeply and are awake for a moment only: what they ask for by themselves all the same."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,25 @@ def test_a5_a_board_that_sleeps_and_hears_no_time_says_that_it_is_stale(
     assert bench.broker.reported("idle", stale=True)["root"] == 1
     assert wakes(bench) >= 20
     until(lambda: bench.board.state()["unheard"] >= 20 * HOUR_S, what="hours in the flash")
+
+
+@pytest.mark.parametrize("with_code", [True, False], ids=["with a code", "without"])
+def test_a_board_without_an_identity_sleeps_as_it_is_told(running: Bench, tmp_path: Path, with_code: bool) -> None:
+    board = running.board
+    body = "print('awake')\nota.healthy()\nota.deepsleep(700)\nprint('sleepless')\n"
+    running.desire(app("6.0.0", body), seq=2)
+    board.printed("confirmed 6.0.0")
+    board.switch_off()
+    chips.fit(board.flash, tmp_path)
+    board.spoil("kiln/device.json")
+    if with_code:
+        base = "http://127.0.0.1:9"
+        claim = {"code": "4X7QP-0123A-BCDEF-GHJKM", "base": base, "connect_s": 0.2}
+        board.put({"kiln/claim.json": json.dumps(claim)})
+    board.lines.clear()
+    board.switch_on()
+
+    board.printed("[chip] deep sleep 700", times=3)
+
+    assert "sleepless" not in board.lines
+    assert sum("no agent:" in line for line in board.lines) >= 3

@@ -241,7 +241,6 @@ def test_it_restarts_when_the_application_lets_it(
     board = claimed(kiln)
     board.busy = True
     board.unhealthy("x")
-    board.deepsleep(5)
     for _ in range(5):
         board.tick()
     assert (board.done, restarts) == (True, [])
