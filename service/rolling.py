@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from service.adapters.device_cipher import encrypt
 from service.declared import Declared, obstacle
 from service.domain.device import Device, DeviceId, Report
-from service.flows import rollouts, settle, steer
+from service.domain.release import Release
+from service.flows import configure, rollouts, settle, steer, understand
 from service.flows.rollouts import Ordered
 from service.kiln import Kiln
 
@@ -22,6 +24,7 @@ QUIET_S = 5.0  # without an order: then those that come are first ones
 
 def parts(kiln: Kiln) -> rollouts.Parts:
     """What roll-outs need."""
+    declared = Declared(kiln)
     return rollouts.Parts(
         builds=kiln.builds,
         channels=kiln.channels,
@@ -30,13 +33,29 @@ def parts(kiln: Kiln) -> rollouts.Parts:
         crowd=kiln.crowd,
         keys=kiln.keys,
         clock=kiln.clock,
-        obstacle=obstacle(kiln, Declared(kiln)),
+        obstacle=obstacle(kiln, declared),
+        understand=understanding(kiln, declared),
         each=_SIGNERS.each,
         announced=kiln.told.ring,
         stirred=kiln.stirred.ring,
         alone=_ALONE,
         call_back=steer.call_back,
     )
+
+
+def understanding(kiln: Kiln, declared: Declared) -> Callable[[Device, Release], Device]:
+    parts = configure.Parts(
+        builds=kiln.builds,
+        fleet=kiln.fleet,
+        configurations=kiln.sealed.configurations,
+        keys=kiln.keys,
+        clock=kiln.clock,
+        encrypt=encrypt,
+        schema=declared.for_device,
+        shared=kiln.sealed.shared,
+        again=lambda _name: None,  # it is being looked at
+    )
+    return understand.Understanding(parts=parts, declared=declared.by, in_channels=declared.in_channels).of
 
 
 def settled(kiln: Kiln, name: DeviceId) -> bool:

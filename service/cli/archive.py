@@ -23,11 +23,20 @@ def add_commands(devices: Any) -> None:  # argparse's subparsers have no public 
 
 
 def _archive(client: Client, given: argparse.Namespace) -> Any:
-    return _saved(client, given, "archive")
+    return {**_saved(client, given, "archive"), **_lacking(client, given.id)}
 
 
 def _flash(client: Client, given: argparse.Namespace) -> Any:
     return _saved(client, given, "flash")
+
+
+def _lacking(client: Client, name: str) -> dict[str, str]:
+    """What its README says at length: who unpacks it next week should hear it now."""
+    device = client.call("GET", f"{PATH}/{words.part(name, 'device')}")
+    if device["desired"]:
+        return {}
+    why = device["hold"] or "its channel has none for it yet"
+    return {"note": f"it holds no release: {why}; the board fetches one over the air when there is"}
 
 
 def _saved(client: Client, given: argparse.Namespace, what: str) -> dict[str, Any]:

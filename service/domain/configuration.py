@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +117,25 @@ def from_text(name: str, text: str, schema: Schema) -> Value:
             raise BadInputError(f"{name} must be true or false")
         case _:
             return text
+
+
+def understood(values: Mapping[str, Value], schema: Schema, others: Iterable[Schema] = ()) -> dict[str, Value]:
+    """The same values, with those read by `schema` that are text where it wants something else: typed before any
+    firmware said what they are. What it, or any of the `others`, would refuse stays as it is.
+    """
+    return {name: _understood(name, value, schema, [*others]) for name, value in values.items()}
+
+
+def _understood(name: str, value: Value, schema: Schema, others: list[Schema]) -> Value:
+    spec = schema.get(name)
+    if spec is None or not isinstance(value, str) or not spec.complaint(value):
+        return value
+    try:
+        found = from_text(name, value, schema)
+    except BadInputError:
+        return value
+    knowing = [each[name] for each in (schema, *others) if name in each]
+    return value if any(each.complaint(found) for each in knowing) else found
 
 
 def _number(text: str) -> float:

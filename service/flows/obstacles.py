@@ -63,3 +63,18 @@ def obstacle(
         return Verdict(RowState.LEFT, unfit(device, release, bundle))
     why = _is_behind(device, release) or more(device, release)
     return Verdict(RowState.HELD, why) if why else None
+
+
+def fit(
+    device: Device,
+    release: Release,
+    bundle: Bundle | None,
+    more: Callable[[Device, Release], str],
+    understand: Callable[[Device, Release], Device],
+) -> tuple[Device, Verdict | None]:
+    """As `obstacle`, after `understand` read what settings a device that is held has; and the device as it is then."""
+    found = obstacle(device, release, bundle, more)
+    if found is None or found.state is not RowState.HELD:
+        return device, found
+    read = understand(device, release)
+    return read, found if read is device else obstacle(read, release, bundle, more)

@@ -37,7 +37,7 @@ from service.domain.rollout import (
 )
 from service.domain.rollout_plan import AT_ONCE, DEFAULT, assigned, place
 from service.flows.announce import written
-from service.flows.obstacles import Verdict, obstacle, runs, unfit
+from service.flows.obstacles import Verdict, fit, runs, unfit
 from service.ports import Clock, Keys
 from service.records import Builds, Channels, Crowd, Fleet, Rollouts
 from service.records.rollouts import Mark, Noted
@@ -53,6 +53,7 @@ WAITING = (RowState.PENDING, RowState.HELD)
 KILN = "kiln"  # who did what nobody asked for
 
 Ordered = tuple[DeviceId, Order]
+Judged = tuple[Device, Verdict | None]
 Each = Callable[[Callable[[Device], Ordered], list[Device]], Iterable[Ordered]]
 
 
@@ -68,6 +69,7 @@ class Parts:
     keys: Keys
     clock: Clock
     obstacle: Callable[[Device, Release], str]  # why a device must not be told now, for people; empty: it may
+    understand: Callable[[Device, Release], Device]  # with settings that were typed before they were declared, read
     each: Each  # as `map`, perhaps several at once
     announced: Callable[[], None]  # wakes whoever drains the outbox
     alone: AbstractContextManager[object]  # one turn at a time: two would sign the same
@@ -242,14 +244,13 @@ def _delay(rollout: Rollout, device: str) -> float:
 
 
 def _tell(rollout: Rollout, limit: int, parts: Parts) -> tuple[int, bool]:
-    now = parts.clock.now()
-    release = parts.builds.release(rollout.build)
+    now, release = parts.clock.now(), parts.builds.release(rollout.build)
     if release is None:
         raise NotFoundError(f"build {rollout.build} has no release")
     bundles = {each.board: each for each in parts.builds.bundles(rollout.build)}
     marks, tellable = [], []
-    for device, tries in parts.crowd.due(rollout, limit, now=now):
-        verdict = _judged(device, rollout, release, bundles.get(device.board), parts)
+    for due, tries in parts.crowd.due(rollout, limit, now=now):
+        device, verdict = _judged(due, rollout, release, bundles.get(due.board), parts)
         if verdict is None and (tries or device.desired != bundles[device.board].digest):
             tellable.append(device)
         else:
@@ -287,12 +288,12 @@ def sign(device: Device, bundle: Bundle, release: Release, parts: Parts) -> Orde
     return device.id, written(device, bundle, release, device.config, keys=parts.keys, clock=parts.clock)
 
 
-def _judged(device: Device, rollout: Rollout, release: Release, bundle: Bundle | None, parts: Parts) -> Verdict | None:
-    """What becomes of it without an order; None: it is to be told."""
+def _judged(device: Device, rollout: Rollout, release: Release, bundle: Bundle | None, parts: Parts) -> Judged:
+    """The device as it is now, and what becomes of it without an order; None: it is to be told."""
     if device.channel != rollout.channel:
-        return Verdict(RowState.LEFT, "it follows another channel now")
-    found = obstacle(device, release, bundle, parts.obstacle)
-    return Verdict(RowState.DONE) if found is None and bundle is not None and runs(device, bundle) else found
+        return device, Verdict(RowState.LEFT, "it follows another channel now")
+    device, found = fit(device, release, bundle, parts.obstacle, parts.understand)
+    return device, Verdict(RowState.DONE) if found is None and bundle and runs(device, bundle) else found
 
 
 def _mark(device: Device, verdict: Verdict, now: datetime.datetime) -> Mark:

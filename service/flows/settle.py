@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import NotFoundError
-from service.domain.release import ReleaseDigest
+from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
-from service.flows.obstacles import ON_TRIAL, obstacle
-from service.flows.rollouts import WAITING, Parts, advance, hold, sign
+from service.flows.obstacles import ON_TRIAL, fit, obstacle
+from service.flows.rollouts import WAITING, Judged, Parts, advance, hold, sign
 from service.records.rollouts import Mark, Part
 
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
@@ -69,7 +69,8 @@ def _joined(device: Device, rollout: Rollout, parts: Parts, *, is_first: bool) -
     if is_first and _is_new(device) and rollout.started_at is not None:
         release = parts.builds.release(rollout.build)
         bundles = [each for each in parts.builds.bundles(rollout.build) if each.board == device.board]
-        if release is not None and bundles and obstacle(device, release, bundles[0], parts.obstacle) is None:
+        device, found = _fit(device, release, bundles[0], parts) if release and bundles else (device, None)
+        if release is not None and bundles and found is None:
             order = sign(device, bundles[0], release, parts)
             parts.crowd.order(rollout, [order], paced_at=None, now=parts.clock.now())
             parts.announced()
@@ -123,7 +124,7 @@ def _give(device: Device, build: BuildId, parts: Parts) -> bool:
     if release is None:
         return False
     bundle = next((each for each in parts.builds.bundles(build) if each.board == device.board), None)
-    found = obstacle(device, release, bundle, parts.obstacle)
+    device, found = _fit(device, release, bundle, parts)
     hold(device, found.why if found else "", parts)
     if found is not None or bundle is None:
         return False
@@ -131,6 +132,10 @@ def _give(device: Device, build: BuildId, parts: Parts) -> bool:
     if told:
         parts.announced()
     return told
+
+
+def _fit(device: Device, release: Release, bundle: Bundle | None, parts: Parts) -> Judged:
+    return fit(device, release, bundle, parts.obstacle, parts.understand)
 
 
 def heard(said: Sequence[tuple[Device, Report]], parts: Parts) -> bool:

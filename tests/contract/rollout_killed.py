@@ -56,6 +56,7 @@ def main(folder: pathlib.Path, moment: str) -> None:
         keys=FileKeys(folder / "keys"),
         clock=SystemClock(),
         obstacle=announce.nothing,
+        understand=lambda device, _release: device,
         each=map,
         announced=lambda: None,
         stirred=lambda: None,

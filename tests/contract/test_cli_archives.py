@@ -46,6 +46,17 @@ def test_an_archive_is_written_for_its_owner_alone(terminal: Terminal, monkeypat
         assert "desk-1/rpi-pico-w-2M.uf2" in archive.namelist()
 
 
+def test_an_archive_without_a_release_says_so_when_it_is_made(terminal: Terminal, stage: Stage) -> None:
+    stage.enrol("early", "esp32-generic")
+
+    code, said = terminal.run("devices archive early -o HERE/early.zip")
+
+    assert code == 0
+    assert "it holds no release: " in said["note"]
+    assert "has nothing for the board esp32-generic" in said["note"]
+    assert "note" not in terminal.run("devices archive here -o HERE/here.zip")[1]
+
+
 def test_a_flash_image_is_named_by_device_and_board(
     terminal: Terminal, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

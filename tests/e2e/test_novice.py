@@ -27,6 +27,7 @@ class Bench:
     user: Newcomer
     repository: Repository
     added: dict[str, Any]
+    early: dict[str, Any]  # the settings of a device that was made before the first build was there
     boards: dict[str, Device] = field(default_factory=dict)
 
     def unpacked(self, archive: pathlib.Path) -> pathlib.Path:
@@ -76,10 +77,15 @@ def bench(user: Newcomer, folder: pathlib.Path) -> Iterator[Bench]:
     repository.push()
     added = user.command("repos", "add", repository.url, "--path", "demo/blink")
     assert added["id"] == REPOSITORY
+    words = ["early", "--repository", REPOSITORY, "--board", "unix", "--set", "PERIOD_S=1"]
+    user.command("devices", "add", *words)  # at once: nobody waits for a first build to end
     repository.install_hook(added["hook_url"], added["secret"])
     wait(lambda: user.builds(REPOSITORY), "a first build")
     assert user.build(user.builds(REPOSITORY)[0]["id"])["status"] == "succeeded"
-    made = Bench(user, repository, added)
+    wait(lambda: user.command("devices", "show", "early")["desired"], "a release for the first device")
+    early = user.command("settings", "list", "--device", "early")
+    user.command("devices", "retire", "early")
+    made = Bench(user, repository, added, early)
     yield made
     for each in made.boards.values():
         each.power_off()
@@ -130,6 +136,13 @@ def test_an_archive_boots_reports_and_a_push_updates_it(bench: Bench, way: str, 
     reports = bench.device(folder.name)["reports"]
     assert "import_error" not in {each["reason"] for each in reports}
     assert bench.device(folder.name)["report"]["counter"] == int(version) + 1
+
+
+def test_a_device_that_was_made_before_the_first_build_has_its_settings(bench: Bench) -> None:
+    (period,) = [each for each in bench.early["items"] if each["name"] == "PERIOD_S"]
+
+    assert (period["type"], period["value"], period["from"]) == ("integer", 1, "device")
+    assert not bench.early["hold"]
 
 
 def test_what_is_unpacked_is_for_its_owner_and_says_what_to_do(by_command: pathlib.Path) -> None:

@@ -112,6 +112,7 @@ def rolling(world: World, **others: Any) -> rollouts.Parts:
         "keys": world.keys,
         "clock": world.clock,
         "obstacle": announce.nothing,
+        "understand": lambda device, _release: device,
         "each": map,
         "announced": lambda: None,
         "stirred": lambda: None,
