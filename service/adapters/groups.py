@@ -1,11 +1,12 @@
 """Groups of devices in the database."""
 
+import datetime
 from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from service.adapters.rows import moment
-from service.adapters.schema_devices import devices, groups, shared_settings
+from service.adapters.schema_devices import claims, devices, groups, shared_settings
 from service.domain import near
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Group
@@ -48,11 +49,17 @@ def insert_group(connection: sa.Connection, group: Group, *, at_most: int) -> Gr
     return group
 
 
-def remove_group(connection: sa.Connection, repository: RepositoryId, name: str) -> None:
+def remove_group(connection: sa.Connection, repository: RepositoryId, name: str, now: datetime.datetime) -> None:
     """Raises: NotFoundError, ConflictError."""
     inside = (devices.c.repository == repository) & (devices.c.group == name) & devices.c.retired_at.is_(None)
     if connection.execute(sa.select(devices.c.id).where(inside).limit(1)).first() is not None:
         raise ConflictError(f"there are devices in {name!r}: move them first")
+    promised = (claims.c.repository == repository) & (claims.c.group == name)
+    is_open = claims.c.used_at.is_(None) & (claims.c.expires_at > now.timestamp())
+    if code := connection.execute(sa.select(claims.c.name).where(promised, is_open).limit(1)).scalar():
+        raise ConflictError(
+            f"code {code} is for a device in {name!r}: revoke it first (`kiln devices claim revoke {code}`)"
+        )
     shared = (shared_settings.c.repository == repository) & (shared_settings.c.group == name)
     connection.execute(shared_settings.delete().where(shared))
     mine = (groups.c.repository == repository) & (groups.c.name == name)

@@ -100,9 +100,9 @@ class DatabaseInventory:
         with self._engine.begin() as connection:
             return insert_group(connection, Group(repository=repository, name=name, created_at=now), at_most=at_most)
 
-    def remove_group(self, repository: RepositoryId, name: str) -> None:
+    def remove_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:
-            remove_group(connection, repository, name)
+            remove_group(connection, repository, name, now)
 
     def parts(self, name: DeviceId, *, limit: int) -> list[Part]:
         joined = rollout_devices.join(rollouts, rollouts.c.id == rollout_devices.c.rollout)

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,13 @@ from service.domain.bundle import canonical
 from service.domain.claim import Claim, Kept
 from service.domain.configuration import Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
-from service.domain.errors import BadInputError, ConflictError, NotFoundError
+from service.domain.errors import BadInputError, ConflictError, KilnError, NotFoundError
 from service.domain.repository import RepositoryId
 from service.flows import enrol, known
 from service.flows.configure import Encrypt, Wish, shared_with
 from service.records import Audit, Claims
+
+logger = logging.getLogger("kiln.devices")
 
 MAX_OPEN = 1000  # codes of one repository that are neither used nor expired
 ANY_ID = "any"  # stands for an id that is made later
@@ -98,11 +101,23 @@ def redeem(asked: Asked, parts: Parts) -> bytes:
     """The sealed answer to a board that has the code: who it is from now on. The same board gets it again.
 
     Raises: NotFoundError in the same words for every code that is not good, ConflictError when another board used it
-    or its device is not as it was.
+    or its device is not as it was. Each is logged: the board cannot say more than that it was refused.
     """
+    try:
+        return _redeemed(asked, parts)
+    except KilnError as error:
+        why = str(error.__cause__ or error)
+        logger.warning("code refused", extra={"claim": asked.name, "error": why})
+        raise
+
+
+def _redeemed(asked: Asked, parts: Parts) -> bytes:
     claim, kept = _open(asked, parts)
     digest, now = hashlib.sha256(asked.seed).hexdigest(), parts.enrolling.clock.now()
     name = claim.wanted_id or claims.made_id(claim.repository, parts.chance(8))
+    if claim.used_at is None:  # what cannot be is said before the code is used up
+        enrol.checked(_wanted(claim, name, parts), parts.enrolling)
+        _known(device_id(name), claims.token_of(kept.code, asked.seed), parts)
     taken = parts.claims.take(claim.name, seed_digest=digest, device=name, now=now)
     if taken.seed_digest != digest:
         raise ConflictError("this code was used by another board")
@@ -119,11 +134,15 @@ def _open(asked: Asked, parts: Parts) -> tuple[Claim, Kept]:
         claim, kept = parts.claims.get(asked.name), parts.claims.kept(asked.name)
     except NotFoundError as error:
         raise NotFoundError(NO_CODE) from error
-    is_good = kept is not None and claims.is_proven(kept.code, asked.seed, asked.proof)
-    if kept is None or not is_good or parts.enrolling.clock.now() >= claim.expires_at:
-        raise NotFoundError(NO_CODE)
-    if not parts.may(claim.made_by, claim.repository):  # or who may no more would still be given what the fleet has
-        raise NotFoundError(NO_CODE)
+    why = ""
+    if kept is None or parts.enrolling.clock.now() >= claim.expires_at:
+        why = "it has expired"
+    elif not claims.is_proven(kept.code, asked.seed, asked.proof):
+        why = "who asks does not have it"
+    elif not parts.may(claim.made_by, claim.repository):  # or who may no more would still be given what the fleet has
+        why = f"{claim.made_by} may not enrol devices of {claim.repository} any more"
+    if why or kept is None:
+        raise NotFoundError(NO_CODE) from NotFoundError(why)
     return claim, kept
 
 
@@ -131,19 +150,14 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
     """The claim's device: it is made now, or was when this board asked before. Raises: KilnError."""
     token, key = claims.token_of(kept.code, asked.seed), claims.key_of(kept.code, asked.seed)
     by, name = f"{claim.made_by}, code {claim.name}", device_id(claim.device)
-    wanted = enrol.Request(
-        id=name,
-        repository=claim.repository,
-        board=claim.board,
-        channel=claim.channel,
-        group=claim.group,
-        label=claim.label,
-    )
+    wanted = _wanted(claim, name, parts)
     settings = {**_wifi(wanted, kept, asked, parts), **kept.settings}
     wanted = dataclasses.replace(wanted, wish=Wish(values=settings))
+    # They were good when the code was made. What newer firmware says of them is said of the device, by its `hold`.
+    as_promised = dataclasses.replace(parts.enrolling, schema=lambda _device: {})
     if _known(name, token, parts) is None:
         try:
-            enrol.enrol(wanted, parts.enrolling, token=token, key=key, by=by)
+            enrol.enrol(wanted, as_promised, token=token, key=key, by=by)
             _note(claim, "claim.used", name, parts, by=claim.made_by)
         except ConflictError:  # the same board asks twice at once
             if _known(name, token, parts) is None:
@@ -155,6 +169,19 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
             raise ConflictError(f"{name} was retired")
     enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by)
     return device
+
+
+def _wanted(claim: Claim, name: str, parts: Parts) -> enrol.Request:
+    """In no group where that has gone: an open code keeps its group, but for one of an older Kiln, or a race."""
+    has_group = parts.enrolling.inventory.has_group(claim.repository, claim.group)
+    return enrol.Request(
+        id=name,
+        repository=claim.repository,
+        board=claim.board,
+        channel=claim.channel,
+        group=claim.group if has_group else "",
+        label=claim.label,
+    )
 
 
 def _wifi(wanted: enrol.Request, kept: Kept, asked: Asked, parts: Parts) -> dict[str, Value]:

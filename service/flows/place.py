@@ -111,9 +111,9 @@ def add_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> 
 
 
 def remove_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> None:
-    """Raises: NotFoundError, ConflictError when devices are in it."""
-    parts.inventory.remove_group(repository, name)
+    """Raises: NotFoundError, ConflictError when devices are in it, or will be by a code."""
     now = parts.clock.now()
+    parts.inventory.remove_group(repository, name, now=now)
     parts.audit.note(Deed(who=by, what="group.removed", repository=repository, subject=name), now=now)
 
 

@@ -36,8 +36,11 @@ class Inventory(Protocol):
     def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
         """Raises: ConflictError when there is one of this name, or there are `at_most` already."""
 
-    def remove_group(self, repository: RepositoryId, name: str) -> None:
-        """Its shared settings go with it. Raises: NotFoundError, ConflictError when a device is in it."""
+    def remove_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime) -> None:
+        """Its shared settings go with it.
+
+        Raises: NotFoundError, ConflictError when a device is in it, or a code that is still good names it.
+        """
 
     def parts(self, name: DeviceId, *, limit: int) -> list[Part]:
         """The roll-outs that the device had a place in, newest first."""

@@ -160,7 +160,7 @@ def test_a_group_is_of_one_repository_and_goes_when_it_is_empty(inventory: Datab
     with pytest.raises(ConflictError, match="already"):
         inventory.add_group(BLINK, "attic", now=NOW, at_most=2)
     with pytest.raises(ConflictError, match="move them first"):
-        inventory.remove_group(BLINK, "attic")
+        inventory.remove_group(BLINK, "attic", now=NOW)
     inventory.add_group(BLINK, "cellar", now=NOW, at_most=2)
     with pytest.raises(ConflictError, match="the most"):
         inventory.add_group(BLINK, "shed", now=NOW, at_most=2)
@@ -168,10 +168,10 @@ def test_a_group_is_of_one_repository_and_goes_when_it_is_empty(inventory: Datab
     assert [(each.name, each.devices) for each in inventory.groups(None)] == [("attic", 1), ("cellar", 0)]
     assert inventory.groups([OTHER]) == []
     inventory.place(D2, Place(group=""))
-    inventory.remove_group(BLINK, "attic")
+    inventory.remove_group(BLINK, "attic", now=NOW)
     assert [each.name for each in inventory.groups([BLINK])] == ["cellar"]
     with pytest.raises(NotFoundError):
-        inventory.remove_group(BLINK, "attic")
+        inventory.remove_group(BLINK, "attic", now=NOW)
 
 
 def test_a_place_changes_what_is_given(fleet: DatabaseFleet, inventory: DatabaseInventory) -> None:
@@ -199,7 +199,7 @@ def test_a_retired_device_is_in_no_list_and_no_group(
         inventory.pin(D2, None)
     with engine.connect() as connection:
         assert list(connection.execute(sa.select(device_tags.c.device).distinct()).scalars()) == ["d1"]
-    inventory.remove_group(BLINK, "attic")
+    inventory.remove_group(BLINK, "attic", now=NOW)
 
 
 def test_the_roll_outs_of_a_device_are_told_newest_first(engine: sa.Engine, inventory: DatabaseInventory) -> None:

@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from service.adapters.device_cipher import decrypt
 from service.domain import claim as domain
 from service.domain.claim import Claim
+from service.domain.configuration import Schema
 from service.flows import claims, enrol
 from tests.fakes.broker import MemoryAccounts
+from tests.unit.service.configuring import obstacle
 from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.steps import enrolling
 
@@ -19,10 +21,10 @@ SEED, OTHER = b"s" * 32, b"o" * 32
 WHERE = {"base": "http://kiln.example", "mqtt": {"host": "kiln.example", "port": 1883}}
 
 
-def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
+def parts(world: World, accounts: MemoryAccounts | None = None, schema: Schema | None = None) -> claims.Parts:
     return claims.Parts(
         claims=world.claims,
-        enrolling=enrolling(world, accounts),
+        enrolling=enrolling(world, accounts, schema=schema, obstacle=obstacle(world, schema or {})),
         audit=world.audit,
         chance=secrets.token_bytes,
         about=lambda _device: WHERE,
@@ -31,9 +33,9 @@ def parts(world: World, accounts: MemoryAccounts | None = None) -> claims.Parts:
     )
 
 
-def made(world: World, *, hours: int = 24, **fields: Any) -> tuple[Claim, str]:
+def made(world: World, *, hours: int = 24, schema: Schema | None = None, **fields: Any) -> tuple[Claim, str]:
     wanted = {"id": "", "repository": BLINK.id, "board": "unix", "channel": "beta", **fields}
-    done = claims.make(enrol.Request(**wanted), hours, parts(world), by="ann")
+    done = claims.make(enrol.Request(**wanted), hours, parts(world, schema=schema), by="ann")
     return done.claim, done.code
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from runners.contract.setting import SettingSpec
 from service.domain import claim as domain
+from service.domain.configuration import Schema
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, BrokerError, ConflictError, NotFoundError
 from service.domain.repository import RepositoryId
@@ -191,6 +193,68 @@ def test_a_code_for_what_cannot_be_is_not_made(world: World, wrong: dict[str, An
         made(world, **wrong)
     assert world.claims.page(None, limit=9) == []
     assert world.audit.entries() == []
+
+
+def test_a_code_is_good_after_the_firmware_has_changed(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The board is in a box on its way: what newer firmware says of its settings is said of the device."""
+    old: Schema = {"LED_PIN": SettingSpec(name="LED_PIN", type="integer")}
+    new: Schema = {"PERIOD_S": SettingSpec(name="PERIOD_S", type="integer")}
+    _, code = made(world, id="roof", schema=old, wish=Wish(texts={"LED_PIN": "3"}))
+    published(world, "one")
+
+    said = opened(claims.redeem(asked(code), parts(world, schema=new)), code)
+
+    device = world.fleet.device(DeviceId("roof"))
+    assert said["settings"] == {"LED_PIN": 3}
+    assert (device.desired, "no value for PERIOD_S" in device.hold) == (None, True)
+    assert caplog.records == []
+
+
+def test_a_group_stays_while_a_code_is_for_it(world: World) -> None:
+    place.add_group(BLINK.id, "attic", placing(world), by="ann")
+    claim, _ = made(world, group="attic", hours=1)
+    with pytest.raises(ConflictError, match=f"claim revoke {claim.name}"):
+        place.remove_group(BLINK.id, "attic", placing(world), by="ann")
+    world.clock.move(hours=1)
+
+    place.remove_group(BLINK.id, "attic", placing(world), by="ann")
+
+    assert world.inventory.groups(None) == []
+
+
+def test_a_code_whose_group_has_gone_is_good_all_the_same(world: World) -> None:
+    """An older Kiln let it go."""
+    place.add_group(BLINK.id, "attic", placing(world), by="ann")
+    _, code = made(world, group="attic")
+    with world.fleet._engine.begin() as connection:
+        connection.exec_driver_sql("delete from groups")
+
+    name = DeviceId(opened(claims.redeem(asked(code), parts(world)), code)["id"])
+
+    assert world.fleet.device(name).group == ""
+
+
+def test_a_code_is_not_used_up_by_what_cannot_be_and_the_log_says_why(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim, code = made(world, id="roof")
+    enrolled(world, "roof")
+    with pytest.raises(ConflictError):
+        claims.redeem(asked(code), parts(world))
+    with pytest.raises(NotFoundError):
+        claims.redeem(dataclasses.replace(asked(code), proof=b"x" * 32), parts(world))
+    without = dataclasses.replace(parts(world), may=lambda _name, _of: False)
+    with pytest.raises(NotFoundError):
+        claims.redeem(asked(code), without)
+
+    assert world.claims.get(claim.name).state(world.clock.now()) == "open"
+    assert [(each.message, vars(each)["claim"]) for each in caplog.records] == [("code refused", claim.name)] * 3
+    assert [vars(each)["error"] for each in caplog.records] == [
+        "roof is another device by now: make another code",
+        "who asks does not have it",
+        "ann may not enrol devices of local/acme/blink any more",
+    ]
+    assert domain.plain(code) not in caplog.text
 
 
 def test_a_repository_has_so_many_open_codes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
