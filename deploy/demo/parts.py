@@ -1,9 +1,11 @@
 """The real parts of the story: a Kiln, a bare git repository with a hook, a virtual device."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -17,14 +19,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-START_S = 30.0  # for Kiln to answer
+START_S = 90.0  # for Kiln to answer
 STOP_S = 15.0
+OURS = range(15_000, 32_000)  # ports
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody has now. The kernel gives those of 32,768 and above to connections that go out meanwhile."""
+    while True:
+        port = secrets.choice(OURS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def clean_environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ from service.domain.rollout import MAX_SET_ASIDE
 from tests.bench.fleet_device import Device, stop
 from tests.bench.fleet_home import CHANNEL, REPOSITORY, Home, Released
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 COUNT = 10_000
 CANARIES, FIRST = 5, 100  # devices of the first two stages
@@ -40,7 +40,7 @@ error_percent = 5
 [[stages]]
 approval = true
 """
-WAIT_S = 100.0
+WAIT_S = 150.0
 
 
 class AllBut(frozenset[str]):
@@ -137,7 +137,7 @@ async def tell(home: Home, fleet: list[Device], good: Released) -> dict[str, Any
     counts, told = waits["counts"], CANARIES + FIRST
     assert (waits["build"], waits["approval"]) == (mended.build, 3)
     assert counts["done"] >= 0.95 * told, waits
-    assert 0 <= COUNT - told - counts["pending"] <= MAX_SET_ASIDE, waits
+    assert 0.95 * told <= COUNT - counts["pending"] <= told + MAX_SET_ASIDE, waits
     assert counts["done"] <= sum(each.running == mended.digest for each in fleet) <= told + MAX_SET_ASIDE
     return stopped
 

@@ -3,11 +3,13 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
 TIMEOUT_S = 120
+_TRACE_CHARACTERS = 6000
 _NOBODYS_SETTINGS = {
     "PATH": os.defpath,
     "HOME": "/nonexistent",
@@ -29,19 +31,22 @@ _ADA = {
 def git(at: pathlib.Path, *arguments: object, given: str = "") -> str:
     """What a git command prints in a folder, without the line breaks at its end. Commits are Ada's.
 
-    `given` is its input. Raises: RuntimeError with what git says.
+    `given` is its input. Raises: RuntimeError with what git says; of a push, also what went over HTTP.
     """
-    done = subprocess.run(
-        ["git", *map(str, arguments)],
-        cwd=at,
-        env={**_NOBODYS_SETTINGS, **_ADA, "GIT_TERMINAL_PROMPT": "0"},
-        input=given.encode(),
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    with tempfile.NamedTemporaryFile() as trace:
+        traced = {"GIT_TRACE_CURL": trace.name, "GIT_TRACE_CURL_NO_DATA": "1"} if arguments[0] == "push" else {}
+        done = subprocess.run(
+            ["git", *map(str, arguments)],
+            cwd=at,
+            env={**_NOBODYS_SETTINGS, **_ADA, "GIT_TERMINAL_PROMPT": "0", **traced},
+            input=given.encode(),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        seen = trace.read().decode(errors="replace")[-_TRACE_CHARACTERS:]
     if done.returncode != 0:
-        raise RuntimeError(f"git {arguments[0]}: {done.stderr.decode(errors='replace')}")
+        raise RuntimeError(f"git {arguments[0]}: {done.stderr.decode(errors='replace')}{seen}")
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 

@@ -75,6 +75,9 @@ class GitHttp:
         request = Request(scope, receive)
         body = await request.body()
         response = await run_in_threadpool(self._answer, request, body)
+        # On a connection that was used before, git's HTTP library repeats a push by itself when no answer came: the
+        # second one is refused, for what it wants is there already. On a fresh one git says what went wrong.
+        response.headers["Connection"] = "close"
         await response(scope, receive, send)
 
     def _answer(self, request: Request, body: bytes) -> Response:

@@ -1,15 +1,17 @@
 """A burst of pushes costs two builds, the newest wins, and nothing works on what was given up."""
 
+import itertools
 import time
 from collections.abc import Iterator
 
 import docker
 import pytest
 
+from service.domain.arrival import LONGEST_BURST, QUIET
 from tests.integration.crash.chain import Chain, running
 from tests.integration.crash.processes import wait
 
-pytestmark = [pytest.mark.docker]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # a hundred pushes, beside other work
 
 PUSHES = 100
 MODULES = 400  # take long enough to compile that a build is caught in the middle, on a busy machine, too
@@ -30,13 +32,23 @@ def test_a_hundred_pushes_in_a_burst_are_two_builds_for_each_board(chain: Chain)
     started = chain.ask(
         "select board, count(*) from jobs where result is not null or status != 'cancelled' group by board"
     )
-    assert all(0 < count <= 2 for _, count in started if isinstance(count, int)), started
+    of = bursts(chain)
+    assert all(0 < count <= 2 * of for _, count in started if isinstance(count, int)), (started, of)
     assert len(started) == 4
     ended = {row[0]: row[1] for row in chain.ask("select id, status from builds")}
     assert ended[pushed[-1]] == "succeeded"
-    assert {ended[build] for build in pushed[:-1]} == {"cancelled"}
+    between = [ended[build] for build in pushed[:-1]]
+    assert set(between) <= {"cancelled", "succeeded"}
+    assert between.count("succeeded") <= 2 * (of - 1), (between, of)
     assert ended[first] in {"cancelled", "succeeded"}
     assert chain.ask("select build from channels where channel = 'beta'") == [(pushed[-1],)]
+
+
+def bursts(chain: Chain) -> int:
+    """One, unless this machine stalled for longer than pushes of one are apart, or pushed for longer than one lasts."""
+    at = [float(str(row[0])) for row in chain.ask("select created_at from builds order by id")]
+    stalls = sum(later - earlier > QUIET.total_seconds() for earlier, later in itertools.pairwise(at))
+    return 1 + stalls + int((at[-1] - at[0]) // LONGEST_BURST.total_seconds())
 
 
 def test_a_superseded_build_is_ended_in_queue_container_and_record(chain: Chain) -> None:

@@ -113,7 +113,7 @@ def test_an_outcome_reaches_the_service_without_a_broker(running: Bench) -> None
 
 def test_a_trial_is_confirmed_by_http_without_a_broker(running: Bench) -> None:
     running.board.switch_off()
-    change_device(running, poll_s=2, trial_s=1, confirm_after_s=0.6, connect_s=0.2)
+    change_device(running, poll_s=2, trial_s=16, confirm_after_s=0.6, connect_s=0.2)
     running.board.switch_on()
     running.desire(NEXT, seq=2)
     running.board.printed("app 6.0.0")

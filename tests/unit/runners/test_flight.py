@@ -52,7 +52,7 @@ def at_once(shares: list[str], files: dict[str, bytes] = GOOD) -> tuple[int, lis
 
     def slowly(tree: dict[str, bytes]) -> Printed:
         builds.append(1)
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return compile_tree(tree)
 
     work, same = runner(service, slowly), job(service, files)
@@ -67,7 +67,7 @@ def at_once(shares: list[str], files: dict[str, bytes] = GOOD) -> tuple[int, lis
     threads[0].join(0.3)  # for the others to come as far
     may_end.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     return len(builds), results, service
 
 
@@ -101,7 +101,7 @@ def test_when_nothing_came_of_the_one_that_builds_the_next_one_builds() -> None:
     with flights.board("k", "first") as flight:
         thread.start()
         assert flight.by == "first"
-    thread.join(10)
+    thread.join(60)
     with flights.board("k", "third") as flight:
         assert flight.made is None
 

@@ -280,11 +280,11 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_line_takes_long(name: str) -> None:
     text = f"{HOSTILE[name]}\n" * 40
-    began = time.perf_counter()
+    began = time.process_time()
 
     warned("a.json", text)
 
-    whole_s = (time.perf_counter() - began) * MAX_TOTAL_BYTES / len(text)
+    whole_s = (time.process_time() - began) * MAX_TOTAL_BYTES / len(text)
     assert whole_s < 60, f"{whole_s:.0f} s for {MAX_TOTAL_BYTES} bytes of such lines"
 
 

@@ -164,11 +164,11 @@ def test_globs(path: str, glob: str, fits: bool) -> None:
 
 
 def test_no_glob_takes_long() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
 
     is_chosen("/".join(["a" * 20] * 9), ("**/" * 60 + "b", "*a" * 100 + "b"))
 
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_every_error_of_the_compiler_becomes_an_annotation() -> None:
@@ -226,7 +226,7 @@ def test_bytecode_and_own_native_code_pass() -> None:
 
 def test_a_line_without_end_in_a_log_costs_little() -> None:
     staged = Staged(tree=b"", origins={"a": "a"})
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert RECIPE.annotations('  File "a", line 1, in ' * 20_000, staged) == ()
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

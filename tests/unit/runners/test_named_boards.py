@@ -98,13 +98,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_a_hostile_file_costs_little() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("[env:a]\nx =\n" + " y\n" * 20_000, "[env:a]\n" + "k=v\n" * 16_000, "[" * 60_000):
         try:
             environments(text)
         except ManifestError:
             continue
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_boards_are_the_default_environments_or_those_that_are_named() -> None:

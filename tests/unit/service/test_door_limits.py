@@ -55,7 +55,7 @@ def test_a_large_delivery_is_taken(world: World) -> None:
 
 
 def test_only_so_many_large_bodies_are_held_at_a_time() -> None:
-    world = World(read_timeout_s=0.2)
+    world = World(read_timeout_s=2.0)
     large = PUSH.replace(b"Initial commit", b"x" * webhooks.LARGE_BODY_BYTES)
 
     async def send(body: bytes | list[bytes], signed_body: bytes, delivery: str) -> int:

@@ -38,7 +38,7 @@ LAN = "/hooks/gitlab:git.lan/mike/diaspora"
 
 @pytest.fixture
 def world() -> World:
-    world = World(read_timeout_s=0.1)
+    world = World(read_timeout_s=1.0)
     world.known.apps[APP] = APP_SECRET
     signing = repository(Forge.GITLAB, "mike/diaspora", host="git.lan", secret=KEY, check=Check.SIGNATURE)
     world.repositories.append(signing)
