@@ -150,7 +150,7 @@ def test_a_group_that_was_removed_meanwhile_keeps_nobody_from_another_plan(world
     planned(world, Stage(group="hall 3"))
     build = published(world, "one")
     assert announced(world, build) == 0
-    world.inventory.remove_group(BLINK.id, "hall 3")
+    world.inventory.remove_group(BLINK.id, "hall 3", now=world.clock.now())
 
     anyway = Plan(stages=(Stage(group="hall 3", success_percent=0), Stage()))
     steer.replan(newest(world).id, anyway, rolling(world), by="ann")
