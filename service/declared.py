@@ -11,6 +11,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError, NotFoundError, OutsideError
 from service.domain.release import Release
 from service.domain.repository import RepositoryId
+from service.domain.shared import Scope
 from service.flows import announce, lacks, offer, plan
 from service.kiln import Kiln
 
@@ -58,14 +59,44 @@ class Declared:
             return {}
 
     def for_device(self, device: Device) -> Schema:
-        """By the newest release of its channel."""
-        release = self._kiln.builds.current(device.repository, device.channel)
-        return {} if release is None else self.by(release.build)
+        """By the release that its next order names, and for what that does not know by the one that it gets after it.
 
-    def in_channels(self, repository: RepositoryId) -> dict[str, Schema]:
-        """By the newest release of each channel, the oldest of them first, by version."""
-        found = [each for each in self._kiln.builds.currents() if each.repository == repository]
-        return {each.version: self.by(each.build) for each in sorted(found, key=_counter)}
+        Where its settings keep it from that one, its values are what it waits for: then that one comes first.
+        """
+        following = device.pin or self._newest(device)
+        after = {} if following is None else self.by(following)
+        ordered = self._ordered(device)
+        if ordered is None or ordered == following:
+            return after
+        before = self.by(ordered)
+        return {**before, **after} if lacks.is_lack(device.hold) else {**after, **before}
+
+    def _newest(self, device: Device) -> BuildId | None:
+        release = self._kiln.builds.current(device.repository, device.channel)
+        return None if release is None else release.build
+
+    def _ordered(self, device: Device) -> BuildId | None:
+        """What it was ordered last; who comes anew is given what its channel has that is proved (`flows.settle`)."""
+        if device.desired is None:
+            return None if device.pin else self._kiln.rollouts.good(device.repository, device.channel)
+        try:
+            return self._kiln.builds.bundle(device.desired).build
+        except NotFoundError:  # signed anew with another key, and then cut off
+            return None
+
+    def in_use(self, scope: Scope) -> dict[str, Schema]:
+        """By the newest release of each channel, and by those that the devices of this scope are ordered or pinned to,
+        the oldest of them first, by version. Whom settings keep from a release has values that wait for that one alone.
+        """
+        builds = {each.build for each in self._kiln.builds.currents() if each.repository == scope.repository}
+        for ordered, pin, hold in self._kiln.inventory.firmware(scope):
+            builds |= {each for each in (pin, None if lacks.is_lack(hold) else ordered) if each is not None}
+        releases = [self._kiln.builds.release(each) for each in builds]
+        found: dict[str, Schema] = {}
+        for each in sorted((each for each in releases if each is not None), key=_counter):
+            name = f"{each.version} (build {each.build})" if each.version in found else each.version
+            found[name] = self.by(each.build)
+        return found
 
     def channels(self, repository: RepositoryId, wanted: str) -> tuple[str, ...] | None:
         """:data:`service.flows.known.Channels`: those of the newest manifest, those that point at a release, those

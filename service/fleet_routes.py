@@ -82,7 +82,7 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
         return configure.layers(device, kiln.sealed.configurations.get(device.id).secrets.settings, kiln.sealed.shared)
 
     def change_shared(scope: Scope, wish: Wish, by: str) -> bool:
-        is_new = shared.change(scope, wish, declared.in_channels(scope.repository), kiln.sealed.shared)
+        is_new = shared.change(scope, wish, declared.in_use(scope), kiln.sealed.shared)
         if is_new:
             deed = Deed(
                 who=by, what="settings.changed", repository=scope.repository, subject=str(scope), detail=wish.named()
@@ -105,7 +105,7 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
         shared=kiln.sealed.shared,
         layers=layers,
         declared=declared.for_device,
-        in_channels=declared.in_channels,
+        in_use=declared.in_use,
         change_shared=change_shared,
         change_device=change_device,
     ).routes()

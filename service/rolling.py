@@ -55,7 +55,7 @@ def understanding(kiln: Kiln, declared: Declared) -> Callable[[Device, Release],
         shared=kiln.sealed.shared,
         again=lambda _name: None,  # it is being looked at
     )
-    return understand.Understanding(parts=parts, declared=declared.by, in_channels=declared.in_channels).of
+    return understand.Understanding(parts=parts, declared=declared.by, in_use=declared.in_use).of
 
 
 def settled(kiln: Kiln, name: DeviceId) -> bool:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from service.adapters.fleet import living
 from service.adapters.groups import groups_of, has_group, insert_group, near_group, remove_group
 from service.adapters.rows import device_of, moment
-from service.adapters.schema import releases
+from service.adapters.schema import bundles, releases
 from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices, rollouts
 from service.adapters.search import NEVER, meant
@@ -20,6 +20,7 @@ from service.domain.device import DeviceId
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Counts, Found, Group, Page, Part, Place, Search
 from service.domain.repository import RepositoryId
+from service.domain.shared import Scope
 
 
 class DatabaseInventory:
@@ -58,6 +59,15 @@ class DatabaseInventory:
                 versions[row["version"]] += count
                 sums.update({"total": count} | {name: count for name in marks if row[name]})
         return Counts(**dict(sums), states=dict(states), versions=dict(versions))
+
+    def firmware(self, scope: Scope) -> set[tuple[BuildId | None, BuildId | None, str]]:
+        mine = (devices.c.repository == scope.repository) & devices.c.retired_at.is_(None)
+        if scope.group:
+            mine &= devices.c.group == scope.group
+        query = sa.select(bundles.c.build, devices.c.pin, devices.c.hold).distinct().where(mine)
+        with self._engine.connect() as connection:
+            joined = query.select_from(devices.outerjoin(bundles, bundles.c.digest == devices.c.desired))
+            return {(ordered, pin, hold) for ordered, pin, hold in connection.execute(joined)}
 
     def tags(self, name: DeviceId) -> tuple[str, ...]:
         with self._engine.connect() as connection:

@@ -31,7 +31,7 @@ Encrypt = Callable[[bytes, bytes], bytes]  # key, plain -> IV and encrypted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What changing a configuration needs. `schema` answers what the device's current firmware declares.
+    """What changing a configuration needs. `schema` answers what the firmware declares that the device is to run.
 
     `again` looks at a device once more: it may be sent what it was held from, or takes part in nothing any more.
     """

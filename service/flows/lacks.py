@@ -14,6 +14,12 @@ from service.records import Configurations
 logger = logging.getLogger("kiln.settings")
 
 MAX_NAMED = 10  # settings that a sentence names
+NOT_SENT = " is not sent: "
+
+
+def is_lack(hold: str) -> bool:
+    """Whether what holds a device is one of these sentences."""
+    return NOT_SENT in hold
 
 
 def lacks(schema: Schema, values: Mapping[str, Value]) -> str:
@@ -62,4 +68,4 @@ class Needs:
             logger.warning("settings not looked at", extra={"device": device.id, "error": str(error)})
             return ""
         said = lacks(schema, values)
-        return f"version {release.version} is not sent: {said}; see `kiln settings`" if said else ""
+        return f"version {release.version}{NOT_SENT}{said}; see `kiln settings`" if said else ""

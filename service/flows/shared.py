@@ -22,8 +22,8 @@ Spread = Callable[[Callable[[DeviceId], Made | None], Sequence[DeviceId]], Itera
 
 
 def change(scope: Scope, wish: Wish, schemas: Mapping[str, Schema], shared: SharedSettings) -> bool:
-    """Whether anything is different now. `schemas` are what the newest release of each channel declares, oldest first,
-    by version: a value has to be one for all of them that know the setting.
+    """Whether anything is different now. `schemas` are what each release declares that is the newest of a channel or
+    that devices are to run, oldest first, by version: a value has to be one for all of them that know the setting.
 
     Raises: BadInputError naming the setting, never its value; NotFoundError for a group that is not there.
     """

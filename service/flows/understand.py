@@ -8,22 +8,21 @@ from service.domain.configuration import Schema, Secrets, understood
 from service.domain.device import Device
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.release import Release
-from service.domain.repository import RepositoryId
 from service.domain.shared import Scope
 from service.flows import configure
-from service.records import Builds, SharedSettings
+from service.records import Builds
 from service.records.shared import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understanding:
-    """`declared` answers what the firmware of a build declares, `in_channels` the same of the newest release of each
-    channel. `parts` look at no device again: who calls this does.
+    """`declared` answers what the firmware of a build declares, `in_use` the same of each release that
+    devices of a scope are to run. `parts` look at no device again: who calls this does.
     """
 
     parts: configure.Parts
     declared: Callable[[BuildId], Schema]
-    in_channels: Callable[[RepositoryId], Mapping[str, Schema]]
+    in_use: Callable[[Scope], Mapping[str, Schema]]
 
     def of(self, device: Device, release: Release) -> Device:
         """The device as it is with its values read as this release declares them; what it is to run until it is told of
@@ -47,22 +46,21 @@ class Understanding:
 
     def _read_shared(self, device: Device, schema: Schema) -> None:
         """A fleet has devices of other channels, too."""
-        others = list(self.in_channels(device.repository).values())
+        for scope in {Scope(device.repository), Scope(device.repository, device.group)}:
+            if self.parts.shared.get(scope):
+                self._read_scope(scope, schema)
+
+    def _read_scope(self, scope: Scope, schema: Schema) -> None:
+        others = list(self.in_use(scope).values())
 
         def edit(kept: Values) -> Values:
             return understood(kept, schema, others)
 
-        for group in {"", device.group}:
-            _changed(self.parts.shared, Scope(device.repository, group), edit)
+        self.parts.shared.change(scope, edit)
 
     def _of_desired(self, device: Device) -> list[Schema]:
         build = _build_of(device, self.parts.builds)
         return [] if build is None else [self.declared(build)]
-
-
-def _changed(shared: SharedSettings, scope: Scope, edit: Callable[[Values], Values]) -> None:
-    if shared.get(scope):
-        shared.change(scope, edit)
 
 
 def _build_of(device: Device, builds: Builds) -> BuildId | None:

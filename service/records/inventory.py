@@ -8,6 +8,7 @@ from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.inventory import Counts, Group, Page, Part, Place, Search
 from service.domain.repository import RepositoryId
+from service.domain.shared import Scope
 
 
 class Inventory(Protocol):
@@ -15,6 +16,9 @@ class Inventory(Protocol):
         """At most `limit` devices whose ids come after `after`."""
 
     def counts(self, search: Search) -> Counts: ...
+
+    def firmware(self, scope: Scope) -> set[tuple[BuildId | None, BuildId | None, str]]:
+        """What its devices are ordered to run, are pinned to, and why they are held: each combination that there is."""
 
     def tags(self, name: DeviceId) -> tuple[str, ...]:
         """In alphabetical order."""

@@ -12,7 +12,6 @@ from starlette.routing import Route
 from service.domain.configuration import Schema
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError
-from service.domain.repository import RepositoryId
 from service.domain.rights import Right
 from service.domain.shared import Layers, Scope
 from service.flows.configure import Wish
@@ -31,8 +30,8 @@ OWN_FILE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsApi:
-    """The routes and what they need. `declared` and `in_channels` are what the firmware of a device, and that of each
-    channel's newest release, declares.
+    """The routes and what they need. `declared` and `in_use` are what the firmware of a device declares, and each that
+    is in use.
     """
 
     sight: Sight
@@ -40,7 +39,7 @@ class SettingsApi:
     shared: SharedSettings
     layers: Callable[[Device], Layers]
     declared: Callable[[Device], Schema]
-    in_channels: Callable[[RepositoryId], dict[str, Schema]]
+    in_use: Callable[[Scope], dict[str, Schema]]
     change_shared: Callable[[Scope, Wish, str], bool]
     change_device: Callable[[DeviceId, Wish, str], Device]
 
@@ -67,7 +66,7 @@ class SettingsApi:
         return self._view(found)
 
     def _view(self, found: Scope | Device) -> dict[str, Any]:
-        schemas = self.in_channels(found.repository)
+        schemas = self.in_use(found if isinstance(found, Scope) else Scope(found.repository))
         if isinstance(found, Device):
             values, schema = self.layers(found), self.declared(found)
             about: dict[str, Any] = {"device": found.id, "group": found.group, "hold": found.hold}

@@ -33,9 +33,7 @@ def understanding(world: World, schema: Schema, **others: Schema) -> rollouts.Pa
     def declared(build: BuildId) -> Schema:
         return others.get(f"b{build}", schema)
 
-    of = Understanding(
-        parts=parts(world), declared=declared, in_channels=lambda _repository: {**others, "newest": schema}
-    ).of
+    of = Understanding(parts=parts(world), declared=declared, in_use=lambda _scope: {**others, "newest": schema}).of
     return rolling(world, obstacle=obstacle(world, schema), understand=of)
 
 
