@@ -51,7 +51,7 @@ BAD: dict[str, bytes | None] = {"main.py": b"", "a.py": b"x = (\n"}
 
 def finished(bench: Bench, container: Container, files: dict[str, bytes | None]) -> tuple[bytes, int, bytes]:
     container.feed(bench.tree(files))
-    log = b"".join(container.log(timeout_s=30))
+    log = b"".join(container.log(timeout_s=120))
     return log, container.end().exit_code, b"".join(container.output())
 
 
@@ -91,7 +91,7 @@ def test_a_container_that_was_fed_is_resumed_with_its_whole_log(bench: Bench) ->
     log, _, output = finished(bench, first, GOOD)
 
     with bench.engine.start(bench.spec()) as second:
-        again = b"".join(second.log(timeout_s=30))
+        again = b"".join(second.log(timeout_s=120))
 
         assert second.is_resumed
         assert (again, second.end().exit_code, b"".join(second.output())) == (log, 0, output)
@@ -129,7 +129,7 @@ def test_removing_from_elsewhere_ends_the_log(bench: Bench) -> None:
     with bench.engine.start(bench.spec()) as container:
         timer = threading.Timer(0.2, bench.engine.remove, [f"{bench.runner}-job"])
         timer.start()
-        log = b"".join(container.log(timeout_s=30))
+        log = b"".join(container.log(timeout_s=120))
         timer.join()
 
     assert log == b""

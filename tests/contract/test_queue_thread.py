@@ -119,8 +119,8 @@ def test_a_nudge_ends_one_wait_and_a_stop_ends_all() -> None:
     nudge = queue_thread.Nudge()
 
     nudge.nudge()
-    assert nudge.wait(10) is False
+    assert nudge.wait(60) is False
     assert nudge.wait(0.01) is False
     nudge.set()
-    assert nudge.wait(10) is True
+    assert nudge.wait(60) is True
     assert nudge.is_set()

@@ -64,7 +64,7 @@ def test_a_stolen_release_key_is_answered_without_a_push(story: Story) -> None:
     answer = story.kiln.call("/api/v1/keys/revoke", {"kid": keys(story)["release"][0], "stolen": True})
 
     assert answer["signed_anew"] == {"releases": 1, "orders": 0, "failed": []}
-    until(lambda: follows(story) and report(story)["running"] != running, timeout_s=30)
+    until(lambda: follows(story) and report(story)["running"] != running)
     assert story.kiln.call("/api/v1/keys")["epochs"] == {"release": 2, "director": 1}
 
 
@@ -74,6 +74,6 @@ def test_a_stolen_director_key_is_answered_without_a_push(story: Story) -> None:
     answer = story.kiln.call("/api/v1/keys/revoke", {"kid": old, "stolen": True})
 
     assert answer["signed_anew"] == {"releases": 0, "orders": 1, "failed": []}
-    until(lambda: follows(story), timeout_s=30)
+    until(lambda: follows(story))
     assert story.update("4").line == "blink 4 on linux"
     assert not list(pathlib.Path(story.kiln.data).rglob("*.new"))

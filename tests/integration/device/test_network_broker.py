@@ -36,7 +36,6 @@ def updated(bench: Bench) -> list[tuple[str, str]]:
     until(
         lambda: confirmed in [(r["state"], r["running"]) for r in bench.store.reports],
         what="a confirmation by HTTP",
-        timeout_s=20,
     )
     return [(r["state"], r["running"]) for r in bench.store.reports]
 

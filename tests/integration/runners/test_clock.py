@@ -58,7 +58,7 @@ def test_row_17_a_job_that_is_met_again_after_the_clock_was_set_back_still_ends(
         spec = ContainerSpec(job=endless.id, runner=bench.name, image=image.name, limits=endless.limits)
         first = bench.engine.start(spec)
         first.feed(tree)
-        with contextlib.closing(first.log(timeout_s=30)) as log:  # type: ignore[type-var]  # a generator
+        with contextlib.closing(first.log(timeout_s=120)) as log:  # type: ignore[type-var]  # a generator
             assert next(log) == b"begun\n"
 
         result = bench.runner().run(endless)

@@ -85,7 +85,7 @@ def test_a_job_takes_a_container_that_waits_and_nobody_takes_it_again(stage: Sta
 
     with stage.engine.start(stage.spec()) as container:
         container.feed(GOOD)
-        log = b"".join(container.log(timeout_s=30))
+        log = b"".join(container.log(timeout_s=120))
         output = b"".join(container.output())
         mine = stage.id_of("job")
         assert container.end().exit_code == 0
@@ -128,18 +128,18 @@ def test_one_that_died_meanwhile_is_not_taken(stage: Stage) -> None:
 
     with stage.engine.start(stage.spec()) as container:
         container.feed(GOOD)
-        assert b"a.py" in b"".join(container.log(timeout_s=30))
+        assert b"a.py" in b"".join(container.log(timeout_s=120))
 
 
 def test_a_job_that_was_fed_in_a_waiting_container_is_resumed(stage: Stage) -> None:
     stage.prepare()
     first = stage.engine.start(stage.spec())
     first.feed(GOOD)
-    log = b"".join(first.log(timeout_s=30))
+    log = b"".join(first.log(timeout_s=120))
 
     with stage.engine.start(stage.spec()) as second:
         assert second.is_resumed
-        assert b"".join(second.log(timeout_s=30)) == log
+        assert b"".join(second.log(timeout_s=120)) == log
         # An archive ends with zeros, and whoever hears its end as it comes does not wait for the last of them.
         assert b"".join(second.output()).rstrip(b"\0") == b"".join(first.output()).rstrip(b"\0")
     first.remove()
@@ -184,4 +184,4 @@ def test_an_engine_in_trouble_leaves_nothing_behind(stage: Stage, monkeypatch: p
     monkeypatch.undo()
     with stage.engine.start(stage.spec()) as container:
         container.feed(GOOD)
-        assert b"a.py" in b"".join(container.log(timeout_s=30))
+        assert b"a.py" in b"".join(container.log(timeout_s=120))

@@ -237,7 +237,7 @@ class Hanging(InMemoryEngine):
     def _run(self, tree: dict[str, bytes]) -> Printed:
         self._begun += 1
         if self._begun > 1:
-            self._are_removed.wait(10)
+            self._are_removed.wait(60)
         return compile_tree(tree)
 
     def remove(self, job: str) -> None:

@@ -35,7 +35,7 @@ def test_nobody_waits_for_the_look_of_another() -> None:
     lookout, go_on = Lookout(), threading.Event()
 
     def slowly() -> tuple[Annotation, ...]:
-        go_on.wait(10)
+        go_on.wait(60)
         return ()
 
     slow = lookout.begin(Look("slow", slowly))

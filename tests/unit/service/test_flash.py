@@ -239,7 +239,7 @@ class SlowImages:
             self.making += 1
             self.most = max(self.most, self.making)
         self.begun.release()
-        self.go.wait(10)
+        self.go.wait(60)
         with self._lock:
             self.making -= 1
         raise NotFoundError("made nothing")

@@ -207,7 +207,7 @@ class Workshop:
         self.made.append((older, newer))
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(60)
         self.at_work -= 1
         if self.error is not None:
             raise self.error
