@@ -23,6 +23,7 @@ from service.domain.device import Device
 from service.domain.errors import KilnError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
+from service.flows.rollouts import KILN
 from service.kiln import VERSION, Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings
@@ -199,7 +200,8 @@ def _follow(kiln: Kiln, device: Device, token: str) -> None:
     if device.new_token_digest is None and token and kiln.broker.is_aging(token):
         parts = configuring.parts(kiln, Declared(kiln))
         broker = kiln.broker
-        credentials.rotate(device.id, parts, accounts=broker.accounts, new_token=broker.new_token, by="its age")
+        new = broker.new_token
+        credentials.rotate(device.id, parts, accounts=broker.accounts, new_token=new, by="its age", who=KILN)
         kiln.told.ring()
 
 

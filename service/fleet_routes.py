@@ -92,10 +92,6 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
 
     def change_device(name: DeviceId, wish: Wish, by: str) -> Device:
         device = configure.settings(name, wish, parts, by=by)
-        deed = Deed(
-            who=by, what="settings.changed", repository=device.repository, subject=device.id, detail=wish.named()
-        )
-        kiln.audit.note(deed, now=kiln.clock.now())
         announced()
         return device
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from service.adapters.audit import written
 from service.adapters.fleet import MAX_EVENTS, ordered
 from service.adapters.heard import forget_oldest
 from service.adapters.schema_devices import configurations, device_events, devices, outbox
@@ -15,6 +16,7 @@ from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.records import Made
+from service.records.fleet import Noted
 
 _PARTS = ("settings", "shared", "device", "agent")
 
@@ -37,10 +39,21 @@ class DatabaseConfigurations:
         secrets = Secrets(key=bytes.fromhex(kept["key"]), token=kept.get("token", ""), **parts)
         return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
 
-    def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
+    def change(
+        self,
+        device: Device,
+        to: Configuration,
+        order: Order | None,
+        *,
+        new_token: str = "",
+        deed: Noted | None = None,
+    ) -> bool:
         sealed = self._sealer.seal(purpose(device.id), _plain(to))
         with self._engine.begin() as connection:
-            return _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
+            is_kept = _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
+            if is_kept and deed is not None:
+                written(connection, *deed)
+            return is_kept
 
     def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:
         sealed = {

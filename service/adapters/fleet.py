@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from service.adapters.audit import written
 from service.adapters.heard import keep_alive, keep_reports
 from service.adapters.precedence import DOOR
 from service.adapters.rows import device_of, moment, report_of
@@ -18,6 +19,7 @@ from service.adapters.schema_devices import (
     outbox,
     reports,
 )
+from service.domain.audit import Deed
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report, joined
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order
@@ -79,7 +81,7 @@ class DatabaseFleet:
                 connection.execute(table.delete().where(table.c.device == name))
             connection.execute(devices.delete().where(devices.c.id == name))
 
-    def retire(self, name: DeviceId, *, now: datetime.datetime) -> None:
+    def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
         values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until", "pin"))
         values |= dict.fromkeys(("token_digest", "config", "group", "hold"), "")
         values |= {"connected": False, "may_install": False, "retired_at": now.timestamp()}
@@ -92,6 +94,8 @@ class DatabaseFleet:
             for table in (outbox, configurations, device_logs, device_tags):
                 connection.execute(table.delete().where(table.c.device == name))
             connection.execute(outbox.insert().values(device=name, seq=0, payload=b""))
+            if deed is not None:
+                written(connection, deed, now)
 
     def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
         due = (devices.c.desired_until < before.timestamp()) & (devices.c.id > after)

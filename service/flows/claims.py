@@ -155,10 +155,10 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
     wanted = dataclasses.replace(wanted, wish=Wish(values=settings))
     # They were good when the code was made. What newer firmware says of them is said of the device, by its `hold`.
     as_promised = dataclasses.replace(parts.enrolling, schema=lambda _device: {})
+    used = _deed(claim, "claim.used", name, by=claim.made_by)
     if _known(name, token, parts) is None:
         try:
-            enrol.enrol(wanted, as_promised, token=token, key=key, by=by)
-            _note(claim, "claim.used", name, parts, by=claim.made_by)
+            enrol.enrol(wanted, as_promised, token=token, key=key, by=by, deed=used)
         except ConflictError:  # the same board asks twice at once
             if _known(name, token, parts) is None:
                 raise
@@ -167,7 +167,7 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
         accounts = parts.enrolling.accounts  # perhaps it was cut off before it came to this
         if not enrol.let_in(name, lambda: accounts.allow(name, token), accounts, parts.enrolling.fleet):
             raise ConflictError(f"{name} was retired")
-    enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by)
+    enrol.complete(name, parts.enrolling, Secrets(key=key, token=token, settings=settings), by=by, deed=used)
     return device
 
 
@@ -216,5 +216,8 @@ def _check_unused(name: DeviceId, parts: Parts) -> None:
 
 
 def _note(claim: Claim, what: str, detail: str, parts: Parts, *, by: str) -> None:
-    deed = Deed(who=by, what=what, repository=claim.repository, subject=claim.name, detail=detail)
-    parts.audit.note(deed, now=parts.enrolling.clock.now())
+    parts.audit.note(_deed(claim, what, detail, by=by), now=parts.enrolling.clock.now())
+
+
+def _deed(claim: Claim, what: str, detail: str, *, by: str) -> Deed:
+    return Deed(who=by, what=what, repository=claim.repository, subject=claim.name, detail=detail)

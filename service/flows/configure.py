@@ -1,10 +1,12 @@
 """Configure: settings, credentials and the wanted agent of a device, encrypted for it and ordered."""
 
+import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.domain.agent import AgentRelease
+from service.domain.audit import Deed
 from service.domain.configuration import (
     MAGIC,
     PLAIN_MAGIC,
@@ -23,6 +25,7 @@ from service.domain.shared import Layers, Scope
 from service.flows.announce import MAX_TRIES, written
 from service.ports import Clock, Keys
 from service.records import Builds, Configurations, Fleet, Made, SharedSettings
+from service.records.fleet import Noted
 
 OF_OTHERS = "values of its fleet or its group"
 
@@ -81,7 +84,8 @@ def settings(name: DeviceId, wish: Wish, parts: Parts, *, by: str) -> Device:
     def edit(secrets: Secrets) -> Secrets:
         return replace(secrets, settings=wish.applied(secrets.settings, new))
 
-    return change(name, edit, parts, what="settings", detail=f"{wish.named()}, by {by}")
+    noted = (by, "settings.changed", wish.named())
+    return change(name, edit, parts, what="settings", detail=f"{wish.named()}, by {by}", noted=noted)
 
 
 def address(name: DeviceId, where: Mapping[str, Any], parts: Parts, *, by: str) -> Device:
@@ -90,7 +94,8 @@ def address(name: DeviceId, where: Mapping[str, Any], parts: Parts, *, by: str) 
     def edit(secrets: Secrets) -> Secrets:
         return replace(secrets, device={**secrets.device, **where})
 
-    return change(name, edit, parts, what="address", detail=f"{where['base']}, by {by}")
+    noted = (by, "device.address_changed", "")
+    return change(name, edit, parts, what="address", detail=f"{where['base']}, by {by}", noted=noted)
 
 
 def agent(name: DeviceId, release: AgentRelease, parts: Parts, *, by: str) -> Device:
@@ -99,7 +104,8 @@ def agent(name: DeviceId, release: AgentRelease, parts: Parts, *, by: str) -> De
     def edit(secrets: Secrets) -> Secrets:
         return replace(secrets, agent=release.wanted)
 
-    return change(name, edit, parts, what="agent", detail=f"{release.version} ({release.counter}), by {by}")
+    said = f"{release.version} ({release.counter})"
+    return change(name, edit, parts, what="agent", detail=f"{said}, by {by}", noted=(by, "device.agent_ordered", said))
 
 
 def change(
@@ -111,11 +117,13 @@ def change(
     detail: str,
     new_token: str = "",
     is_again: bool = False,
+    noted: tuple[str, str, str] | None = None,
 ) -> Device:
     """Edit what is kept of a device, and order the configuration that follows. Nothing is ordered when it is the same,
     unless it `is_again`.
 
-    `new_token` is the digest of a token that the edit puts in.
+    `new_token` is the digest of a token that the edit puts in. `noted` is who did what, and more of it, for the audit
+    log: it is written with the change, or not at all.
     Raises: BadInputError, NotFoundError, ConflictError for a retired device.
     """
     for _ in range(MAX_TRIES):
@@ -125,12 +133,17 @@ def change(
         if secrets == before.secrets and before.content and not is_again:
             return device
         made = _made(device, secrets, parts)
-        if parts.configurations.change(device, made.configuration, made.order, new_token=new_token):
+        deed = _deed(device, *noted, now=parts.clock.now()) if noted else None
+        if parts.configurations.change(device, made.configuration, made.order, new_token=new_token, deed=deed):
             parts.fleet.note(name, what, detail, now=parts.clock.now())
             if device.hold:
                 parts.again(name)
             return parts.fleet.device(name)
     raise BadInputError(f"{name} is being changed by others all the time")
+
+
+def _deed(device: Device, who: str, what: str, detail: str, *, now: datetime.datetime) -> Noted:
+    return Deed(who=who, what=what, repository=device.repository, subject=device.id, detail=detail), now
 
 
 def layers(device: Device, own: Mapping[str, Value], shared: SharedSettings) -> Layers:

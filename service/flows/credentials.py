@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from service.domain.audit import Deed
 from service.domain.configuration import Secrets
 from service.domain.device import Device, DeviceId, Report
 from service.domain.errors import ConflictError
@@ -13,9 +14,10 @@ from service.records import Configurations, Fleet
 
 
 def rotate(
-    name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[str], str], by: str
+    name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[str], str], by: str, who: str = ""
 ) -> Device:
-    """Order another token. The old one is taken until the device has confirmed the new one.
+    """Order another token. The old one is taken until the device has confirmed the new one. `who` is for the audit
+    log, where `by` is a reason.
 
     While one is under way the same is ordered again: the device may live with it already, and would be locked out
     by a third. Raises: NotFoundError, ConflictError for a retired device, BrokerError.
@@ -29,7 +31,16 @@ def rotate(
 
     detail = f"by {by}" + ", once more" * bool(under_way)
     digest = token_digest(token)
-    device = change(name, edit, parts, what="token", detail=detail, new_token=digest, is_again=bool(under_way))
+    device = change(
+        name,
+        edit,
+        parts,
+        what="token",
+        detail=detail,
+        new_token=digest,
+        is_again=bool(under_way),
+        noted=(who or by, "device.token_rotated", ""),
+    )
     # Two that rotate at once: whichever was ordered last is the one that the broker takes.
     _allow_also(name, str(parts.configurations.get(name).secrets.device.get("token", token)), parts, accounts)
     return device
@@ -157,10 +168,14 @@ def end_of_retired(accounts: BrokerAccounts, fleet: Fleet) -> list[str]:
 
 
 def retire(name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, by: str) -> Device:
-    """Its credentials are dead when this returns. Safe to repeat. Raises: NotFoundError, BrokerError."""
-    now = parts.clock.now()
-    if parts.fleet.device(name).retired_at is None:
-        parts.fleet.retire(name, now=now)
+    """Its credentials are dead when this returns. Safe to repeat. Raises: NotFoundError, BrokerError.
+
+    Here it is dead at once, and that is noted, whether or not the broker can be told now.
+    """
+    now, device = parts.clock.now(), parts.fleet.device(name)
+    if device.retired_at is None:
+        deed = Deed(who=by, what="device.retired", repository=device.repository, subject=name)
+        parts.fleet.retire(name, now=now, deed=deed)
         parts.fleet.note(name, "retired", f"by {by}", now=now)
     accounts.forbid(name)
     parts.again(name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain import label, near
+from service.domain.audit import Deed
 from service.domain.configuration import Configuration, Schema, Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
@@ -16,6 +17,7 @@ from service.flows.announce import MAX_TRIES
 from service.flows.configure import Encrypt, Wish, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
 from service.records import Configurations, Fleet, Inventory, Repositories, SharedSettings
+from service.records.fleet import Noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +71,11 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = "") -> Enrolled:
+def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = "", deed: Deed | None = None) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once.
 
-    `token` has 256 random bits, `key` encrypts the device's configurations.
+    `token` has 256 random bits, `key` encrypts the device's configurations. `deed` is what is noted, if that is
+    another than that it was enrolled.
     """
     device = checked(wanted, parts, token=token)
     settings = wanted.wish.checked(parts.schema(device))
@@ -86,7 +89,14 @@ def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = ""
         raise
     if not is_in:
         raise ConflictError(f"{device.id} was retired")
-    complete(device.id, parts, secrets, by=by)
+    plain = Deed(
+        who=by,
+        what="device.enrolled",
+        repository=device.repository,
+        subject=device.id,
+        detail=f"{device.board}, {device.channel}",
+    )
+    complete(device.id, parts, secrets, by=by, deed=deed or plain)
     return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
 
 
@@ -108,21 +118,22 @@ def wanted_by_people(wanted: Request, parts: Parts, *, token: str, key: bytes, b
     return replace(enrol(wanted, parts, token=token, key=key, by=by), note=note)
 
 
-def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str) -> None:
-    """What follows once the device is known here and at the broker. Safe to repeat.
+def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str, deed: Deed) -> None:
+    """What follows once the device is known here and at the broker. Safe to repeat: `deed` is noted once, with the key
+    that makes it a device that can be told anything.
 
     Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile.
     """
     if not parts.configurations.get(name).secrets.key:
-        _keep(name, secrets, parts)
+        _keep(name, secrets, parts, (deed, parts.clock.now()))
         parts.fleet.note(name, "enrolled", f"by {by}" if by else "", now=parts.clock.now())
     parts.settle(name)
 
 
-def _keep(name: DeviceId, secrets: Secrets, parts: Parts) -> None:
+def _keep(name: DeviceId, secrets: Secrets, parts: Parts, deed: Noted) -> None:
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
         device = parts.fleet.device(name)
-        if parts.configurations.change(device, _first(device, secrets, parts), None):
+        if parts.configurations.change(device, _first(device, secrets, parts), None, deed=deed):
             return
     raise ConflictError(f"{name} is being changed by others")
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.agent import AgentRelease
+from service.domain.audit import Deed
 from service.domain.configuration import Configuration
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report
 from service.domain.notice import Notice, Order
 from service.domain.release import ReleaseDigest
 from service.domain.repository import RepositoryId
+
+Noted = tuple[Deed, datetime.datetime]  # an entry of the audit log, written with what it is about
 
 
 class Fleet(Protocol):
@@ -34,10 +37,11 @@ class Fleet(Protocol):
     def withdraw(self, name: DeviceId) -> None:
         """Forget a device whose enrolment failed half-way: nobody has its token."""
 
-    def retire(self, name: DeviceId, *, now: datetime.datetime) -> None:
+    def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
         """It has no token, order, settings or log any more, and its id is never used again.
 
-        What the broker keeps of it is cleared through the outbox. Safe to repeat. Raises: NotFoundError.
+        What the broker keeps of it is cleared through the outbox. Safe to repeat: `deed` is noted in the same
+        transaction, once. Raises: NotFoundError.
         """
 
     def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
@@ -112,8 +116,16 @@ class Configurations(Protocol):
     def get(self, name: DeviceId) -> Configuration:
         """Empty for a device without one. Raises: ConflictError when it was sealed by another instance."""
 
-    def change(self, device: Device, to: Configuration, order: Order | None, *, new_token: str = "") -> bool:
-        """Keep a configuration, with the order that names it, in one transaction.
+    def change(
+        self,
+        device: Device,
+        to: Configuration,
+        order: Order | None,
+        *,
+        new_token: str = "",
+        deed: Noted | None = None,
+    ) -> bool:
+        """Keep a configuration, with the order that names it, and who did it, in one transaction.
 
         `new_token` is the digest of the token that it changes the device to. `device` is the record that both follow.
         False, and nothing is done, when that is out of date. Without an

@@ -1,9 +1,12 @@
 """What people did over HTTP goes into the audit log, before they are told that it is done.
 
+What is done to devices, releases and roll-outs is noted by its flow, in the transaction that does it.
+
 `DEEDS` says which requests are deeds. A route adds by :func:`about` what its address does not tell.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -34,14 +37,6 @@ DEEDS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("POST", "/api/v1/builds/{build:int}/approve"): ("build.approved", "build"),
     ("POST", "/builds/{build:int}/{act}"): ("build.changed", "build"),  # by a button, which says what
     ("PATCH", "/api/v1/releases/{build:int}"): ("release.notes_changed", "build"),
-    ("POST", "/api/v1/devices"): ("device.enrolled", ""),
-    ("POST", "/new-device"): ("device.enrolled", ""),
-    ("DELETE", "/api/v1/devices/{device}"): ("device.retired", "device"),
-    ("PUT", "/api/v1/devices/{device}/settings"): ("settings.changed", "device"),
-    ("PATCH", "/api/v1/devices/{device}/settings"): ("settings.changed", "device"),
-    ("POST", "/api/v1/devices/{device}/token"): ("device.token_rotated", "device"),
-    ("POST", "/api/v1/devices/{device}/address"): ("device.address_changed", "device"),
-    ("POST", "/api/v1/devices/{device}/agent"): ("device.agent_ordered", "device"),
     ("POST", "/api/v1/agent"): ("agent.released", ""),
     ("POST", "/api/v1/keys/rotate"): ("key.rotated", ""),
     ("POST", "/api/v1/keys/revoke"): ("key.revoked", ""),
@@ -80,11 +75,20 @@ class _Noting:
         deed = DEEDS.get((scope["method"], self._path))
 
         async def answer(message: Message) -> None:
-            if deed is not None and message["type"] == "http.response.start" and message["status"] < 400:
-                await run_in_threadpool(self._note, self._deed(Request(scope), *deed))
+            if deed is not None and message["type"] == "http.response.start":
+                await run_in_threadpool(self._answered, Request(scope), *deed, message["status"])
             await send(message)
 
         await self._app(scope, receive, answer)
+
+    def _answered(self, request: Request, what: str, subject: str, status: int) -> None:
+        """What was refused is no deed. What broke off may be done in part, and it says so."""
+        made = self._deed(request, what, subject)
+        if status >= 500 and self._auth.name(request):
+            said = f"it broke off ({status}), and may be done in part"
+            self._note(replace(made, detail=f"{made.detail}: {said}" if made.detail else said))
+        elif status < 400:
+            self._note(made)
 
     def _deed(self, request: Request, what: str, subject: str) -> Deed:
         fields: dict[str, Any] = {"subject": str(request.path_params[subject])} if subject else {}

@@ -19,7 +19,6 @@ from service.flows.enrol import Enrolled, Request as Wanted
 from service.flows.offer import Offer
 from service.records import Fleet
 from service.web.bodies import read_form
-from service.web.deeds import about
 from service.web.sight import Sight
 
 SETTING = "set."  # before the names of settings among the fields of the form
@@ -76,7 +75,6 @@ class DevicePages:
             made = await run_in_threadpool(self.create, wanted, self.sight.auth.name(request))
         except (BadInputError, ConflictError, NotFoundError) as error:
             return await self._form(request, repository, typed=typed, error=error)
-        about(request, subject=made.device.id, detail=f"{made.device.board}, {made.device.channel}")
         return RedirectResponse(f"/devices/{made.device.id}", status_code=303)
 
     async def _form(

@@ -69,7 +69,6 @@ class DeviceApi:
         of = await self.sight.named(request, fields.pop("repository"), Right.DEVICES)
         wish = wish_of({name: fields.pop(name, {}) for name in ("values", "texts")}, whole=True)
         wanted = Wanted(repository=of.id, wish=wish, **{"channel": DEFAULT_CHANNEL, **fields})
-        about(request, subject=wanted.id, detail=f"{wanted.board}, {wanted.channel}")
         enrolled = await run_in_threadpool(self.enrol, wanted, self.sight.auth.name(request))
         answer = {
             "device": self.device_file(enrolled),
@@ -115,7 +114,6 @@ class DeviceApi:
         device = await self._which(request)
         fields = await read_fields(request, (), ("values", "texts", "unset"))
         wish = wish_of(fields, whole=request.method == "PUT")
-        about(request, detail=wish.named())
         changed = await run_in_threadpool(self.deeds.settings, device.id, wish, self._by(request))
         return JSONResponse(await run_in_threadpool(self._settings, changed), status_code=202)
 

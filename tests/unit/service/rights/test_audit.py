@@ -1,5 +1,6 @@
 """Who did what: every deed over HTTP is noted, and read by those who may."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -8,15 +9,20 @@ import pytest
 from starlette.routing import Route
 
 from service import key_routes
+from service.adapters.people import DatabasePeople
 from service.domain.audit import check
+from service.domain.device import DeviceId
+from service.domain.errors import BrokerError, ObjectsError
 from service.domain.rights import Role
 from service.web.deeds import DEEDS
-from tests.fakes.site import ADMIN_TOKEN, Browser, Site
+from tests.fakes.broker import MemoryAccounts
+from tests.fakes.site import ADMIN_TOKEN, Browser, Site, application
 
 CHANGES = {"POST", "PUT", "PATCH", "DELETE"}
 # Their flows note what comes of them, with words of their own.
 BY_THEMSELVES = re.compile(
-    r"/api/v1/(?:settings|keys/rotate-sealing|devices/{device}|devices/{device}/(?:pin|tags)|groups(?:/{group})?"
+    r"/new-device|/api/v1/(?:settings|keys/rotate-sealing|devices|devices/{device}"
+    r"|devices/{device}/(?:pin|tags|settings|token|address|agent)|groups(?:/{group})?"
     r"|releases/{build:int}/(?:promote|withdraw)|rollouts/{rollout:int}/[a-z]+|plans|claims?(?:/{claim})?)"
 )
 # Questions, sign-ins, and what machines send.
@@ -110,6 +116,54 @@ def test_deeds_to_devices_are_noted_with_names_and_no_values(site: Site, owner: 
     ]
     assert {each[2] for each in noted(site)} == {"github/acme/secret"}
     assert "hidden roof" not in str(noted(site))
+
+
+class Broken(MemoryAccounts):
+    """Another system that goes away when something is done already."""
+
+    def forbid(self, device: str) -> None:
+        raise BrokerError("the broker is away")
+
+    def allow_also(self, device: str, token: str) -> bool:
+        if self.also:
+            raise BrokerError("the broker is away")
+        return super().allow_also(device, token)
+
+
+def test_a_deed_is_noted_although_the_broker_went_away(site: Site, owner: Browser) -> None:
+    """The device is retired here, and cannot come back: who did it is not lost with the answer."""
+    broker = dataclasses.replace(site.kiln.broker, accounts=Broken())
+    kiln = dataclasses.replace(site.kiln, broker=broker)
+    here = Browser(Site(kiln, application(kiln)), cookies=owner.cookies)
+    body = {"id": "d1", "repository": "github/acme/secret", "board": "unix"}
+    assert here.send("POST", "/api/v1/devices", json=body).status == 201
+
+    assert here.send("POST", "/api/v1/devices/d1/token", json={}).status == 503
+    for _ in range(2):
+        assert here.send("DELETE", "/api/v1/devices/d1").status == 503
+
+    assert site.kiln.fleet.device(DeviceId("d1")).retired_at is not None
+    assert [(each[0], each[1], each[3]) for each in noted(site)] == [
+        ("github/1", "device.retired", "d1"),
+        ("github/1", "device.token_rotated", "d1"),
+        ("github/1", "device.enrolled", "d1"),
+    ]
+
+
+def test_what_broke_off_may_be_done_in_part(
+    site: Site, admin: Browser, viewer: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: object, **_named: object) -> None:
+        raise ObjectsError("the disk is full")
+
+    monkeypatch.setattr(DatabasePeople, "grant", fail)
+    body = {"user": "github/1", "repository": "github/acme/secret", "role": "owner"}
+    assert admin.send("POST", "/api/v1/grants", json=body).status == 503
+    assert site.browser().send("POST", "/api/v1/grants", json=body).status == 404
+    assert viewer.send("POST", "/api/v1/grants", json=body).status == 403
+
+    said = "it broke off (503), and may be done in part"
+    assert noted(site) == [("administrator", "grant.given", "github/acme/secret", "", said)]
 
 
 def test_buttons_are_deeds(site: Site, owner: Browser) -> None:
