@@ -19,8 +19,8 @@ from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
-from service.domain.device import Device
-from service.domain.errors import KilnError
+from service.domain.device import Device, DeviceId
+from service.domain.errors import KilnError, NotFoundError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
 from service.flows.rollouts import KILN
@@ -165,6 +165,13 @@ class Heard:
     def reports(self, said: Sequence[tuple[str, bytes]]) -> None:
         for device, error in take_reports(self.kiln, said):
             logger.warning("report refused", extra={"device": device, "error": str(error)})
+            self._cleared(device, error)
+
+    def _cleared(self, device: str, error: KilnError) -> None:
+        """What a retired device left, as its last will for one, is cleared again."""
+        if isinstance(error, NotFoundError):
+            self.kiln.fleet.clear_again(DeviceId(device))
+            self.announced()
 
     def alive(self, said: Sequence[tuple[str, bool]]) -> None:
         odd, strangers = self.watch.take_alive(said)
@@ -192,6 +199,7 @@ class Heard:
             track.take_log(device, payload, fleet=self.kiln.fleet, clock=self.kiln.clock)
         except KilnError as error:
             logger.warning("log refused", extra={"device": device, "error": str(error)})
+            self._cleared(device, error)
 
 
 def _follow(kiln: Kiln, device: Device, token: str) -> None:

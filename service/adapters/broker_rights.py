@@ -9,9 +9,9 @@ from service.domain.errors import BadInputError
 SERVICE = "kiln-service"  # the service's own user name, and the beginning of its client ids
 ROOT = "kiln/v1"
 HOME = "kiln-home-assistant"  # the user name of Home Assistant
-# What it publishes; `alive` only to clear what a retired device left. `update` and `status` are for Home Assistant.
-OF_THE_SERVICE = ("desired", "ask", "alive", "update", "status")
 OF_A_DEVICE = ("report", "alive", "log")
+# What it publishes; a device's own only to clear what a retired one left. `update` and `status` are for Home Assistant.
+OF_THE_SERVICE = ("desired", "ask", *OF_A_DEVICE, "update", "status")
 FOR_A_DEVICE = ("desired", "ask")
 OF_HOME = ("install",)
 FOR_HOME = ("update", "alive", "status")

@@ -241,8 +241,8 @@ class MqttBroker:
         """Reports together and words of who is there together: that takes the disk once, however many there are."""
         said = [(each.topic.split("/"), bytes(each.payload)) for each in messages]
         named = [(levels[2], levels[3], payload) for levels, payload in said if len(levels) == _TOPIC_LEVELS]
-        # An empty one clears what was kept.
-        alive = [(device, payload == b"1") for device, kind, payload in named if kind == "alive" and payload]
+        named = [each for each in named if each[2]]  # an empty one clears what was kept
+        alive = [(device, payload == b"1") for device, kind, payload in named if kind == "alive"]
         reports = [(device, payload) for device, kind, payload in named if kind == "report"]
         if alive and self._alive is not None:
             self._attempt_all(self._alive, alive)

@@ -4,6 +4,8 @@ from service.domain.notice import topic
 from service.ports import Broker, Clock
 from service.records import Fleet
 
+SAID = ("alive", "report", "log")  # what a device may have had the broker keep, though it should keep the first alone
+
 
 def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
     """Send what is unsent; how many notices that were. Raises: BrokerError; the rest stays unsent.
@@ -13,7 +15,7 @@ def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
     notices = fleet.unsent()
     if notices:
         messages = [(topic(each.device), each.payload) for each in notices]
-        messages += [(topic(each.device, "alive"), b"") for each in notices if not each.payload]
+        messages += [(topic(each.device, kind), b"") for each in notices if not each.payload for kind in SAID]
         broker.publish_many(messages, retain=True)
         fleet.sent(notices, now=clock.now())
     return len(notices)
