@@ -149,19 +149,20 @@ def test_adopting_again_does_nothing_and_an_image_that_is_not_here_is_said(tools
 )
 def test_an_image_that_cannot_build_is_not_adopted(tmp_path: pathlib.Path, dockerfile: str, said: str) -> None:
     """Nothing is left of the attempt: what is made of an image, containers too, has its labels."""
-    mark = f"kiln.test={secrets.token_hex(8)}"
-    build(tmp_path, f"{dockerfile}LABEL {mark}\n", "kiln-test/unfit:1")
+    number = secrets.token_hex(8)
+    mark, name = f"kiln.test={number}", f"kiln-test/unfit:{number}"
+    build(tmp_path, f"{dockerfile}LABEL {mark}\n", name)
     try:
         before = docker("images", "--all", "--quiet", "--filter", f"label={mark}")
 
-        done = adopt("kiln-test/unfit:1")
+        done = adopt(name)
 
         assert done.returncode == 1
         assert said in done.stderr
         assert docker("images", "--all", "--quiet", "--filter", f"label={mark}") == before != []
         assert docker("ps", "--all", "--quiet", "--filter", f"label={mark}") == []
     finally:
-        docker("image", "rm", "kiln-test/unfit:1")
+        docker("image", "rm", name)
 
 
 def docker(*words: str) -> list[str]:
