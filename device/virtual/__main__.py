@@ -33,6 +33,8 @@ def main() -> int:
             program_bytes=options.program,
         )
     elif options.command == "run":
+        if said := _lacking(options.flash):
+            parser.error(said)
         return launch.run(options.flash, heapsize=options.heapsize)
     elif options.command == "ls":
         sys.stdout.write(flash.ls(options.flash, options.path))
@@ -63,6 +65,22 @@ def _parser() -> argparse.ArgumentParser:
     ls.add_argument("path", nargs="?", default="/")
     cat.add_argument("path")
     return parser
+
+
+def _lacking(path: Path) -> str:
+    """Why nothing would run, for whoever started it; empty when something does.
+
+    A board without main.py does nothing, and says nothing of it.
+    """
+    if not path.is_file():
+        return f"there is no flash file {path}"
+    try:
+        flash.cat(path, "main.py")
+    except FileNotFoundError:
+        return f"{path} has no main.py, so no board would start anything: `make` it anew"
+    except OSError:
+        return f"{path} cannot be read as a flash file: `make` it anew"
+    return ""
 
 
 def _json(path: Path) -> dict[str, Any]:

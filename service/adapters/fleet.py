@@ -20,7 +20,7 @@ from service.adapters.schema_devices import (
     reports,
 )
 from service.domain.audit import Deed
-from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report, joined
+from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report, joined, taken
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order
 from service.domain.repository import RepositoryId
@@ -42,7 +42,8 @@ class DatabaseFleet:
             with self._engine.begin() as connection:
                 connection.execute(devices.insert().values(**row, created_at=device.created_at.timestamp()))
         except sa.exc.IntegrityError as error:
-            raise ConflictError(f"a device {device.id!r} exists already") from error
+            is_retired = self.device(device.id).retired_at is not None
+            raise ConflictError(taken(device.id, is_retired=is_retired)) from error
 
     def device(self, name: DeviceId) -> Device:
         with self._engine.connect() as connection:

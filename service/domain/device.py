@@ -53,6 +53,13 @@ def is_device_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def taken(name: str, *, is_retired: bool) -> str:
+    """Why nobody gets this id, in a sentence."""
+    if is_retired:
+        return f"the device {name!r} was retired, and its id is never used again: take another"
+    return f"a device {name!r} exists already"
+
+
 def device_id(text: str) -> DeviceId:
     """Raises: BadInputError. It is an MQTT user name and a topic level, hence so strict."""
     if not is_device_id(text):

@@ -13,7 +13,7 @@ from service.domain.audit import Deed
 from service.domain.bundle import canonical
 from service.domain.claim import Claim, Kept
 from service.domain.configuration import Secrets, Value
-from service.domain.device import Device, DeviceId, device_id
+from service.domain.device import Device, DeviceId, device_id, taken
 from service.domain.errors import BadInputError, ConflictError, KilnError, NotFoundError
 from service.domain.repository import RepositoryId
 from service.flows import enrol, known
@@ -209,10 +209,10 @@ def _known(name: DeviceId, token: str, parts: Parts) -> Device | None:
 
 def _check_unused(name: DeviceId, parts: Parts) -> None:
     try:
-        parts.enrolling.fleet.device(name)
+        device = parts.enrolling.fleet.device(name)
     except NotFoundError:
         return
-    raise ConflictError(f"a device {name!r} exists already")
+    raise ConflictError(taken(name, is_retired=device.retired_at is not None))
 
 
 def _note(claim: Claim, what: str, detail: str, parts: Parts, *, by: str) -> None:

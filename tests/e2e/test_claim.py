@@ -81,7 +81,7 @@ def test_a_board_with_a_code_enrols_itself_lives_and_is_retired(user: Newcomer, 
         until(lambda: any("broker says no" in line for line in board.lines[at:]), what="a closed door")
         assert user.command("devices", "list") == []
         assert user.command("groups", "list")[0]["devices"] == 0
-        assert "exists already" in user.command(
+        assert "was retired, and its id is never used again" in user.command(
             "devices", "add", device["id"], "--repository", REPOSITORY, "--board", "unix", fails=True
         )
     finally:

@@ -165,6 +165,9 @@ def test_an_id_is_used_once_by_codes_too(world: World) -> None:
     enrolled(world, "d1")
     with pytest.raises(ConflictError, match="exists already"):
         made(world, id="d1")
+    world.fleet.retire(DeviceId("d1"), now=world.clock.now())
+    with pytest.raises(ConflictError, match="'d1' was retired"):
+        made(world, id="d1")
     _, code = made(world, id="roof")
     enrolled(world, "roof")
 

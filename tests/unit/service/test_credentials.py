@@ -175,7 +175,7 @@ def test_a23_a_retired_device_is_gone_for_good(world: World, accounts: MemoryAcc
     assert world.fleet.events(D1)[0].what == "retired"
     with pytest.raises(NotFoundError):
         reported(world, "d1", b'{"v":1,"state":"idle"}', token_change(world, accounts))
-    with pytest.raises(ConflictError, match="exists already"):
+    with pytest.raises(ConflictError, match="'d1' was retired, and its id is never used again"):
         enrolled(world)
     assert announced(world, published(world, "two")) == 0
 
