@@ -40,7 +40,7 @@ def main(count: int = DEVICES, rows: int = ROWS, only: str = "") -> None:
         home.field.write(1, "warm")
         if only != "door":
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(connected(home, count, [told] if only else [told, at_once, cut]))
+                runner.run(connected(home, count, [told, told] if only else [told, told, at_once, cut]))
         if only != "notices":
             crowd(home, rows if only else rows - count)
 
@@ -68,7 +68,7 @@ async def connected(home: Home, count: int, parts: Sequence[Part]) -> None:
 
 
 async def told(home: Home, fleet: list[Device]) -> None:
-    """Release to notice, and to the last confirmation."""
+    """Release to notice, and to the last confirmation. The first packs start from nothing, others from a release."""
     released = await asyncio.to_thread(home.release)
     await until(lambda: all(released.digest in each.noticed_at for each in fleet))
     late = sorted(each.noticed_at[released.digest] - released.at for each in fleet)
@@ -86,7 +86,8 @@ async def at_once(home: Home, fleet: list[Device]) -> None:
     """Many downloads in the same moment."""
     (digest, size), *_ = home.ask("select digest, size_bytes from bundles order by build desc limit 1")
     some, began = fleet[:AT_A_TIME], time.monotonic()
-    found = await asyncio.gather(*(each.fetch(str(digest), int(str(size))) for each in some), return_exceptions=True)
+    path = f"/ota/v1/releases/{digest}/bundle"
+    found = await asyncio.gather(*(each.fetch(path, int(str(size))) for each in some), return_exceptions=True)
     failed = [each for each in found if isinstance(each, BaseException) or len(each) != size]
     print(
         f"{len(some)} devices download {size} bytes at once: {len(failed)} failed, {time.monotonic() - began:.1f} s; "
@@ -119,7 +120,7 @@ async def settled(home: Home, fleet: list[Device], released: Released, how: str)
     done = home.counts(released.build).get("done", 0)
     print(
         f"{len(fleet)} devices updated {how}: {running} run it, {done} known to ({done / len(fleet):.2%}), "
-        f"{broken} broken, all in {took:.1f} s",
+        f"{broken} broken, all in {took:.1f} s; {home.world.seen['packs']} packs so far",
         flush=True,
     )
 

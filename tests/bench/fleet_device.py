@@ -6,7 +6,6 @@ Its flash is a dictionary, and its restarts are pauses; its network and its chec
 import asyncio
 import base64
 import contextlib
-import hashlib
 import json
 import random
 from collections import Counter
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from service.adapters.clock import SystemClock
 from tests.bench.fleet_lines import Mqtt, RefusedError, get
+from tests.bench.fleet_releases import NONE, Releases
 
 TROUBLE = (OSError, TimeoutError, RefusedError)
 TRIES = 8  # of a download
@@ -38,7 +38,10 @@ class World:
     chance: random.Random = field(default_factory=lambda: random.Random(6))  # the same cuts in each run
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(200))  # connections being opened
     seen: Counter[str] = field(default_factory=Counter)
-    _statements: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
+    releases: Releases = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.releases = Releases(lambda statement: self.verified("release", statement))
 
     @classmethod
     def of(cls, port: int, mqtt_port: int, root: dict[str, Any]) -> "World":
@@ -63,12 +66,6 @@ class World:
             raise ValueError(f"not signed by the {role} key") from error
         said: dict[str, Any] = json.loads(_decoded(payload))
         return said
-
-    def opened(self, bundle: bytes, digest: str) -> dict[str, Any]:
-        """As `opened` below. The same bytes get the same answer: ten thousand devices have processors of their own."""
-        if (digest, bundle) not in self._statements:
-            self._statements[digest, bundle] = opened(bundle, digest, self)
-        return self._statements[digest, bundle]
 
     def is_cut(self) -> bool:
         return self.chance.random() < self.cut_share
@@ -171,8 +168,7 @@ class Device:
         """Fetch, check, switch; answers what to say after the restart."""
         digest = order["release"]
         try:
-            bundle = await self.fetch(digest, order["size"])
-            statement = self.world.opened(bundle, digest)
+            statement = await self._taken(digest, order["size"])
         except TROUBLE as error:
             self.world.seen[f"download: {error}"[:60]] += 1
             return {"state": "refused", "reason": "download_failed", "detail": str(error)[:200]}
@@ -187,14 +183,29 @@ class Device:
         self.running, self.counter, self.version = digest, statement["counter"], statement["version"]
         return {"state": "trial", "release": digest}
 
-    async def fetch(self, digest: str, size: int) -> bytes:
-        """The bundle, in as many pieces as lines are cut. Raises: OSError, TimeoutError, RefusedError."""
-        path, found = f"/ota/v1/releases/{digest}/bundle", b""
+    async def _taken(self, digest: str, size: int) -> dict[str, Any]:
+        """What a release says, from a pack where there is one, as the agent has it. Raises: ValueError, TROUBLE."""
+        older, path = self.running or NONE, f"/ota/v1/releases/{digest}"
+        try:
+            packed = await self.fetch(f"{path}/pack/2?from={older}", size)
+            statement = self.world.releases.of_pack(packed, older, digest)
+        except (RefusedError, ValueError) as error:
+            self.world.seen[f"bundles, for {error}".split("/ota")[0][:60]] += 1
+            return self.world.releases.of_bundle(await self.fetch(f"{path}/bundle", size), digest)
+        self.world.seen["packs"] += 1
+        return statement
+
+    async def fetch(self, path: str, size: int) -> bytes:
+        """A pack or a bundle of at most `size` bytes, in as many pieces as lines are cut.
+
+        Raises: OSError, TimeoutError, RefusedError.
+        """
+        found = b""
         for tried in range(TRIES):
             most = self.world.chance.randrange(1, size) if self.world.is_cut() else None
             headers = {"Authorization": f"Bearer {self.token}", "X-Kiln-Device": self.id}
             try:
-                found += await get(
+                some, is_whole = await get(
                     self.world.port, self.here, path, headers | {"Range": f"bytes={len(found)}-"}, most=most
                 )
             except TROUBLE as error:
@@ -203,7 +214,8 @@ class Device:
                     raise
                 await asyncio.sleep(random.uniform(*AGAIN_S) * (tried + 1))
                 continue
-            if len(found) >= size:
+            found += some
+            if is_whole:
                 return found
             self.world.seen["cut while it fetched"] += 1
         raise TimeoutError(f"not fetched in {TRIES} tries")
@@ -217,26 +229,6 @@ class Device:
         if self._line is not None:
             self._line.cut()
             self._line = None
-
-
-def opened(bundle: bytes, digest: str, world: World) -> dict[str, Any]:
-    """What the release key says of a bundle whose every byte was held against it. Raises: ValueError."""
-    magic, jws, rest = bundle.split(b"\n", 2)
-    if magic != b"KILN1" or hashlib.sha256(jws).hexdigest() != digest:
-        raise ValueError("not the release that was ordered")
-    statement = world.verified("release", jws)
-    size = statement["index"]["size"]
-    index, at = rest[:size], size
-    if hashlib.sha256(index).hexdigest() != statement["index"]["sha256"]:
-        raise ValueError("not the index that was signed")
-    for line in index.decode().splitlines():
-        wanted, length, _ = line.split(" ", 2)
-        content, at = rest[at : at + int(length)], at + int(length)
-        if hashlib.sha256(content).hexdigest() != wanted:
-            raise ValueError("not the files that were signed")
-    if at != len(rest):
-        raise ValueError("something follows the last file")
-    return statement
 
 
 def now() -> float:

@@ -139,8 +139,10 @@ class Mqtt:
         self.messages.put_nowait(None)
 
 
-async def get(port: int, here: str, path: str, headers: dict[str, str], *, most: int | None = None) -> bytes:
-    """The body of a 200 or 206, or as much of it as came when the line was cut after `most` bytes.
+async def get(
+    port: int, here: str, path: str, headers: dict[str, str], *, most: int | None = None
+) -> tuple[bytes, bool]:
+    """The body of a 200 or 206, or what came of it when the line was cut after `most` bytes; whether that is all.
 
     Raises: OSError, TimeoutError, RefusedError for another status.
     """
@@ -153,7 +155,8 @@ async def get(port: int, here: str, path: str, headers: dict[str, str], *, most:
             if head[0].split(" ")[1] not in ("200", "206"):
                 raise RefusedError(f"{path}: {head[0]}")
             size = next(int(each.split(":")[1]) for each in head if each.lower().startswith("content-length:"))
-            return await reader.readexactly(size if most is None else min(size, most))
+            wanted = size if most is None else min(size, most)
+            return await reader.readexactly(wanted), wanted == size
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError(f"{path}: cut after {len(error.partial)} bytes") from error
         finally:
