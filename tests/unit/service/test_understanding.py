@@ -1,5 +1,6 @@
 """Settings that were typed before there was any firmware are what the first release that declares them says."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -12,9 +13,10 @@ from service.domain.configuration import Schema, checked, from_text, understood
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError
 from service.domain.release import Release
-from service.flows import configure, enrol, rollouts, settle, shared
+from service.flows import claims, configure, enrol, rollouts, settle, shared
 from service.flows.configure import Wish
 from service.flows.understand import Understanding
+from tests.unit.service import claiming
 from tests.unit.service.configuring import SCHEMA as WHOLE, newest_order, obstacle, parts, told
 from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.sharing import FLEET, ROOF, grouped, remaker
@@ -81,6 +83,19 @@ def test_one_that_comes_while_a_release_is_rolled_out_is_sent_it_too(world: Worl
 
     assert is_told(world, build)
     assert told(world)["settings"] == {"PERIOD_S": 1, "LOUD": False, "PLACE": "x"}
+
+
+def test_a_code_from_before_the_first_build_makes_a_device_that_is_sent_it(world: World) -> None:
+    _, code = claiming.made(world, id="d1", wish=Wish(texts=TYPED))
+    with_parts = understanding(world, SCHEMA)
+    build = rolled_out(world, "one", with_parts)
+    parts_of_code = claiming.parts(world, schema=SCHEMA)
+    enrolling_now = dataclasses.replace(parts_of_code.enrolling, settle=lambda name: settle.settle(name, with_parts))
+
+    answer = claims.redeem(claiming.asked(code), dataclasses.replace(parts_of_code, enrolling=enrolling_now))
+
+    assert claiming.opened(answer, code)["settings"] == READ
+    assert (is_told(world, build), world.fleet.device(D1).hold) == (True, "")
 
 
 @pytest.mark.parametrize("scope", [FLEET, ROOF], ids=["fleet", "group"])
