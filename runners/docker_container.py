@@ -7,6 +7,7 @@ the runner, or of the engine.
 
 import contextlib
 import datetime
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -28,6 +29,8 @@ API_TIMEOUT_S = 60.0  # of one call that is no stream
 STARTED = b"started\n"  # the first words of a container that has its whole tree
 REMOVE_PAUSES_S = (1.0, 3.0, 10.0)  # before each further try to remove a container
 PATIENCE_S = 600  # that a container waits for its tree
+KILLED = 137  # 128 and SIGKILL
+LATE_S = 1  # the engine may hear this much later why a container was killed
 
 # What the SDK raises when the engine is in trouble; requests' errors shine through it.
 TROUBLE = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
@@ -221,8 +224,18 @@ class DockerContainer:
             return End(exit_code=0, is_out_of_memory=False)
         with translated("waiting for a container"):
             code = int(self._api.wait(self._id, timeout=API_TIMEOUT_S)["StatusCode"])
-            state = self._api.inspect_container(self._id)["State"] if code else {}
-        return End(exit_code=code, is_out_of_memory=bool(state.get("OOMKilled")))
+            return End(exit_code=code, is_out_of_memory=code == KILLED and self._ran_out_of_memory())
+
+    def _ran_out_of_memory(self) -> bool:
+        """Its state says so, unless the engine heard of the end first: then only an event does, which comes after."""
+        state = self._api.inspect_container(self._id)["State"]
+        if state.get("OOMKilled"):
+            return True
+        about = {"container": self._id, "event": "oom"}
+        last = datetime.datetime.fromisoformat(state["FinishedAt"]).timestamp() + LATE_S
+        events = self._api.events(since=1, until=math.ceil(last), filters=about, decode=True)
+        with contextlib.closing(events):
+            return any(True for _ in events)
 
     def output(self) -> Iterator[bytes]:
         if self._is_done:

@@ -54,7 +54,7 @@ def test_a_label_changes_and_the_id_never_does(world: World) -> None:
     assert (device.id, device.label) == (D1, "Roof")
     assert again == device
     assert events(world) == ["placed", "enrolled"]
-    assert [each.deed.detail for each in world.audit.entries()] == ["label: Roof"]
+    assert [each.deed.detail for each in world.audit.entries()] == ["label: Roof", "unix, beta"]
     with pytest.raises(BadInputError, match="label"):
         place.change(D1, Place(label="x" * (MAX_LABEL_CHARS + 1)), parts(world), by="ann")
 
@@ -132,7 +132,7 @@ def test_a_pinned_device_stays_until_it_is_unpinned(world: World) -> None:
     assert (free.pin, free.desired) == (None, bundle_of(world, second))
     assert place.unpin(D1, parts(world), by="ann") == free
     noted = [each.deed.what for each in world.audit.entries() if each.deed.what.startswith("device")]
-    assert noted == ["device.unpinned", "device.pinned"]
+    assert noted == ["device.unpinned", "device.pinned", "device.enrolled"]
 
 
 def test_nothing_is_pinned_to_what_it_cannot_run(world: World) -> None:
