@@ -54,7 +54,9 @@ class Releases:
         return self._held[digest].says
 
     def _unpacked(self, packed: bytes, older: str) -> Held:
-        base = self._held[older] if older != NONE else Held(statement=b"", index=b"", files={}, says={})
+        base = Held(statement=b"", index=b"", files={}, says={}) if older == NONE else self._held.get(older)
+        if base is None:
+            raise ValueError("no pack: nobody opened what it starts from")
         try:
             found = packs.read(packed, base.files, base.index, base.statement or None)
         except (AssertionError, LookupError, ValueError, zlib.error) as error:

@@ -10,7 +10,7 @@ from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 SPIN = "while True:\n    ota.tick()\n"
 

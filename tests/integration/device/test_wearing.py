@@ -7,7 +7,7 @@ from tests.integration.device.apps import app
 from tests.integration.device.conftest import Bench
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 LIMIT = 3
 
