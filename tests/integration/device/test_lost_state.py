@@ -7,7 +7,7 @@ from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import until
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 FORGETS = "import os\nos.remove('/kiln/state.json')\nprint('forgot')\n"
 BAD = app("7.0.0", "raise ValueError('bad')\n")

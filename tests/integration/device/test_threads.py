@@ -10,6 +10,7 @@ from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import until
 
+FLASH_BYTES = 1 << 20  # of the virtual board: what stands for a chip takes room beside two releases
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 SPIN = "while True:\n    ota.tick()\n"

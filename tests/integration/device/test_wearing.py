@@ -35,5 +35,5 @@ def test_a28_orders_that_the_board_never_accepts_are_counted(running: Bench) -> 
         until(lambda: any(r["state"] == "refused" for r in list(running.broker.reports)), what="a refusal")
 
     assert running.broker.reported("refused", "too_often")["seq"] == 1
-    assert running.board.printed("restart: update") == LIMIT
+    assert running.board.printed("restart: update") == LIMIT - 1  # the first order of that day brought 5.0.0
     assert running.store.requests == []
