@@ -71,9 +71,9 @@ def test_only_ours_leaves_nothing_mixed_and_nothing_broken(tmp_path: Path, kind:
         print(f"{kind} {program_bytes:3} {row['name']:28} {row['cuts']} lost line: {row['lost']}")
     if kind == "littlefs":
         counts = [[row["cuts"][name] for name in ("old", "new", "mixed", "broken")] for row in rows]
-        *others, kiln = [[sum(each), *each] for each in counts]
+        *theirs, kiln = [[sum(each), *each] for each in counts]
         *documented_others, documented_kiln = documented(program_bytes)
-        assert others == documented_others
+        assert theirs == documented_others
         # The state that it writes has times in it, longer ones on a busy machine.
         assert kiln == pytest.approx(documented_kiln, rel=0.05)
     ours = [row for row in rows if row["name"] == "Kiln"]
