@@ -33,6 +33,8 @@ def test_an_update_succeeds_in_twice_the_heap_of_an_esp8266(
 
     in_use = HEAP_KB * 1024 - min(report["heap"] for report in bench.broker.reports)
     tell(f"peak under {HEAP_KB} KB of heap, {in_use} bytes of it in use beside a report")
+    assert bench.board.state()["seq"] == 2
+    assert 0 < in_use < HEAP_KB * 1024
 
 
 @pytest.mark.parametrize("way", ["bundle", "pack"])
