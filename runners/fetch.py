@@ -5,9 +5,18 @@ from dataclasses import asdict, replace
 from typing import Protocol
 
 from runners.contract.job import Limits, Outcome
-from runners.contract.source import FETCHER, NO_FILES, Credential, Fetch, Fetched, SourceLimits, is_empty
+from runners.contract.source import (
+    FETCHER,
+    MAX_TITLE_CHARS,
+    NO_FILES,
+    Credential,
+    Fetch,
+    Fetched,
+    SourceLimits,
+    is_empty,
+)
 from runners.errors import ContainerTimeoutError, RefusedError
-from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Networked, Order, inflate, obey
+from runners.networked import LOG_BYTES, SLACK_BYTES, SLACK_S, Networked, Order, inflate, obey, said_in
 from runners.recipes.recipe import pack_tree
 from runners.recipes.snapshot import Snapshot
 
@@ -53,6 +62,7 @@ class Fetcher(Networked[Fetch, Service]):
         return Fetched(
             fetch=fetch.id,
             outcome=Outcome.SUCCEEDED,
+            title=said_in(files).get("title", "")[:MAX_TITLE_CHARS],
             digest=hashlib.sha256(snapshot).hexdigest(),
             size_bytes=len(snapshot),
             files=len(found),

@@ -5,7 +5,7 @@ What such a container has read strangers wrote: what it says and makes is looked
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -98,7 +98,7 @@ def _follow(order: Order, container: Container) -> dict[str, bytes]:
     if outcome is not Outcome.SUCCEEDED:
         raise EngineError(f"{order.broke}: {log.strip()[-300:]}")
     files = artifacts.unpack(chain(rest, output), order.limits)
-    said = _read(files.get("result", b""))
+    said = said_in(files)
     if said.get("outcome") != "succeeded":
         kind = RefusedError if said.get("outcome") == "refused" else EngineError
         raise kind(said.get("message") or f"{order.broke}: it ended without a result")
@@ -124,6 +124,7 @@ def inflate(packed: bytes, limit: int, *, too_large: str) -> bytes:
     return content
 
 
-def _read(result: bytes) -> dict[str, str]:
-    lines: Iterator[str] = iter(result.decode("utf-8", "replace").splitlines())
+def said_in(files: Mapping[str, bytes]) -> dict[str, str]:
+    """What the driver says of its work."""
+    lines = files.get("result", b"").decode("utf-8", "replace").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)

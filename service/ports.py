@@ -134,6 +134,9 @@ class Sources(Protocol):
         TooLargeError over the limits of size or file count.
         """
 
+    def message(self, repository: Repository, commit: str) -> str:
+        """What the commit says of itself, of a `file://` repository. Raises: as `fetch`."""
+
     def heads(self, repository: Repository) -> dict[str, str]:
         """Every branch and tag by its full ref, and its commit (tags peeled). Raises: SourceError."""
 

@@ -21,6 +21,7 @@ MAX_AUTHORITIES_CHARS = 256 << 10
 MAX_CREDENTIAL_CHARS = 16 << 10  # a token is opaque text; GitHub's are 1 KB and growing
 MAX_URL_CHARS = 2000
 MAX_REF_CHARS = 500
+MAX_TITLE_CHARS = 1000
 
 _BLOCK, _TYPE_AT = 512, 156  # of ustar, POSIX.1-2017, pax(1)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -99,6 +100,7 @@ class Fetched:
     fetch: str
     outcome: Outcome  # SUCCEEDED; REFUSED: the repository's doing; CANCELLED; TIMED_OUT and ERROR pass
     message: str = ""
+    title: str = ""  # first line of the commit's message, as the repository has it: not to be believed
     digest: str = ""  # of the snapshot that was uploaded
     size_bytes: int = 0
     files: int = 0

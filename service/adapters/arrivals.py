@@ -87,9 +87,12 @@ class _Batch:
         verdict = judge(event, self._newest.get(ref), self._seen.get(ref, ()))
         if verdict is Verdict.NEW:
             return Taken(build=self._plan(delivery, status))
+        newest = self._newest[ref]
         if verdict is Verdict.DOUBTFUL:
             keep_hook(self._connection, delivery.repository, {"is_doubtful": True})
-        return Taken(build=self._newest[ref].build, is_new=False)
+        elif newest.is_found and not event.is_found:
+            _told(self._connection, newest.build, event)
+        return Taken(build=newest.build, is_new=False)
 
     def _plan(self, delivery: Delivery, status: Status) -> BuildId:
         """The newest of its ref from now on."""
@@ -107,6 +110,15 @@ class _Batch:
             is_found=event.is_found,
         )
         return place
+
+
+def _told(connection: sa.Connection, build: BuildId, event: Event) -> None:
+    """The delivery of a commit that was found by looking: what looking could not see, for the notes of its release."""
+    told = {name: value for name in ("title", "author", "tag_message") if (value := getattr(event, name))}
+    if event.commits is not None:
+        told["commits"] = json.dumps(event.commits)
+    if told:
+        connection.execute(builds.update().where(builds.c.id == build).values(**told))
 
 
 def cancel(

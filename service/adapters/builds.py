@@ -15,7 +15,7 @@ from service.adapters.rows import attestation_of, build_of, bundle_of, job_of, p
 from service.adapters.schema import approvals, attestations, builds, bundles, channels, jobs, releases
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, is_tag, status_of
 from service.domain.errors import ConflictError, NotFoundError
-from service.domain.event import EventKind
+from service.domain.event import OUR_TITLES, EventKind
 from service.domain.release import Attestation, Bundle, Release, ReleaseDigest
 from service.domain.repository import RepositoryId
 from service.domain.semver import leads_back
@@ -110,6 +110,20 @@ class DatabaseBuilds:
         mine = (builds.c.repository == repository) & (builds.c.commit == commit) & (builds.c.source_digest != "")
         rows = self._all(sa.select(builds.c.source_digest, builds.c.source_bytes).where(mine).limit(1))
         return (rows[0]["source_digest"], rows[0]["source_bytes"]) if rows else None
+
+    def keep_title(self, name: BuildId, title: str) -> None:
+        ours = builds.c.title.in_(OUR_TITLES)
+        if not title:
+            return
+        self._write(builds.update().where(builds.c.id == name, ours).values(title=title))
+
+    def title_of(self, repository: RepositoryId, commit: str) -> str:
+        mine = (builds.c.repository == repository) & (builds.c.commit == commit)
+        known = (
+            mine & builds.c.kind.in_((EventKind.PUSH.value, EventKind.TAG.value)) & builds.c.title.not_in(OUR_TITLES)
+        )
+        rows = self._all(sa.select(builds.c.title).where(known, builds.c.title != "").limit(1))
+        return str(rows[0]["title"]) if rows else ""
 
     def add_jobs(self, name: BuildId, jobs_: Sequence[BuildJob]) -> None:
         with self._engine.begin() as connection:

@@ -17,13 +17,13 @@ from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceState
 from service.domain.errors import ConflictError, NotFoundError
-from service.domain.event import EventKind
+from service.domain.event import OUR_TITLES, EventKind
 from service.domain.notes import MAX_PUSHES, Push
 from service.domain.release import Place, Release, Use
 from service.domain.repository import RepositoryId
 
 _FAILED = (DeviceState.REFUSED.value, DeviceState.ROLLED_BACK.value)
-_PUSH = tuple(builds.c[name] for name in ("number", "ref", "commit", "title", "commits", "tag_message", "is_found"))
+_PUSH = tuple(builds.c[name] for name in ("number", "ref", "commit", "title", "commits", "tag_message"))
 
 
 class DatabaseChannels:
@@ -98,7 +98,12 @@ class DatabaseChannels:
     def pushes(self, repository: RepositoryId) -> list[Push]:
         kinds = (EventKind.PUSH.value, EventKind.TAG.value)
         mine = (builds.c.repository == repository) & builds.c.kind.in_(kinds) & builds.c.may_release
-        query = sa.select(*_PUSH).where(mine, ~builds.c.is_found).order_by(builds.c.number.desc()).limit(MAX_PUSHES)
+        query = (
+            sa.select(*_PUSH)
+            .where(mine, builds.c.title.not_in(OUR_TITLES))
+            .order_by(builds.c.number.desc())
+            .limit(MAX_PUSHES)
+        )
         return [_push(row) for row in reversed(self._all(query))]
 
     def promote(self, build: BuildId, channel: str, *, by: str, now: datetime.datetime) -> bool:
@@ -233,7 +238,6 @@ def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 def _push(row: sa.RowMapping) -> Push:
     commits = None if row["commits"] is None else tuple((name, title) for name, title in json.loads(row["commits"]))
-    # What was found by looking, or started by hand, has a title of ours.
-    title = "" if row["is_found"] else row["title"]
+    title = "" if row["title"] in OUR_TITLES else row["title"]
     fields = {name: row[name] for name in ("number", "ref", "commit", "tag_message")}
     return Push(**fields, title=title, commits=commits)

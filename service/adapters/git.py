@@ -104,6 +104,19 @@ class GitSources:
         words = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         self._git(folder, repository, "-C", bare, "fetch", *words, "--", repository.url, commit)
 
+    def message(self, repository: Repository, commit: str) -> str:
+        """As `fetch` reads its files."""
+        if not is_commit(commit) or not source.is_of_this_machine(repository):
+            raise NotFoundError(f"not a commit of this machine: {commit[:80]!r}")
+        words = ("log", "--no-walk", "--format=%B", commit, "--")
+        if objects := _objects(repository):
+            bare = self._borrowed(commit)
+            where = {"GIT_DIR": str(bare), "GIT_OBJECT_DIRECTORY": objects}
+            return self._git(bare, repository, *words, **where)
+        with self._place(repository, None) as folder:
+            self._copy(folder, repository, str(folder / "bare"), commit)
+            return self._git(folder, repository, *words, GIT_DIR=str(folder / "bare"))
+
     def heads(self, repository: Repository) -> dict[str, str]:
         url = source.address_of(repository)
         with self._leave(repository) as access, self._place(repository, access) as folder:

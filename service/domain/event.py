@@ -9,6 +9,9 @@ MAX_CHANGED_PATHS = 1000  # kept with a build; where more were touched, all coun
 MAX_CHANGED_BYTES = 64 << 10
 MAX_COMMITS = 100  # kept with a build: the newest of those that came with it
 MAX_TAG_MESSAGE_CHARS = 4096
+MAX_TITLE_CHARS = 200
+FOUND, BY_HAND = "found by looking", "started by hand"
+OUR_TITLES = (FOUND, BY_HAND)  # of a build until its commit's own is known: no delivery said it
 ZERO = re.compile(r"0{40}|0{64}")  # "no commit": a ref that was created or deleted
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"refs/(?:heads|tags)/[^\x00-\x20\x7f~^:?*\[\\]+")
@@ -52,6 +55,15 @@ class Request:
     is_fork: bool  # its head lives in another repository, or in one that is gone
 
 
+def title_of(message: str) -> str:
+    """The first line, for people: short, and of characters that a terminal and a database take."""
+    return printable(message.strip().partition("\n")[0][:MAX_TITLE_CHARS]).strip()
+
+
+def printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def is_commit(text: str) -> bool:
     return _COMMIT.fullmatch(text) is not None
 
@@ -89,7 +101,7 @@ class Event:
     ref: str = ""
     commit: str = ""
     before: str = ""  # what the ref held until now; empty when it is new or not known
-    title: str = ""  # first line of the commit's message, at most 200 characters
+    title: str = ""  # `title_of` the commit's message; one of `OUR_TITLES` where no delivery said it
     author: str = ""
     why: str = ""  # for an ignored one: the reason, for people
     changed: tuple[str, ...] | None = None  # paths that a push touched; None: not known, so all of them

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from service.domain.build import Delivery
 from service.domain.errors import ForgeRefusedError
-from service.domain.event import QUEUE_REFS, Event, EventKind, RepositoryChange, is_commit, is_ref
+from service.domain.event import FOUND, QUEUE_REFS, Event, EventKind, RepositoryChange, is_commit, is_ref
 from service.domain.hook import Hook, HookState
 from service.domain.repository import Repository, RepositoryId
 from service.forge import ForgeApi, HookTarget
@@ -20,7 +20,6 @@ logger = logging.getLogger("kiln.recover")
 MAX_FOUND = 100  # builds that one look may lead to; the next look goes on
 OVERLAP = datetime.timedelta(hours=2)  # a delivery may fail a while after it was made
 KEPT = datetime.timedelta(days=7)  # by GitLab; GitHub sends again what is 3 days old at most
-TITLE = "found by looking"
 MAX_DIGITS = 18  # of a number in a name that is compared by its value
 _NUMBERS = re.compile(r"([0-9]+)")
 _BROKEN = frozenset({HookState.MISSING, HookState.DISABLED, HookState.UNREACHABLE})
@@ -162,7 +161,7 @@ class Recovery:
             ref=ref,
             commit=commit,
             before=before,
-            title=TITLE,
+            title=FOUND,
             is_found=True,
         )
 

@@ -12,6 +12,7 @@ from runners.contract.job import ContractError, Outcome
 from runners.contract.source import FETCH_WORKFLOW, SNAPSHOT, Fetch, Fetched, SourceLimits, is_ref
 from service.domain.build import Build, BuildId
 from service.domain.errors import BadInputError, NotFoundError, SourceError
+from service.domain.event import OUR_TITLES, title_of
 from service.domain.repository import Repository
 from service.flows.plan import JOB_URLS_EXPIRE_S
 from service.forge import Access
@@ -42,15 +43,20 @@ def begin(
 ) -> Fetch | None:
     """Take the snapshot, or answer what a runner has to fetch. Safe to repeat.
 
-    A commit names its content: of one that was built before, the snapshot that was kept is taken.
+    A commit names its content: of one that was built before, the snapshot that was kept is taken. Of one that no
+    delivery told of, its title is taken, too.
 
     Raises: NotFoundError, TooLargeError, BadInputError (the pusher's doing), SourceError, ObjectsError.
     """
+    if build.title in OUR_TITLES and (known := builds.title_of(build.repository, build.commit)):
+        builds.keep_title(build.id, known)
     if _has_source(build) or _take_known(build, builds=builds, objects=objects):
         return None
     repository = repositories.get(build.repository)
     if not is_of_this_machine(repository):
         return _lay_out(build, repository, objects=objects, instance=instance, fetching=fetching)
+    if build.title in OUR_TITLES:  # a runner reads it with the files
+        builds.keep_title(build.id, title_of(sources.message(repository, build.commit)))
     stored = objects.put(sources.fetch(repository, build.commit))
     builds.keep_source(build.id, digest=stored.digest, size_bytes=stored.size_bytes)
     return None
@@ -83,6 +89,7 @@ def keep(name: BuildId, fetched: Fetched, *, builds: Builds, objects: Objects) -
     if fetched.outcome is not Outcome.SUCCEEDED:
         raise BadInputError(fetched.message or f"the source was not fetched: {fetched.outcome.value}")
     stored = objects.adopt(staging_key(fetched.fetch), digest=fetched.digest, size_bytes=fetched.size_bytes)
+    builds.keep_title(name, title_of(fetched.title))
     builds.keep_source(name, digest=stored.digest, size_bytes=stored.size_bytes)
 
 

@@ -59,6 +59,12 @@ class Builds(Protocol):
     def source_of(self, repository: RepositoryId, commit: str) -> tuple[str, int] | None:
         """Digest and size of a snapshot that an earlier build of this very commit has kept."""
 
+    def keep_title(self, name: BuildId, title: str) -> None:
+        """The commit's own, in the place of one of ours (`OUR_TITLES`); an empty one changes nothing."""
+
+    def title_of(self, repository: RepositoryId, commit: str) -> str:
+        """That which another push of this very commit brought, or which was read of it. Empty: not known."""
+
     def add_jobs(self, name: BuildId, jobs: Sequence[BuildJob]) -> None: ...
 
     def jobs(self, name: BuildId) -> list[BuildJob]:

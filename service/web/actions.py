@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from service.domain.build import Build
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
-from service.domain.event import Event, EventKind
+from service.domain.event import BY_HAND, Event, EventKind
 from service.domain.repository import Repository
 from service.domain.rights import Right
 from service.flows.recover import is_followed
@@ -72,7 +72,7 @@ class Actions:
             ref=ref,
             commit=commit,
             before=before,
-            title="started by hand",
+            title=BY_HAND,
             again=True,
             is_found=True,
         )

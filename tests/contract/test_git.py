@@ -53,6 +53,31 @@ def test_heads_are_those_of_branches_and_tags_with_tags_peeled(server: GitHttp, 
     assert over_http == of_this_machine == {"refs/heads/main": first, "refs/tags/v1": first}
 
 
+@pytest.mark.parametrize("kind", ["bare", "with files", "shallow", "beside"])
+def test_a_commit_of_this_machine_says_its_message(server: GitHttp, tmp_path: pathlib.Path, kind: str) -> None:
+    """Also where its parent, or the folder of objects, is not where it usually is."""
+    bare, place = server.root / "blink.git", tmp_path / "place"
+    first = git(bare, "rev-parse", "main")
+    second = git(bare, "commit-tree", "-p", first, "-m", "blink fäster\n\nand more", f"{first}^{{tree}}")
+    git(bare, "update-ref", "refs/heads/main", second)
+    words = {"shallow": ["--bare", "--depth=1"], "beside": [f"--separate-git-dir={tmp_path / 'beside'}"]}.get(kind, [])
+    if kind != "bare":
+        git(tmp_path, "clone", "--quiet", *words, f"file://{bare}", str(place))
+
+    said = sources(tmp_path).message(record(f"file://{bare if kind == 'bare' else place}"), second)
+
+    assert said.strip() == "blink fäster\n\nand more"
+
+
+def test_a_message_of_another_machine_or_of_no_commit_is_not_asked_for(server: GitHttp, tmp_path: pathlib.Path) -> None:
+    here, there = record(f"file://{server.root}/blink.git"), record(f"{server.url}/blink.git")
+
+    for where, commit in ((there, "c" * 40), (here, "--all")):
+        with pytest.raises(NotFoundError, match="not a commit of this machine"):
+            sources(tmp_path).message(where, commit)
+    assert server.seen == []
+
+
 def test_a_credential_opens_the_heads_and_is_on_no_command_line(server: GitHttp, tmp_path: pathlib.Path) -> None:
     server.username, server.password, server.pause_s = "oauth2", TOKEN, 0.5
     seen: list[str] = []

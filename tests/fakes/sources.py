@@ -14,6 +14,7 @@ class FolderSources:
         self.gone: set[str] = set()
         self.fetched: list[str] = []
         self.refs: dict[str, str] = {}  # of every repository
+        self.said: dict[str, str] = {}  # messages by commit
 
     def fetch(self, repository: Repository, commit: str) -> Iterator[bytes]:
         self.fetched.append(commit)
@@ -26,6 +27,11 @@ class FolderSources:
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
         yield buffer.getvalue()
+
+    def message(self, repository: Repository, commit: str) -> str:
+        if commit in self.gone:
+            raise NotFoundError("the commit is gone")
+        return self.said.get(commit, "")
 
     def heads(self, repository: Repository) -> dict[str, str]:
         return self.refs

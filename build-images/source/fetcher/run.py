@@ -22,6 +22,7 @@ from fetcher.words import MovedError, NotServedError, RefusedError, TroubleError
 IN, OUT, TMP = pathlib.Path("/work/in"), pathlib.Path("/work/out"), pathlib.Path("/work/tmp")
 MAX_GITMODULES_BYTES = 256 << 10
 MAX_LISTING_BYTES = 32 << 20
+MAX_TITLE_BYTES = 1000
 
 
 class Part(NamedTuple):
@@ -45,10 +46,12 @@ class Fetcher:
         self._packer = packer
         self._bares = 0
         self.budget = tree.Budget(limits)
+        self.title = ""  # of the repository's own commit
 
     def take(self, part: Part) -> None:
         """Pack the files of `part`, then its submodules'. Raises: RefusedError, TroubleError."""
         bare = self._fetched(part)
+        self.title = self.title if part.level else self._title(part, bare)
         found = self._entries(part, bare)
         self.budget.take(found, part.prefix)
         self._refuse_pointers(part, bare, found)
@@ -93,6 +96,12 @@ class Fetcher:
                 self._git.run("cat-file", "-e", f"{part.commit}^{{commit}}", at=bare, where=str(url))
             except (RefusedError, TroubleError):
                 raise gone from error
+
+    def _title(self, part: Part, bare: pathlib.Path) -> str:
+        """The first line of the commit's message."""
+        words = ("log", "--no-walk", "--format=%B", part.commit, "--")
+        message = self._git.run(*words, at=bare, where=str(part.url), limit=MAX_TITLE_BYTES)
+        return message.decode("utf-8", "replace").strip().partition("\n")[0]
 
     def _entries(self, part: Part, bare: pathlib.Path) -> list[tree.Entry]:
         words = ("ls-tree", "-r", "-z", "-l", "--full-tree", part.commit)
@@ -149,7 +158,8 @@ def fetch(orders: dict[str, str]) -> dict[str, str]:
         fetcher = Fetcher(git, own, limits, packer)
         fetcher.take(Part(own, orders["commit"], orders["ref"], "", 0))
         size = packer.close()
-    return {"outcome": "succeeded", "files": str(fetcher.budget.files), "bytes": str(size)}
+    done = {"outcome": "succeeded", "files": str(fetcher.budget.files), "bytes": str(size)}
+    return {**done, "title": fetcher.title}
 
 
 def _authorities() -> pathlib.Path | None:

@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping
 
 from service.domain.errors import MalformedError, TooLargeError
-from service.domain.event import ZERO, is_commit
+from service.domain.event import ZERO, is_commit, printable, title_of
 from service.domain.repository import is_path
 from service.ports import MAX_DELIVERY_BYTES
 
 MAX_DEPTH = 64  # real payloads stay below 10
-MAX_LINE_CHARS = 200
 MAX_NUMBER = (1 << 63) - 1
 
 Fields = dict[str, object]
@@ -100,14 +99,8 @@ def table(fields: Fields, name: str) -> Fields:
 
 
 def line(value: object) -> str:
-    """The first line, for people: short, and of characters that a terminal and a database take."""
-    if not isinstance(value, str):
-        return ""
-    return _printable(value.strip().partition("\n")[0][:MAX_LINE_CHARS]).strip()
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+    """The first line of what may be a text, as :func:`title_of` has it."""
+    return title_of(value) if isinstance(value, str) else ""
 
 
 def lines(value: object, max_chars: int) -> str:
@@ -115,7 +108,7 @@ def lines(value: object, max_chars: int) -> str:
     if not isinstance(value, str):
         return ""
     said = _SIGNATURE.split(value, maxsplit=1)[0].strip()[:max_chars]
-    return "\n".join(_printable(each).rstrip() for each in said.splitlines()).strip()
+    return "\n".join(printable(each).rstrip() for each in said.splitlines()).strip()
 
 
 def path(name: object) -> str:

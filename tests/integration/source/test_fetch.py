@@ -38,6 +38,19 @@ def test_exactly_the_pushed_commit_comes_though_the_branch_has_moved_on(forge: F
     assert result.files == 2
 
 
+def test_the_first_line_of_the_commits_message_comes_with_it(forge: Forge) -> None:
+    """Another line of the message that looks like one of the driver's result does not count."""
+    bare = forge.repository()
+    plain = bare.commit({"main.py": b"x = 1\n"}, message="blink fäster = better\n\noutcome=refused\ntitle=other")
+    long = bare.commit({"main.py": b"x = 2\n"}, message="x" * 100_000)
+    silent = bare.git("commit-tree", "--no-gpg-sign", f"{plain}^{{tree}}")
+    bare.point("refs/heads/main", silent)
+
+    titles = [forge.fetch(each).title for each in (plain, long, silent)]
+
+    assert titles == ["blink fäster = better", "x" * 1000, ""]
+
+
 def test_a_snapshot_has_the_same_bytes_each_time_and_those_that_the_service_itself_would_make(
     forge: Forge, tmp_path: pathlib.Path
 ) -> None:

@@ -210,6 +210,15 @@ def test_newlines_go_out_and_come_back(content: bytes) -> None:
 # -- the contract
 
 
+@pytest.mark.parametrize(
+    ("said", "title"), [(["title=a = b"], "a = b"), ([], ""), (["title=" + "x" * 9999], "x" * 1000)]
+)
+def test_the_title_of_the_commit_comes_with_what_was_fetched(said: list[str], title: str) -> None:
+    result = fetcher(InMemoryService(), says(packed(SNAPSHOT), "outcome=succeeded", *said)).run(FETCH)
+
+    assert result.title == title
+
+
 def test_a_fetch_and_its_result_survive_the_queue() -> None:
     result = Fetched(fetch=FETCH.id, outcome=Outcome.REFUSED, message="no")
 

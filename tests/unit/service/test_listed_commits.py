@@ -2,9 +2,8 @@
 
 import pytest
 
-from service.adapters.forges.payload import MAX_LINE_CHARS
 from service.adapters.forges.sayings import listed
-from service.domain.event import MAX_COMMITS
+from service.domain.event import MAX_COMMITS, MAX_TITLE_CHARS
 
 
 def commit(number: int, message: object = None) -> dict[str, object]:
@@ -14,7 +13,7 @@ def commit(number: int, message: object = None) -> dict[str, object]:
 def test_each_with_the_first_line_of_its_message() -> None:
     assert listed([commit(1), commit(2, "x" * 999)], None) == (
         (f"{1:040x}", "commit 1"),
-        (f"{2:040x}", "x" * MAX_LINE_CHARS),
+        (f"{2:040x}", "x" * MAX_TITLE_CHARS),
     )
 
 
