@@ -23,7 +23,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.errors import KilnError, NotFoundError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
-from service.flows.rollouts import KILN
+from service.flows.rollout_parts import KILN
 from service.kiln import VERSION, Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings

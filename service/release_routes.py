@@ -7,7 +7,7 @@ from starlette.routing import Route
 from service import rolling
 from service.declared import Declared
 from service.domain.build import BuildId
-from service.flows import promote, rollouts, settle, steer, withdraw
+from service.flows import lead_back, promote, rollouts, settle, steer, withdraw
 from service.kiln import Kiln
 from service.web.releases import ReleaseApi
 from service.web.sight import Sight
@@ -62,7 +62,7 @@ def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
         publish_anew=publish_anew,
         begin=begin,
         stop=stop,
-        undo=lambda name: steer.undo(name, rolls),
+        undo=lambda name: lead_back.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
         named=Declared(kiln).channels,
     )

@@ -10,8 +10,8 @@ from service.adapters.device_cipher import encrypt
 from service.declared import Declared, obstacle
 from service.domain.device import Device, DeviceId, Report
 from service.domain.release import Release
-from service.flows import configure, rollouts, settle, steer, understand
-from service.flows.rollouts import Ordered
+from service.flows import configure, lead_back, settle, understand
+from service.flows.rollout_parts import Ordered, Parts
 from service.kiln import Kiln
 
 # Threads; a signature is most of what an order costs, and lets others work meanwhile. For the first devices somebody
@@ -22,10 +22,10 @@ FIRST = 1000  # orders that are signed in haste
 QUIET_S = 5.0  # without an order: then those that come are first ones
 
 
-def parts(kiln: Kiln) -> rollouts.Parts:
+def parts(kiln: Kiln) -> Parts:
     """What roll-outs need."""
     declared = Declared(kiln)
-    return rollouts.Parts(
+    return Parts(
         builds=kiln.builds,
         channels=kiln.channels,
         fleet=kiln.fleet,
@@ -39,7 +39,7 @@ def parts(kiln: Kiln) -> rollouts.Parts:
         announced=kiln.told.ring,
         stirred=kiln.stirred.ring,
         alone=_ALONE,
-        call_back=steer.call_back,
+        call_back=lead_back.call_back,
     )
 
 

@@ -19,6 +19,7 @@ from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
 from service.flows import dependencies, note, plan, publish, rollouts, source
+from service.flows.rollout_parts import Parts as RolloutParts
 from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
 from service.records import Audit, Builds, Channels, Dependencies, Fleet, Repositories
 
@@ -53,7 +54,7 @@ class Parts:
     allowed: dependencies.Allowed
     boms: Boms
     builder: Builder
-    rolling: rollouts.Parts
+    rolling: RolloutParts
     audit: Audit
 
 

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     promote.set_defaults(act=_promote)
     withdraw = _of_one(releases, "withdraw", "send it to nobody any more; devices that run it stay")
     withdraw.add_argument("--why", required=True, help="for whoever reads of it later")
-    withdraw.add_argument("--roll-back", action="store_true", help="and lead back devices that run it, by a new build")
+    withdraw.add_argument("--roll-back", action="store_true", help="and have devices that run it leave it")
     withdraw.set_defaults(act=_withdraw)
     notes = _of_one(releases, "notes", "print its notes, or put others in their place")
     notes.add_argument("--file", help="plain text; - is standard input")

@@ -19,7 +19,8 @@ class Parts:
     """What the verbs of releases need.
 
     `begin` brings a release to the devices of a channel, and is safe to repeat; `stop` ends what brings it anywhere,
-    with a sentence; `undo` answers the builds that lead back who runs it; `settle` is `flows.settle`. `publish_anew`
+    with a sentence; `undo` answers the builds that lead back who runs it, and how many
+    devices were told of a newer release instead; `settle` is `flows.settle`. `publish_anew`
     signs a release once more (`flows.publish`). `named` says which channels a repository has.
     """
 
@@ -31,7 +32,7 @@ class Parts:
     publish_anew: Callable[[BuildId], object]
     begin: Callable[[BuildId, str, str], object]  # the release, the channel, who wants it
     stop: Callable[[BuildId, str], object]
-    undo: Callable[[BuildId], list[BuildId]]
+    undo: Callable[[BuildId], tuple[list[BuildId], int]]
     settle: Callable[[DeviceId], bool]
     named: known_channels.Channels
 

@@ -3,16 +3,13 @@
 import datetime
 import itertools
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from service.domain.audit import Deed
 from service.domain.build import BuildId
-from service.domain.device import Device, DeviceId
+from service.domain.device import Device
 from service.domain.errors import NotFoundError
-from service.domain.notice import Order
 from service.domain.release import Bundle, Release
 from service.domain.rollout import (
     CallBack,
@@ -35,46 +32,19 @@ from service.domain.rollout import (
     next_step,
     spent,
 )
-from service.domain.rollout_plan import AT_ONCE, DEFAULT, assigned, place
+from service.domain.rollout_plan import AT_ONCE, DEFAULT
 from service.flows.announce import written
+from service.flows.fill import fill, undone
 from service.flows.obstacles import Verdict, fit, runs, unfit
-from service.ports import Clock, Keys
-from service.records import Builds, Channels, Crowd, Fleet, Rollouts
-from service.records.rollouts import Mark, Noted
+from service.flows.rollout_parts import KILN, Judged, Ordered, Parts, noted
+from service.records.rollouts import Mark
 
 logger = logging.getLogger("kiln.rollouts")
 
 TURNS = 20  # of one roll-out, before others have theirs
-FILL = 1000  # rows of one transaction: others that write wait for it
 TOGETHER = 100  # orders of one transaction: five hundred held the database for 20 to 50 ms, and the door waited
-PAGE = 5000  # rows that are read at once
 LOOK_AGAIN = datetime.timedelta(minutes=1)  # at a device that is held
 WAITING = (RowState.PENDING, RowState.HELD)
-KILN = "kiln"  # who did what nobody asked for
-
-Ordered = tuple[DeviceId, Order]
-Judged = tuple[Device, Verdict | None]
-Each = Callable[[Callable[[Device], Ordered], list[Device]], Iterable[Ordered]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What roll-outs need."""
-
-    builds: Builds
-    channels: Channels
-    fleet: Fleet
-    rollouts: Rollouts
-    crowd: Crowd
-    keys: Keys
-    clock: Clock
-    obstacle: Callable[[Device, Release], str]  # why a device must not be told now, for people; empty: it may
-    understand: Callable[[Device, Release], Device]  # with settings that were typed before they were declared, read
-    each: Each  # as `map`, perhaps several at once
-    announced: Callable[[], None]  # wakes whoever drains the outbox
-    alone: AbstractContextManager[object]  # one turn at a time: two would sign the same
-    stirred: Callable[[], None]  # wakes whoever goes on with roll-outs
-    call_back: Callable[[Rollout, "Parts"], bool]  # a turn of ending one that is over; False: all is done
 
 
 def begin(
@@ -91,7 +61,7 @@ def begin(
     newest = parts.builds.current(release.repository, where)
     if newest is None or newest.build != name:
         return None, 0
-    is_undoing = _undone(name, where, parts) is not None
+    is_undoing = undone(name, where, parts) is not None
     plan = AT_ONCE if is_undoing else parts.rollouts.plan(release.repository, where) or DEFAULT
     rollout = parts.rollouts.begin(release, where, plan, by=by, now=parts.clock.now(), again=again)
     return rollout, advance(rollout.id, parts)
@@ -163,7 +133,7 @@ def _do(step: Step, rollout: Rollout, parts: Parts, now: datetime.datetime) -> b
         case Start() | GoOn() | Halt() | Finish():
             again = _decide(step, rollout, parts, now)
         case Fill():
-            again = _fill(rollout, parts)
+            again = fill(rollout, parts)
         case Draw(count):
             again = parts.crowd.draw(rollout, count) > 0
         case Gather():
@@ -200,47 +170,6 @@ def _decide(step: Start | GoOn | Halt | Finish, rollout: Rollout, parts: Parts, 
 def _change(rollout: Rollout, parts: Parts, what: str, *, detail: str = "", **values: object) -> bool:
     """A decision, which is noted. False when somebody else was faster."""
     return parts.rollouts.change(rollout, deed=noted(rollout, what, parts, by=KILN, detail=detail), **values)
-
-
-def noted(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str = "") -> Noted:
-    subject = f"{rollout.channel}, roll-out {rollout.id} of build {rollout.build}"
-    deed = Deed(who=by, what=f"rollout.{what}", repository=rollout.repository, subject=subject, detail=detail)
-    return deed, parts.clock.now()
-
-
-def _fill(rollout: Rollout, parts: Parts) -> bool:
-    """Its devices, with the stage of each. Cut off and begun again it goes on where it was."""
-    undone = _undone(rollout.build, rollout.channel, parts)
-    devices = parts.crowd.candidates(rollout)
-    if undone is not None:  # for those alone that had been updated: the others run this very code
-        updated = _updated(undone, parts)
-        devices = [each for each in devices if each.id in updated]
-    stages = assigned(rollout.id, rollout.plan, devices)
-    rows = [(name, stage, _delay(rollout, name)) for name, stage in sorted(stages.items())]
-    for start in range(0, len(rows), FILL):
-        parts.crowd.add(rollout.id, rows[start : start + FILL], now=parts.clock.now())
-    return parts.rollouts.change(rollout, is_filled=True)
-
-
-def _undone(name: BuildId, channel: str, parts: Parts) -> RolloutId | None:
-    """The roll-out in this channel whose devices a build leads back. To another channel it is as any other build."""
-    undoes = parts.builds.build(name).undoes
-    if undoes is None or parts.rollouts.get(RolloutId(undoes)).channel != channel:
-        return None
-    return RolloutId(undoes)
-
-
-def _updated(rollout: RolloutId, parts: Parts) -> set[str]:
-    found: set[str] = set()
-    after = ""
-    while page := parts.crowd.page(rollout, states=[RowState.DONE], after=after, limit=PAGE):
-        found |= {each.device for each in page}
-        after = page[-1].device
-    return found
-
-
-def _delay(rollout: Rollout, device: str) -> float:
-    return place(-rollout.id, device) * rollout.plan.jitter_s if rollout.plan.jitter_s else 0.0
 
 
 def _tell(rollout: Rollout, limit: int, parts: Parts) -> tuple[int, bool]:

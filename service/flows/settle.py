@@ -11,7 +11,8 @@ from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
 from service.flows.obstacles import ON_TRIAL, fit, obstacle
-from service.flows.rollouts import WAITING, Judged, Parts, advance, hold, sign
+from service.flows.rollout_parts import Judged, Parts
+from service.flows.rollouts import WAITING, advance, hold, sign
 from service.records.rollouts import Mark, Part
 
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).

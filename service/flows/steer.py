@@ -1,22 +1,17 @@
-"""Steer: what people decide about roll-outs, and how one that was given up is ended."""
+"""Steer: what people decide about roll-outs."""
 
 from collections.abc import Collection
 
 from service.domain.audit import Deed
-from service.domain.build import BuildId, Delivery
-from service.domain.device import Device, DeviceId
+from service.domain.build import BuildId
+from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
-from service.domain.event import Event
-from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.repository import RepositoryId
-from service.domain.rollout import Rollout, RolloutId, RolloutState, RowState, awaits
+from service.domain.rollout import Rollout, RolloutId, RolloutState, awaits
 from service.domain.rollout_plan import Plan, Stage
-from service.flows.announce import MAX_TRIES, tell
-from service.flows.obstacles import obstacle
-from service.flows.rollouts import KILN, Parts, noted
-from service.records.rollouts import Mark, Noted
-
-PAGE = 500  # devices of one turn
+from service.flows.announce import MAX_TRIES
+from service.flows.rollout_parts import KILN, Parts, noted
+from service.records.rollouts import Noted
 
 
 def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Parts, *, by: str) -> Plan | None:
@@ -107,15 +102,6 @@ def stop(build: BuildId, why: str, parts: Parts) -> None:
             seen, tries = parts.rollouts.get(each.id), tries + 1
 
 
-def undo(build: BuildId, parts: Parts) -> list[BuildId]:
-    """Lead the devices back that roll-outs brought this withdrawn release to. The builds that do it; safe to repeat."""
-    for each in parts.rollouts.of_build(build):
-        good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
-        if good is not None and each.undone_by is None and _has_updated(each, parts):
-            _undo(each, good, parts)
-    return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None]
-
-
 def approve(name: RolloutId, parts: Parts, *, by: str) -> Rollout:
     """Let the stage begin that waits for it. Raises: NotFoundError, ConflictError."""
     rollout = _open(name, parts)
@@ -160,85 +146,3 @@ def _changed(rollout: Rollout, what: str, parts: Parts, *, by: str, detail: str 
 
 def _moved(rollout: Rollout) -> ConflictError:
     return ConflictError(f"roll-out {rollout.id} was changed at this moment: look at it, and say so again")
-
-
-def call_back(rollout: Rollout, parts: Parts) -> bool:
-    """A turn of ending a roll-out that was superseded or aborted. False when all is done.
-
-    Who waits for its turn leaves. Of an aborted one, those that may still follow their order are given what ran before.
-    """
-    aborted = rollout.state is RolloutState.ABORTED
-    good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter) if aborted else None
-    states = [RowState.PENDING, RowState.HELD] + ([] if good is not None else [RowState.ORDERED])
-    if parts.crowd.leave(rollout.id, states, f"the roll-out was {rollout.state.value}"):
-        return True
-    if good is not None:
-        release = parts.builds.release(good)
-        if release is None:
-            raise NotFoundError(f"build {good} has no release")
-        if _call_back_some(rollout, release, parts):
-            return True
-        if rollout.plan.updated == "roll_back" and rollout.undone_by is None and _has_updated(rollout, parts):
-            return _undo(rollout, good, parts)
-    parts.rollouts.change(rollout, finished_at=parts.clock.now())
-    return False
-
-
-def _has_updated(rollout: Rollout, parts: Parts) -> bool:
-    return bool(parts.crowd.page(rollout.id, states=[RowState.DONE], limit=1))
-
-
-def _undo(rollout: Rollout, good: BuildId, parts: Parts) -> bool:
-    """Build what ran before once more, under a counter that the updated devices take, and send no other device this.
-
-    What is built is known already, so nothing is compiled. Its release is rolled out to those devices at once.
-    """
-    why = f"roll-out {rollout.id} was aborted: {rollout.why}"[:MAX_REASON_CHARS]
-    parts.channels.withdraw(rollout.build, why=why, by=KILN, now=parts.clock.now())
-    stop(rollout.build, why, parts)
-    before = parts.builds.build(good)
-    event = Event(
-        kind=before.kind,
-        delivery=f"roll-back-{rollout.id}",  # cut off and done again it is the same build
-        ref=before.ref,
-        commit=before.commit,
-        title=before.title,
-        author=before.author,
-        again=True,
-        is_newest=False,
-        undoes=rollout.id,
-        channel=rollout.channel,
-    )
-    delivery = Delivery(repository=rollout.repository, event=event)
-    (taken,) = parts.builds.accept([delivery], now=parts.clock.now())
-    deed = noted(rollout, "undone", parts, by=KILN, detail=f"by build {taken.build}, of {before.commit[:12]}")
-    return parts.rollouts.change(rollout, deed=deed, undone_by=taken.build)
-
-
-def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:
-    """Whether there were any that had been told. Those that failed follow: a later order must not name it again."""
-    bundles = {each.board: each for each in parts.builds.bundles(good.build)}
-    bad = {each.digest for each in parts.builds.bundles(rollout.build)}
-    told = parts.crowd.page(rollout.id, states=[RowState.ORDERED], limit=PAGE)
-    for row in told:
-        _give_back(parts.fleet.device(row.device), good, bundles, parts)
-    left = "the roll-out was aborted: it was called back"
-    marks = [Mark(device=each.device, state=RowState.LEFT, reason=left, of=[RowState.ORDERED]) for each in told]
-    parts.crowd.mark(rollout.id, marks, now=parts.clock.now())
-    if told:
-        parts.announced()
-        return True
-    after = ""
-    while failed := parts.crowd.page(rollout.id, states=[RowState.FAILED], after=after, limit=PAGE):
-        for device in (parts.fleet.device(each.device) for each in failed):
-            if device.desired in bad:
-                _give_back(device, good, bundles, parts)
-        after = failed[-1].device
-        parts.announced()
-    return False
-
-
-def _give_back(device: Device, good: Release, bundles: dict[str, Bundle], parts: Parts) -> None:
-    bundle = bundles.get(device.board)
-    if bundle is not None and obstacle(device, good, bundle, parts.obstacle) is None:
-        tell(device.id, bundle, good, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)

@@ -15,20 +15,22 @@ class Withdrawn:
     channels: tuple[str, ...]  # that pointed at it, and point elsewhere or nowhere now
     devices: int  # that were told of it and do not run it: `recall` is for them
     builds: tuple[BuildId, ...]  # that lead back those that run it
+    led_on: int  # devices that run it, and were told of a newer release now
 
 
 def withdraw(name: BuildId, why: str, parts: Parts, *, by: str, roll_back: bool = False) -> Withdrawn:
     """No channel and no roll-out brings it anywhere any more. Safe to repeat; the first reason stays.
 
-    With `roll_back` what ran before is built again for the devices that run it. Raises: BadInputError, NotFoundError.
+    With `roll_back` the devices that run it get the newer release that their channel has, else what ran before is
+    built again for them. Raises: BadInputError, NotFoundError.
     """
     reason = checked_reason(why)
     left = parts.channels.withdraw(name, why=reason, by=by, now=parts.clock.now())
     release = known(name, parts.builds)
     parts.stop(name, _said(release))
-    builds = tuple(parts.undo(name)) if roll_back else ()
+    builds, led_on = parts.undo(name) if roll_back else ([], 0)
     told = parts.channels.use(name).ordered
-    return Withdrawn(release=release, channels=tuple(left), devices=told, builds=builds)
+    return Withdrawn(release=release, channels=tuple(left), devices=told, builds=tuple(builds), led_on=led_on)
 
 
 def recall(name: BuildId, parts: Parts) -> int:

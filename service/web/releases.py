@@ -108,7 +108,12 @@ class ReleaseApi:
         given = (release.build, fields["why"], self.sight.auth.name(request), fields.get("roll_back", False))
         done = await run_in_threadpool(self.withdraw, *given)
         answer = await run_in_threadpool(lambda: self._whole(done.release, counts=True))
-        effects = {"taken_from": list(done.channels), "devices_recalled": done.devices, "undone_by": list(done.builds)}
+        effects = {
+            "taken_from": list(done.channels),
+            "devices_recalled": done.devices,
+            "devices_led_on": done.led_on,
+            "undone_by": list(done.builds),
+        }
         return JSONResponse({**answer, **effects})
 
     async def _which(self, request: Request, right: Right = Right.DEVICES) -> Release:

@@ -17,7 +17,7 @@ from service.domain.rights import Right
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.domain.rollout_plan import DEFAULT, Plan
 from service.flows import known, steer
-from service.flows.rollouts import Parts
+from service.flows.rollout_parts import Parts
 from service.web import rollout_views as views
 from service.web.auth import NOTHING
 from service.web.bodies import read_fields

@@ -20,7 +20,8 @@ from service.adapters.fleet import DatabaseFleet
 from service.adapters.keys import FileKeys
 from service.adapters.rollouts import DatabaseRollouts
 from service.domain.build import BuildId
-from service.flows import announce, rollouts, steer
+from service.flows import announce, lead_back, rollouts
+from service.flows.rollout_parts import Parts
 
 
 def deadly(act: Callable[..., Any], number: int, *, after: bool) -> Callable[..., Any]:
@@ -47,7 +48,7 @@ def main(folder: pathlib.Path, moment: str) -> None:
         verb, number, when = moment.split("-")
         of: Any = crowd if hasattr(crowd, verb) else every
         setattr(of, verb, deadly(getattr(of, verb), int(number), after=when == "after"))
-    parts = rollouts.Parts(
+    parts = Parts(
         builds=DatabaseBuilds(engine, start=lambda _connection, _starts: None),
         channels=DatabaseChannels(engine),
         fleet=DatabaseFleet(engine),
@@ -61,7 +62,7 @@ def main(folder: pathlib.Path, moment: str) -> None:
         announced=lambda: None,
         stirred=lambda: None,
         alone=contextlib.nullcontext(),
-        call_back=steer.call_back,
+        call_back=lead_back.call_back,
     )
     rollouts.begin(BuildId(1), parts)
     rollouts.advance_all(parts)

@@ -53,6 +53,7 @@ SCHEMAS: dict[str, Schema] = {
 _TAKEN = record(
     taken_from=array(text(about="a channel")),
     devices_recalled=number(about="in the background"),
+    devices_led_on=number(about="that run it, and were told of a newer release of their channel"),
     undone_by=array(number(1)),
 )
 _ONE = "/api/v1/releases/{build}"
@@ -94,17 +95,14 @@ PATHS: Paths = {
     f"{_ONE}/withdraw": {
         "post": operation(
             "Send it to nobody any more",
-            {
-                200: {
-                    "allOf": [
-                        ref("WholeRelease"),
-                        record(taken_from=array(text()), devices_recalled=number(about="in the background")),
-                    ]
-                }
-            },
+            {200: {"allOf": [ref("WholeRelease"), _TAKEN]}},
             takes=body(
                 {"why": text(MAX_REASON_CHARS, pattern=LINE, minLength=1)},
-                {"roll_back": flag("build again what devices ran that run it")},
+                {
+                    "roll_back": flag(
+                        "have devices that run it leave it, for a newer one or for what ran before, built again"
+                    )
+                },
             ),
             right="devices",
         )

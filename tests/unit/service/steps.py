@@ -17,9 +17,10 @@ from service.domain.configuration import Schema
 from service.domain.device import DeviceId, Report
 from service.domain.provenance import Builder
 from service.domain.root import Role
-from service.flows import announce, dependencies, enrol, plan, publish, rollouts, settle, steer, track
+from service.flows import announce, dependencies, enrol, lead_back, plan, publish, rollouts, settle, track
 from service.flows.credentials import Change, Shown
 from service.flows.known import Channels
+from service.flows.rollout_parts import Parts
 from service.ports import BrokerAccounts
 from tests.fakes.broker import MemoryAccounts
 from tests.unit.service.conftest import BLINK, World
@@ -102,7 +103,7 @@ def announced(world: World, build: BuildId, obstacle: announce.Obstacle = announ
     return rollouts.begin(build, rolling(world, obstacle=obstacle))[1]
 
 
-def rolling(world: World, **others: Any) -> rollouts.Parts:
+def rolling(world: World, **others: Any) -> Parts:
     given: dict[str, Any] = {
         "builds": world.builds,
         "channels": world.channels,
@@ -117,9 +118,9 @@ def rolling(world: World, **others: Any) -> rollouts.Parts:
         "announced": lambda: None,
         "stirred": lambda: None,
         "alone": contextlib.nullcontext(),
-        "call_back": steer.call_back,
+        "call_back": lead_back.call_back,
     }
-    return rollouts.Parts(**{**given, **others})
+    return Parts(**{**given, **others})
 
 
 def enrolled(

@@ -7,7 +7,7 @@ from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.domain.release import ReleaseDigest
 from service.domain.repository import RepositoryId
-from service.flows.rollouts import Ordered
+from service.flows.rollout_parts import Ordered
 from service.rolling import FIRST, HASTY, Signers
 
 NOW = datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC)

@@ -15,6 +15,7 @@ from service.domain.errors import BadInputError
 from service.domain.release import Release
 from service.flows import claims, configure, enrol, rollouts, settle, shared
 from service.flows.configure import Wish
+from service.flows.rollout_parts import Parts
 from service.flows.understand import Understanding
 from tests.unit.service import claiming
 from tests.unit.service.configuring import SCHEMA as WHOLE, newest_order, obstacle, parts, told
@@ -29,7 +30,7 @@ READ = {"PERIOD_S": 1, "LOUD": True, "PLACE": "7"}
 AS_TEXT: Schema = {"PERIOD_S": SettingSpec(name="PERIOD_S", type="string")}
 
 
-def understanding(world: World, schema: Schema, **others: Schema) -> rollouts.Parts:
+def understanding(world: World, schema: Schema, **others: Schema) -> Parts:
     """Of firmware that declares this, but for that of the builds `b1` and so on, which is in the channel before it."""
 
     def declared(build: BuildId) -> Schema:
@@ -39,7 +40,7 @@ def understanding(world: World, schema: Schema, **others: Schema) -> rollouts.Pa
     return rolling(world, obstacle=obstacle(world, schema), understand=of)
 
 
-def rolled_out(world: World, delivery: str, with_parts: rollouts.Parts) -> BuildId:
+def rolled_out(world: World, delivery: str, with_parts: Parts) -> BuildId:
     build = published(world, delivery)
     rollouts.begin(build, with_parts)
     return build

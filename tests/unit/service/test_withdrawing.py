@@ -138,7 +138,9 @@ def test_devices_that_run_it_are_led_back_by_a_new_build_when_somebody_asks(worl
 
 
 def test_devices_are_led_back_from_a_release_of_years_ago(world: World) -> None:
-    """One that rolled back what came since still runs it; what happened to the others is forgotten meanwhile."""
+    """One that rolled back what came since, which was withdrawn, too, still runs it; what happened to the others is
+    forgotten meanwhile.
+    """
     for name in ("d1", "d2"):
         enrolled(world, name)
     world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
@@ -152,6 +154,8 @@ def test_devices_are_led_back_from_a_release_of_years_ago(world: World) -> None:
     later = [rolled_back_by_d2(world, delivery, running=bad) for delivery in ("three", "four")]
     world.clock.move(days=2 * 365)
     forgotten(world)
+    for each in later:
+        withdrawn(world, each)
 
     (build,) = withdraw(bad, "bricks boards", parts(world), by="github/1", roll_back=True).builds
     forgotten(world)  # before its release is there

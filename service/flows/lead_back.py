@@ -1,0 +1,156 @@
+"""Lead back: how a roll-out that is over is ended, and devices leave a release that was given up or withdrawn."""
+
+from collections.abc import Sequence
+
+from service.domain.build import BuildId, Delivery
+from service.domain.device import Device
+from service.domain.errors import NotFoundError
+from service.domain.event import Event
+from service.domain.release import MAX_REASON_CHARS, Bundle, Release
+from service.domain.rollout import Rollout, RolloutState, RowState
+from service.flows.announce import tell
+from service.flows.fill import followers
+from service.flows.obstacles import obstacle
+from service.flows.rollout_parts import KILN, Parts, noted
+from service.flows.rollouts import advance
+from service.flows.settle import settle
+from service.flows.steer import stop
+from service.records.rollouts import Mark, Noted
+
+PAGE = 500  # devices of one turn
+
+
+def undo(build: BuildId, parts: Parts) -> tuple[list[BuildId], int]:
+    """Have the devices leave this withdrawn release that roll-outs brought it to. Safe to repeat.
+
+    Where their channel has gone on to a newer one, they get that; else the one before it is built again. The builds
+    that do so, and how many devices were told of a newer one now.
+    """
+    led_on = 0
+    for each in parts.rollouts.of_build(build):
+        devices = followers(each, parts) if each.undone_by is None else []
+        good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
+        if devices and is_overtaken(each, parts):
+            led_on += _lead_on(each, devices, parts)
+        elif devices and good is not None:
+            _build_again(each, good, parts)
+    return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None], led_on
+
+
+def is_overtaken(rollout: Rollout, parts: Parts) -> bool:
+    """Whether its channel has gone on: to a release with a higher counter that is good, or that is being rolled out.
+
+    What is built again would have a higher counter still, and take the channel and all of its devices back.
+    """
+    newest = parts.rollouts.newest(rollout.repository, rollout.channel)
+    if newest is not None and newest.state.is_open and newest.counter > rollout.counter:
+        return True
+    good = parts.rollouts.good(rollout.repository, rollout.channel)
+    release = parts.builds.release(good) if good is not None else None
+    return release is not None and release.counter > rollout.counter
+
+
+def _lead_on(rollout: Rollout, devices: Sequence[Device], parts: Parts) -> int:
+    """Tell those that run its release of the newest good one of the channel; how many. Who failed there tries again.
+
+    While a newer one is being rolled out they wait for their turn in it.
+    """
+    newest = parts.rollouts.newest(rollout.repository, rollout.channel)
+    if newest is None or newest.state.is_open:
+        return 0
+    digests = {each.digest for each in parts.builds.bundles(rollout.build)}
+    there = [each.id for each in devices if each.report is not None and each.report.running in digests]
+    rest = [each for each in there if not settle(each, parts)]
+    about = f"devices that run the withdrawn build {rollout.build}"
+
+    def deed(count: int) -> Noted:
+        return noted(newest, "retried", parts, by=KILN, detail=f"{count} {about}")
+
+    again = 0
+    if rest and newest.state is RolloutState.FINISHED:
+        again = parts.crowd.retry(newest, rest, now=parts.clock.now(), deed=deed) or 0
+        advance(newest.id, parts)
+    return len(there) - len(rest) + again
+
+
+def call_back(rollout: Rollout, parts: Parts) -> bool:
+    """A turn of ending a roll-out that was superseded or aborted. False when all is done.
+
+    Who waits for its turn leaves. Of an aborted one, those that may still follow their order are given what ran before.
+    """
+    aborted = rollout.state is RolloutState.ABORTED
+    good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter) if aborted else None
+    states = [RowState.PENDING, RowState.HELD] + ([] if good is not None else [RowState.ORDERED])
+    if parts.crowd.leave(rollout.id, states, f"the roll-out was {rollout.state.value}"):
+        return True
+    if good is not None:
+        release = parts.builds.release(good)
+        if release is None:
+            raise NotFoundError(f"build {good} has no release")
+        if _call_back_some(rollout, release, parts):
+            return True
+        if rollout.plan.updated == "roll_back" and rollout.undone_by is None and followers(rollout, parts):
+            _withdraw(rollout, parts)
+            if not is_overtaken(rollout, parts):
+                return _build_again(rollout, good, parts)
+    parts.rollouts.change(rollout, finished_at=parts.clock.now())
+    return False
+
+
+def _withdraw(rollout: Rollout, parts: Parts) -> None:
+    why = f"roll-out {rollout.id} was aborted: {rollout.why}"[:MAX_REASON_CHARS]
+    parts.channels.withdraw(rollout.build, why=why, by=KILN, now=parts.clock.now())
+    stop(rollout.build, why, parts)
+
+
+def _build_again(rollout: Rollout, good: BuildId, parts: Parts) -> bool:
+    """What ran before, once more, under a counter that the updated devices take; no other device is sent this.
+
+    What is built is known already, so nothing is compiled. Its release is rolled out to those devices at once.
+    """
+    before = parts.builds.build(good)
+    event = Event(
+        kind=before.kind,
+        delivery=f"roll-back-{rollout.id}",  # cut off and done again it is the same build
+        ref=before.ref,
+        commit=before.commit,
+        title=before.title,
+        author=before.author,
+        again=True,
+        is_newest=False,
+        undoes=rollout.id,
+        channel=rollout.channel,
+    )
+    delivery = Delivery(repository=rollout.repository, event=event)
+    (taken,) = parts.builds.accept([delivery], now=parts.clock.now())
+    deed = noted(rollout, "undone", parts, by=KILN, detail=f"by build {taken.build}, of {before.commit[:12]}")
+    return parts.rollouts.change(rollout, deed=deed, undone_by=taken.build)
+
+
+def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:
+    """Whether there were any that had been told. Those that failed follow: a later order must not name it again."""
+    bundles = {each.board: each for each in parts.builds.bundles(good.build)}
+    bad = {each.digest for each in parts.builds.bundles(rollout.build)}
+    told = parts.crowd.page(rollout.id, states=[RowState.ORDERED], limit=PAGE)
+    for row in told:
+        _give_back(parts.fleet.device(row.device), good, bundles, parts)
+    left = "the roll-out was aborted: it was called back"
+    marks = [Mark(device=each.device, state=RowState.LEFT, reason=left, of=[RowState.ORDERED]) for each in told]
+    parts.crowd.mark(rollout.id, marks, now=parts.clock.now())
+    if told:
+        parts.announced()
+        return True
+    after = ""
+    while failed := parts.crowd.page(rollout.id, states=[RowState.FAILED], after=after, limit=PAGE):
+        for device in (parts.fleet.device(each.device) for each in failed):
+            if device.desired in bad:
+                _give_back(device, good, bundles, parts)
+        after = failed[-1].device
+        parts.announced()
+    return False
+
+
+def _give_back(device: Device, good: Release, bundles: dict[str, Bundle], parts: Parts) -> None:
+    bundle = bundles.get(device.board)
+    if bundle is not None and obstacle(device, good, bundle, parts.obstacle) is None:
+        tell(device.id, bundle, good, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
