@@ -12,7 +12,6 @@ from service.adapters.archive import zipped
 from service.adapters.authorities import device_authority
 from service.adapters.device_cipher import decrypt
 from service.declared import Declared
-from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId
 from service.domain.errors import ConflictError, OutsideError
 from service.domain.rights import Right
@@ -37,7 +36,6 @@ def inventory(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared:
         builds=kiln.builds,
         fleet=kiln.fleet,
         inventory=kiln.inventory,
-        audit=kiln.audit,
         clock=kiln.clock,
         remake=lambda name: configure.remake(name, parts),
         settle=configuring.settling(kiln),
@@ -82,13 +80,8 @@ def settings(kiln: Kiln, sight: Sight, announced: Callable[[], None], declared: 
         return configure.layers(device, kiln.sealed.configurations.get(device.id).secrets.settings, kiln.sealed.shared)
 
     def change_shared(scope: Scope, wish: Wish, by: str) -> bool:
-        is_new = shared.change(scope, wish, declared.in_use(scope), kiln.sealed.shared)
-        if is_new:
-            deed = Deed(
-                who=by, what="settings.changed", repository=scope.repository, subject=str(scope), detail=wish.named()
-            )
-            kiln.audit.note(deed, now=kiln.clock.now())
-        return is_new
+        now = kiln.clock.now()
+        return shared.change(scope, wish, declared.in_use(scope), kiln.sealed.shared, by=by, now=now)
 
     def change_device(name: DeviceId, wish: Wish, by: str) -> Device:
         device = configure.settings(name, wish, parts, by=by)

@@ -12,11 +12,11 @@ from service.adapters.fleet import MAX_EVENTS, ordered
 from service.adapters.heard import forget_oldest
 from service.adapters.schema_devices import configurations, device_events, devices, outbox
 from service.adapters.sealing import Sealer
+from service.domain.audit import Noted
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.records import Made
-from service.records.fleet import Noted
 
 _PARTS = ("settings", "shared", "device", "agent")
 

@@ -18,6 +18,7 @@ from service.adapters.rows import moment
 from service.adapters.schema import bundles
 from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices as rows, rollouts
+from service.domain.audit import Noted
 from service.domain.device import Device, DeviceId
 from service.domain.errors import NotFoundError
 from service.domain.notice import Order
@@ -26,7 +27,7 @@ from service.domain.repository import RepositoryId
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.domain.rollout_counts import Counts, Look
 from service.domain.rollout_plan import Candidate, Stage
-from service.records.rollouts import Mark, Noted, Part, Row
+from service.records.rollouts import Mark, Part, Row
 
 AGAIN = [RowState.LEFT.value]  # who comes back takes part again
 

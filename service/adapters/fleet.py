@@ -144,10 +144,8 @@ class DatabaseFleet:
             connection.execute(devices.update().where(living(name)).values(hold=why[:MAX_EVENT_CHARS]))
 
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
-        table, row = device_events, {"device": name, "at": now.timestamp(), "what": what}
         with self._engine.begin() as connection:
-            connection.execute(table.insert().values(**row, detail=detail[:MAX_EVENT_CHARS]))
-            _keep_newest(connection, table, name, MAX_EVENTS)
+            happened(connection, name, what, detail, now)
 
     def events(self, name: DeviceId, *, limit: int = 50) -> list[DeviceEvent]:
         query = sa.select(device_events).where(device_events.c.device == name).order_by(device_events.c.id.desc())
@@ -207,6 +205,13 @@ def ordered(connection: sa.Connection, name: DeviceId, order: Order, before: str
 def living(name: DeviceId) -> sa.ColumnElement[bool]:
     """The row of this device, unless it is retired."""
     return (devices.c.id == name) & devices.c.retired_at.is_(None)
+
+
+def happened(connection: sa.Connection, name: DeviceId, what: str, detail: str, now: datetime.datetime) -> None:
+    """An entry in its history."""
+    row = {"device": name, "at": now.timestamp(), "what": what}
+    connection.execute(device_events.insert().values(**row, detail=detail[:MAX_EVENT_CHARS]))
+    _keep_newest(connection, device_events, name, MAX_EVENTS)
 
 
 def _keep_newest(connection: sa.Connection, table: sa.Table, name: DeviceId, count: int) -> None:

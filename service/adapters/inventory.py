@@ -3,24 +3,27 @@
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.adapters.fleet import living
+from service.adapters.audit import written
+from service.adapters.fleet import happened, living
 from service.adapters.groups import groups_of, has_group, insert_group, near_group, remove_group
 from service.adapters.rows import device_of, moment
 from service.adapters.schema import bundles, releases
 from service.adapters.schema_devices import device_tags, devices
 from service.adapters.schema_rollouts import rollout_devices, rollouts
 from service.adapters.search import NEVER, meant
+from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Counts, Found, Group, Page, Part, Place, Search
 from service.domain.repository import RepositoryId
 from service.domain.shared import Scope
+from service.records.inventory import Mention
 
 
 class DatabaseInventory:
@@ -73,9 +76,19 @@ class DatabaseInventory:
         with self._engine.connect() as connection:
             return tuple(_tags(connection, [name]).get(name, ()))
 
-    def tag(self, name: DeviceId, *, add: Collection[str], remove: Collection[str], at_most: int) -> None:
+    def tag(
+        self,
+        name: DeviceId,
+        *,
+        add: Collection[str],
+        remove: Collection[str],
+        at_most: int,
+        mention: Callable[[tuple[str, ...]], Mention] | None = None,
+    ) -> None:
         mine = device_tags.c.device == name
         with self._engine.begin() as connection:
+            _update(connection, name, {"seq": devices.c.seq})  # a write first: nobody else tags it before we end
+            before = _tags(connection, [name])
             connection.execute(device_tags.delete().where(mine, device_tags.c.tag.in_([*add, *remove])))
             rows = [{"device": name, "tag": each} for each in sorted({*add} - {*remove})]
             if rows:
@@ -83,8 +96,11 @@ class DatabaseInventory:
             kept = sa.select(sa.func.count()).select_from(device_tags).where(mine)
             if connection.execute(kept).scalar_one() > at_most:
                 raise ConflictError(f"{name} would have more than {at_most} tags")
+            after = _tags(connection, [name])
+            if mention is not None and after != before:
+                _mentioned(connection, name, mention(tuple(after.get(name, ()))))
 
-    def place(self, name: DeviceId, place: Place) -> None:
+    def place(self, name: DeviceId, place: Place, *, mention: Mention | None = None) -> None:
         given = dataclasses.asdict(place)
         with self._engine.begin() as connection:
             if place.group:
@@ -93,10 +109,12 @@ class DatabaseInventory:
                     others = near_group(connection, here, place.group)
                     raise NotFoundError(f"no group {place.group[:80]!r} in the repository of this device{others}")
             _update(connection, name, {each: value for each, value in given.items() if value is not None})
+            _mentioned(connection, name, mention)
 
-    def pin(self, name: DeviceId, build: BuildId | None) -> None:
+    def pin(self, name: DeviceId, build: BuildId | None, *, mention: Mention | None = None) -> None:
         with self._engine.begin() as connection:
             _update(connection, name, {"pin": build})
+            _mentioned(connection, name, mention)
 
     def groups(self, repositories: Collection[RepositoryId] | None) -> list[Group]:
         with self._engine.connect() as connection:
@@ -106,13 +124,22 @@ class DatabaseInventory:
         with self._engine.connect() as connection:
             return has_group(connection, repository, name)
 
-    def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
+    def add_group(
+        self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int, deed: Deed | None = None
+    ) -> Group:
         with self._engine.begin() as connection:
-            return insert_group(connection, Group(repository=repository, name=name, created_at=now), at_most=at_most)
+            made = insert_group(connection, Group(repository=repository, name=name, created_at=now), at_most=at_most)
+            if deed is not None:
+                written(connection, deed, now)
+            return made
 
-    def remove_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime) -> None:
+    def remove_group(
+        self, repository: RepositoryId, name: str, *, now: datetime.datetime, deed: Deed | None = None
+    ) -> None:
         with self._engine.begin() as connection:
             remove_group(connection, repository, name, now)
+            if deed is not None:
+                written(connection, deed, now)
 
     def parts(self, name: DeviceId, *, limit: int) -> list[Part]:
         joined = rollout_devices.join(rollouts, rollouts.c.id == rollout_devices.c.rollout)
@@ -129,6 +156,12 @@ def _update(connection: sa.Connection, name: DeviceId, values: dict[str, Any]) -
     """Raises: NotFoundError."""
     if values and connection.execute(devices.update().where(living(name)).values(**values)).rowcount == 0:
         raise NotFoundError(f"no device {name[:80]!r}, or it is retired")
+
+
+def _mentioned(connection: sa.Connection, name: DeviceId, mention: Mention | None) -> None:
+    if mention is not None:
+        happened(connection, name, mention.what, f"{mention.deed.detail}, by {mention.deed.who}", mention.at)
+        written(connection, mention.deed, mention.at)
 
 
 def _tags(connection: sa.Connection, names: Collection[str]) -> dict[str, list[str]]:

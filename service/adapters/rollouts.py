@@ -13,13 +13,13 @@ from service.adapters.rows import moments, plain
 from service.adapters.schema import bundles, releases
 from service.adapters.schema_devices import devices
 from service.adapters.schema_rollouts import channel_plans, channel_releases, rollout_devices, rollouts
+from service.domain.audit import Noted
 from service.domain.build import BuildId
 from service.domain.errors import NotFoundError
 from service.domain.release import Release
 from service.domain.repository import RepositoryId
 from service.domain.rollout import Rollout, RolloutId, RolloutState
 from service.domain.rollout_plan import Plan
-from service.records.rollouts import Noted
 
 OPEN = [each.value for each in RolloutState if each.is_open]
 _MOMENTS = ("created_at", "started_at", "stage_at", "passed_at", "finished_at", "paced_at")

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from service.adapters.audit import written
 from service.adapters.groups import near_group
 from service.adapters.schema_devices import devices, groups, shared_settings as table
 from service.adapters.sealing import Sealer
+from service.domain.audit import Noted
 from service.domain.bundle import canonical
 from service.domain.device import DeviceId
 from service.domain.errors import ConflictError, NotFoundError
@@ -17,6 +19,10 @@ from service.records.shared import Values
 
 HOST = "unix"  # the virtual device needs no Wi-Fi
 MAX_TRIES = 20  # when others change the same at the same moment
+
+
+class _OvertakenError(Exception):
+    """Somebody else wrote the first values of the scope: the transaction is of no use any more."""
 
 
 class DatabaseSharedSettings:
@@ -35,7 +41,7 @@ class DatabaseSharedSettings:
         with self._engine.connect() as connection:
             self._check_group(connection, scope)
 
-    def change(self, scope: Scope, edit: Callable[[Values], Values]) -> bool:
+    def change(self, scope: Scope, edit: Callable[[Values], Values], *, deed: Noted | None = None) -> bool:
         for _ in range(MAX_TRIES):
             with self._engine.connect() as connection:
                 self._check_group(connection, scope)
@@ -44,25 +50,22 @@ class DatabaseSharedSettings:
             after = edit(before)
             if after == before:
                 return False
-            if self._keep(scope, sealed, after):
+            if self._keep(scope, sealed, after, deed):
                 return True
         raise ConflictError(f"the settings of the {scope} are being changed by others all the time")
 
-    def _keep(self, scope: Scope, before: str | None, values: Values) -> bool:
+    def _keep(self, scope: Scope, before: str | None, values: Values, deed: Noted | None) -> bool:
         """False when somebody else was faster."""
         plain = canonical(dict(values))
         check_shared_size(plain, scope)
         sealed = self._sealer.seal(_purpose(scope), plain.decode())
         try:
             with self._engine.begin() as connection:
-                if before is None:
-                    row = {"repository": scope.repository, "group": scope.group}
-                    connection.execute(table.insert().values(**row, sealed=sealed, after=""))
-                    return True
-                mine = _of(scope) & (table.c.sealed == before)
-                changed = {"sealed": sealed, "after": "", "version": table.c.version + 1}
-                return connection.execute(table.update().where(mine).values(**changed)).rowcount > 0
-        except sa.exc.IntegrityError:
+                is_kept = _written(connection, scope, before, sealed)
+                if is_kept and deed is not None:
+                    written(connection, *deed)
+                return is_kept
+        except _OvertakenError:
             return False
 
     def remaking(self) -> list[Remaking]:
@@ -109,6 +112,20 @@ class DatabaseSharedSettings:
 
     def _opened(self, scope: Scope, sealed: str | None) -> Values:
         return {} if sealed is None else dict(json.loads(self._sealer.open(_purpose(scope), sealed)))
+
+
+def _written(connection: sa.Connection, scope: Scope, before: str | None, sealed: str) -> bool:
+    """False when what was kept is not `before` any more. Raises: _OvertakenError when that was nothing."""
+    if before is None:
+        row = {"repository": scope.repository, "group": scope.group}
+        try:
+            connection.execute(table.insert().values(**row, sealed=sealed, after=""))
+        except sa.exc.IntegrityError as error:
+            raise _OvertakenError from error
+        return True
+    mine = _of(scope) & (table.c.sealed == before)
+    changed = {"sealed": sealed, "after": "", "version": table.c.version + 1}
+    return connection.execute(table.update().where(mine).values(**changed)).rowcount > 0
 
 
 def _of(scope: Scope) -> sa.ColumnElement[bool]:

@@ -24,6 +24,9 @@ class Deed:
     detail: str = ""
 
 
+Noted = tuple[Deed, datetime.datetime]  # to be written with what it is about, or nothing is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A deed as it is kept."""

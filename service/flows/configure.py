@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.domain.agent import AgentRelease
-from service.domain.audit import Deed
+from service.domain.audit import Deed, Noted
 from service.domain.configuration import (
     MAGIC,
     PLAIN_MAGIC,
@@ -25,7 +25,6 @@ from service.domain.shared import Layers, Scope
 from service.flows.announce import MAX_TRIES, written
 from service.ports import Clock, Keys
 from service.records import Builds, Configurations, Fleet, Made, SharedSettings
-from service.records.fleet import Noted
 
 OF_OTHERS = "values of its fleet or its group"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain import label, near
-from service.domain.audit import Deed
+from service.domain.audit import Deed, Noted
 from service.domain.configuration import Configuration, Schema, Secrets, Value
 from service.domain.device import Device, DeviceId, device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
@@ -17,7 +17,6 @@ from service.flows.announce import MAX_TRIES
 from service.flows.configure import Encrypt, Wish, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
 from service.records import Configurations, Fleet, Inventory, Repositories, SharedSettings
-from service.records.fleet import Noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

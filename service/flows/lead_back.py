@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from service.domain.audit import Noted
 from service.domain.build import BuildId, Delivery
 from service.domain.device import Device
 from service.domain.errors import NotFoundError
@@ -15,7 +16,7 @@ from service.flows.rollout_parts import KILN, Parts, noted
 from service.flows.rollouts import advance
 from service.flows.settle import settle
 from service.flows.steer import stop
-from service.records.rollouts import Mark, Noted
+from service.records.rollouts import Mark
 
 PAGE = 500  # devices of one turn
 

@@ -16,7 +16,8 @@ from service.flows import known
 from service.flows.configure import living
 from service.flows.obstacles import bundle_for, unfit
 from service.ports import Clock
-from service.records import Audit, Builds, Fleet, Inventory
+from service.records import Builds, Fleet, Inventory
+from service.records.inventory import Mention
 
 MAX_GROUPS = 200  # of one repository
 
@@ -30,7 +31,6 @@ class Parts:
     builds: Builds
     fleet: Fleet
     inventory: Inventory
-    audit: Audit
     clock: Clock
     remake: Callable[[DeviceId], object]
     settle: Callable[[DeviceId], object]
@@ -53,9 +53,8 @@ def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
     if "channel" in changed:
         known.check(device.repository, str(changed["channel"]), parts.channels)
     place: dict[str, Any] = changed
-    parts.inventory.place(name, Place(**place))
     said = ", ".join(_words(each, value) for each, value in changed.items())
-    _note(device, "placed", "device.placed", said, parts, by=by)
+    parts.inventory.place(name, Place(**place), mention=_mention(device, "placed", "device.placed", said, parts, by=by))
     if "group" in changed:
         parts.remake(name)
     if "channel" in changed:
@@ -68,11 +67,11 @@ def tag(name: DeviceId, add: Collection[str], remove: Collection[str], parts: Pa
     device = living(name, parts.fleet)
     for each in add:
         labels.tag(each)
-    before = parts.inventory.tags(device.id)
-    parts.inventory.tag(device.id, add=add, remove=remove, at_most=labels.MAX_TAGS)
-    after = parts.inventory.tags(device.id)
-    if before != after:
-        _note(device, "tags", "device.tagged", ", ".join(after) or "none", parts, by=by)
+
+    def mention(tags: tuple[str, ...]) -> Mention:
+        return _mention(device, "tags", "device.tagged", ", ".join(tags) or "none", parts, by=by)
+
+    parts.inventory.tag(device.id, add=add, remove=remove, at_most=labels.MAX_TAGS, mention=mention)
     return device
 
 
@@ -85,8 +84,8 @@ def pin(name: DeviceId, build: BuildId, parts: Parts, *, by: str) -> Device:
         raise NotFoundError(f"no release {build} of {device.repository}{near.asked(str(build), there)}")
     if why := unfit(device, release, bundle_for(device, release, parts.builds)):
         raise ConflictError(f"{name} cannot be pinned: {why}")
-    parts.inventory.pin(name, build)
-    _note(device, "pinned", "device.pinned", f"release {build}, {release.version}", parts, by=by)
+    said = f"release {build}, {release.version}"
+    parts.inventory.pin(name, build, mention=_mention(device, "pinned", "device.pinned", said, parts, by=by))
     parts.settle(name)
     return parts.fleet.device(name)
 
@@ -96,8 +95,8 @@ def unpin(name: DeviceId, parts: Parts, *, by: str) -> Device:
     device = living(name, parts.fleet)
     if device.pin is None:
         return device
-    parts.inventory.pin(name, None)
-    _note(device, "unpinned", "device.unpinned", f"from release {device.pin}", parts, by=by)
+    said = f"from release {device.pin}"
+    parts.inventory.pin(name, None, mention=_mention(device, "unpinned", "device.unpinned", said, parts, by=by))
     parts.settle(name)
     return parts.fleet.device(name)
 
@@ -105,16 +104,15 @@ def unpin(name: DeviceId, parts: Parts, *, by: str) -> Device:
 def add_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> Group:
     """Raises: BadInputError, ConflictError."""
     now = parts.clock.now()
-    made = parts.inventory.add_group(repository, labels.group(name), now=now, at_most=MAX_GROUPS)
-    parts.audit.note(Deed(who=by, what="group.added", repository=repository, subject=name), now=now)
-    return made
+    deed = Deed(who=by, what="group.added", repository=repository, subject=name)
+    return parts.inventory.add_group(repository, labels.group(name), now=now, at_most=MAX_GROUPS, deed=deed)
 
 
 def remove_group(repository: RepositoryId, name: str, parts: Parts, *, by: str) -> None:
     """Raises: NotFoundError, ConflictError when devices are in it, or will be by a code."""
     now = parts.clock.now()
-    parts.inventory.remove_group(repository, name, now=now)
-    parts.audit.note(Deed(who=by, what="group.removed", repository=repository, subject=name), now=now)
+    deed = Deed(who=by, what="group.removed", repository=repository, subject=name)
+    parts.inventory.remove_group(repository, name, now=now, deed=deed)
 
 
 def _words(what: str, value: object) -> str:
@@ -124,8 +122,6 @@ def _words(what: str, value: object) -> str:
     return f"{what}: {value}" if value != "" else f"no {what}"
 
 
-def _note(device: Device, what: str, deed: str, detail: str, parts: Parts, *, by: str) -> None:
-    now = parts.clock.now()
-    parts.fleet.note(device.id, what, f"{detail}, by {by}", now=now)
+def _mention(device: Device, what: str, deed: str, detail: str, parts: Parts, *, by: str) -> Mention:
     done = Deed(who=by, what=deed, repository=device.repository, subject=device.id, detail=detail)
-    parts.audit.note(done, now=now)
+    return Mention(what=what, deed=done, at=parts.clock.now())

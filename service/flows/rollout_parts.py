@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from service.domain.audit import Deed
+from service.domain.audit import Deed, Noted
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
 from service.domain.release import Release
@@ -12,7 +12,6 @@ from service.domain.rollout import Rollout
 from service.flows.obstacles import Verdict
 from service.ports import Clock, Keys
 from service.records import Builds, Channels, Crowd, Fleet, Rollouts
-from service.records.rollouts import Noted
 
 KILN = "kiln"  # who did what nobody asked for
 

@@ -1,9 +1,11 @@
 """Shared: what a fleet or a group is given, and every device's configuration made anew of it, in the background."""
 
+import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from service.domain.audit import Deed
 from service.domain.configuration import Schema
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, KilnError, OutsideError
@@ -21,7 +23,15 @@ BATCH = 32  # devices that are written in one transaction: the door waits for th
 Spread = Callable[[Callable[[DeviceId], Made | None], Sequence[DeviceId]], Iterable[Made | None]]
 
 
-def change(scope: Scope, wish: Wish, schemas: Mapping[str, Schema], shared: SharedSettings) -> bool:
+def change(
+    scope: Scope,
+    wish: Wish,
+    schemas: Mapping[str, Schema],
+    shared: SharedSettings,
+    *,
+    by: str,
+    now: datetime.datetime,
+) -> bool:
     """Whether anything is different now. `schemas` are what each release declares that is the newest of a channel or
     that devices are to run, oldest first, by version: a value has to be one for all of them that know the setting.
 
@@ -35,7 +45,8 @@ def change(scope: Scope, wish: Wish, schemas: Mapping[str, Schema], shared: Shar
     def edit(kept: Values) -> Values:
         return wish.applied(kept, new)
 
-    return shared.change(scope, edit)
+    deed = Deed(who=by, what="settings.changed", repository=scope.repository, subject=str(scope), detail=wish.named())
+    return shared.change(scope, edit, deed=(deed, now))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

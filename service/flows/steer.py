@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from service.domain.audit import Deed
+from service.domain.audit import Deed, Noted
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.errors import BadInputError, ConflictError, NotFoundError
@@ -11,7 +11,6 @@ from service.domain.rollout import Rollout, RolloutId, RolloutState, awaits
 from service.domain.rollout_plan import Plan, Stage
 from service.flows.announce import MAX_TRIES
 from service.flows.rollout_parts import KILN, Parts, noted
-from service.records.rollouts import Noted
 
 
 def plan(repository: RepositoryId, channel: str, wanted: Plan | None, parts: Parts, *, by: str) -> Plan | None:

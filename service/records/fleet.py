@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.agent import AgentRelease
-from service.domain.audit import Deed
+from service.domain.audit import Deed, Noted
 from service.domain.configuration import Configuration
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report
 from service.domain.notice import Notice, Order
 from service.domain.release import ReleaseDigest
 from service.domain.repository import RepositoryId
-
-Noted = tuple[Deed, datetime.datetime]  # an entry of the audit log, written with what it is about
 
 
 class Fleet(Protocol):

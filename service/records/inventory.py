@@ -1,14 +1,25 @@
 """Which devices there are, and where people put them."""
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Protocol
 
+from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
 from service.domain.inventory import Counts, Group, Page, Part, Place, Search
 from service.domain.repository import RepositoryId
 from service.domain.shared import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """What the history of a device says of a change, and the audit log. Both are written with it, or nothing is."""
+
+    what: str  # the word of the history
+    deed: Deed
+    at: datetime.datetime
 
 
 class Inventory(Protocol):
@@ -23,13 +34,24 @@ class Inventory(Protocol):
     def tags(self, name: DeviceId) -> tuple[str, ...]:
         """In alphabetical order."""
 
-    def tag(self, name: DeviceId, *, add: Collection[str], remove: Collection[str], at_most: int) -> None:
-        """Raises: ConflictError, and nothing is done, when the device would have more than `at_most`."""
+    def tag(
+        self,
+        name: DeviceId,
+        *,
+        add: Collection[str],
+        remove: Collection[str],
+        at_most: int,
+        mention: Callable[[tuple[str, ...]], Mention] | None = None,
+    ) -> None:
+        """`mention` is of the tags that it has then, where they are other ones.
 
-    def place(self, name: DeviceId, place: Place) -> None:
+        Raises: NotFoundError, also for a retired device; ConflictError when it would have more than `at_most`.
+        """
+
+    def place(self, name: DeviceId, place: Place, *, mention: Mention | None = None) -> None:
         """Change what is not None. Raises: NotFoundError, also for a retired device or a group that there is not."""
 
-    def pin(self, name: DeviceId, build: BuildId | None) -> None:
+    def pin(self, name: DeviceId, build: BuildId | None, *, mention: Mention | None = None) -> None:
         """Raises: NotFoundError, also for a retired device."""
 
     def groups(self, repositories: Collection[RepositoryId] | None) -> list[Group]:
@@ -37,11 +59,15 @@ class Inventory(Protocol):
 
     def has_group(self, repository: RepositoryId, name: str) -> bool: ...
 
-    def add_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int) -> Group:
-        """Raises: ConflictError when there is one of this name, or there are `at_most` already."""
+    def add_group(
+        self, repository: RepositoryId, name: str, *, now: datetime.datetime, at_most: int, deed: Deed | None = None
+    ) -> Group:
+        """With who did it. Raises: ConflictError when there is one of this name, or there are `at_most` already."""
 
-    def remove_group(self, repository: RepositoryId, name: str, *, now: datetime.datetime) -> None:
-        """Its shared settings go with it.
+    def remove_group(
+        self, repository: RepositoryId, name: str, *, now: datetime.datetime, deed: Deed | None = None
+    ) -> None:
+        """Its shared settings go with it; who did it is written down.
 
         Raises: NotFoundError, ConflictError when a device is in it, or a code that is still good names it.
         """

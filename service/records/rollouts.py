@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.domain.audit import Deed
+from service.domain.audit import Noted
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.notice import Order
@@ -47,9 +47,6 @@ class Mark:
     reason: str = ""
     of: Collection[RowState]
     due_at: datetime.datetime | None = None
-
-
-Noted = tuple[Deed, datetime.datetime]  # an entry of the audit log, written with what it is about
 
 
 class Rollouts(Protocol):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from service.domain.audit import Noted
 from service.domain.configuration import Value
 from service.domain.device import DeviceId
 from service.domain.shared import Remaking, Scope
@@ -17,8 +18,8 @@ class SharedSettings(Protocol):
     def check(self, scope: Scope) -> None:
         """Raises: NotFoundError for a group that is not there."""
 
-    def change(self, scope: Scope, edit: Callable[[Values], Values]) -> bool:
-        """Edit the values and mark that the scope's devices are to be given them, in one transaction.
+    def change(self, scope: Scope, edit: Callable[[Values], Values], *, deed: Noted | None = None) -> bool:
+        """Edit the values, mark that the scope's devices are to be given them, and who did it, in one transaction.
 
         False, and nothing is marked, when they are the same after that. Whatever `edit` raises; TooLargeError,
         NotFoundError for a group that is not there, ConflictError as above.

@@ -1,6 +1,7 @@
 """What people did over HTTP goes into the audit log, before they are told that it is done.
 
-What is done to devices, releases and roll-outs is noted by its flow, in the transaction that does it.
+What is done to devices, groups, shared settings, releases and roll-outs is noted by its flow, in the transaction that
+does it.
 
 `DEEDS` says which requests are deeds. A route adds by :func:`about` what its address does not tell.
 """

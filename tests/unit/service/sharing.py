@@ -28,11 +28,15 @@ def grouped(world: World, group: str, *names: str) -> None:
 
 
 def share(world: World, scope: Scope, schema: Schema | None = None, **values: Any) -> bool:
-    return shared.change(scope, Wish(values=values, texts={}), {"1.0.0": schema or {}}, world.shared)
+    return shared.change(
+        scope, Wish(values=values, texts={}), {"1.0.0": schema or {}}, world.shared, by="ann", now=world.clock.now()
+    )
 
 
 def unshare(world: World, scope: Scope, *names: str) -> bool:
-    return shared.change(scope, Wish(values={}, texts={}, unset=names), {}, world.shared)
+    return shared.change(
+        scope, Wish(values={}, texts={}, unset=names), {}, world.shared, by="ann", now=world.clock.now()
+    )
 
 
 def remaker(world: World, schema: Schema | None = None) -> shared.Remaker:

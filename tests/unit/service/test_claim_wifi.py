@@ -44,7 +44,7 @@ def test_the_wifi_of_code_or_fleet_stands_above_that_of_the_board(world: World) 
     _, code = made(world, id="roof", wish=Wish(values=dict(other)))
     assert opened(claims.redeem(with_wifi(code, HOME), parts(world)), code)["settings"] == other
 
-    shared.change(Scope(BLINK.id), Wish(values=dict(other)), {}, world.shared)
+    shared.change(Scope(BLINK.id), Wish(values=dict(other)), {}, world.shared, by="ann", now=world.clock.now())
     _, code = made(world, id="attic")
     claims.redeem(with_wifi(code, HOME), parts(world))
     secrets = world.configurations.get(DeviceId("attic")).secrets

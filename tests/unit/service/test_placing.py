@@ -24,7 +24,6 @@ def parts(world: World) -> place.Parts:
         builds=world.builds,
         fleet=world.fleet,
         inventory=world.inventory,
-        audit=world.audit,
         clock=world.clock,
         remake=lambda name: configure.remake(name, configuring(world)),
         settle=lambda name: settled(world, name),

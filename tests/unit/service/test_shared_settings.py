@@ -82,7 +82,9 @@ def test_shared_values_are_typed_by_all_that_is_declared(world: World) -> None:
     schemas = {"1.0.0": older, "1.1.0": SCHEMA}
 
     def change(**texts: str) -> bool:
-        return shared.change(FLEET, configure.Wish(values={}, texts=texts), schemas, world.shared)
+        return shared.change(
+            FLEET, configure.Wish(values={}, texts=texts), schemas, world.shared, by="ann", now=world.clock.now()
+        )
 
     assert change(PERIOD_S="30", WIFI_SSID="cellar")
     assert world.shared.get(FLEET) == {"PERIOD_S": 30, "WIFI_SSID": "cellar"}

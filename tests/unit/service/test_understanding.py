@@ -105,7 +105,7 @@ def test_what_a_fleet_or_a_group_was_given_is_read_once_for_all(world: World, sc
     for name in names:
         enrolled(world, name)
     grouped(world, "roof", *names)
-    shared.change(scope, Wish(texts=TYPED), {}, world.shared)
+    shared.change(scope, Wish(texts=TYPED), {}, world.shared, by="ann", now=world.clock.now())
     work = remaker(world)
     while work.step():
         pass
@@ -148,7 +148,7 @@ def test_a_value_that_what_it_runs_now_would_refuse_waits_for_somebody(world: Wo
 
 def test_a_fleet_value_that_another_channel_would_refuse_is_left(world: World) -> None:
     enrolled(world)
-    shared.change(FLEET, Wish(texts={"PERIOD_S": "1"}), {}, world.shared)
+    shared.change(FLEET, Wish(texts={"PERIOD_S": "1"}), {}, world.shared, by="ann", now=world.clock.now())
     remaker(world).step()
 
     rolled_out(world, "one", understanding(world, SCHEMA, stable=AS_TEXT))
