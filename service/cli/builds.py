@@ -26,7 +26,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     approve.add_argument("--commit", required=True, help="the commit that you looked at")
     approve.set_defaults(act=_approve)
     listing = builds.add_parser("list", help="the newest that you may see")
-    listing.set_defaults(act=lambda client, _: client.call("GET", "/api/v1/builds"), columns=COLUMNS)
+    listing.set_defaults(act=lambda client, _: client.visible("/api/v1/builds"), columns=COLUMNS)
     show = builds.add_parser("show", help="its jobs and what came of them")
     show.add_argument("build", type=words.number)
     show.set_defaults(act=lambda client, given: client.call("GET", f"/api/v1/builds/{given.build}"), inside=INSIDE)

@@ -16,6 +16,7 @@ from service.cli.secret_files import secret_file
 TIMEOUT_S = 60  # a forge may be asked meanwhile
 CHUNK_BYTES = 64 << 10
 MAX_SECRET_CHARS = 16 << 10
+ONLY_PUBLIC = "no token, so only what is public is listed: set KILN_TOKEN, or run the command where .kiln is"
 
 
 class CommandError(Exception):
@@ -35,6 +36,13 @@ class Client:
         """Raises: CommandError with the service's own sentence."""
         with self._ask(method, path, body) as answer:
             return json.load(answer)
+
+    def visible(self, path: str) -> Any:
+        """A list of what one may see. Who has no token is told that it is of what is public. Raises: CommandError."""
+        found = self.call("GET", path)
+        if not self.token:
+            print(f"kiln: {ONLY_PUBLIC}", file=sys.stderr)
+        return found
 
     def fetch(self, path: str, *, max_bytes: int) -> bytes:
         """What is served there, as it is. Raises: CommandError."""

@@ -14,7 +14,7 @@ def add_commands(commands: Any) -> None:  # argparse's subparsers have no public
     repos = commands.add_parser("repos", help="repositories that Kiln follows").add_subparsers(required=True)
     _add_add(repos)
     listing = repos.add_parser("list", help="all that you may see")
-    listing.set_defaults(act=lambda client, _: client.call("GET", PATH), columns=COLUMNS)
+    listing.set_defaults(act=lambda client, _: client.visible(PATH), columns=COLUMNS)
     for name, act, text in (
         ("show", _show, "what Kiln knows of it, its webhook included"),
         ("check", _check, "look at its webhook now, and put it right"),

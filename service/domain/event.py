@@ -76,8 +76,8 @@ def is_ref(text: str) -> bool:
         and ".." not in text
         and "@{" not in text
         and "//" not in text
-        and not text.endswith(("/", ".", ".lock"))
-        and all(not part.startswith((".", "-")) for part in text.split("/"))
+        and not text.endswith(("/", "."))
+        and not any(part.startswith((".", "-")) or part.endswith(".lock") for part in text.split("/"))
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.domain.address import Address, parse_address
+from service.domain.branch import branch
 from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.errors import BadInputError, ConflictError, ForgeError, ForgeRefusedError
 from service.domain.hook import Hook, HookState
@@ -22,8 +23,6 @@ from service.flows.connect import check_secret, check_token, free_name
 from service.forge import ForgeApi, Forges, HookTarget
 from service.ports import Clock
 from service.records import Builds, Connections, Fleet, Repositories
-
-MAX_BRANCH_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +156,8 @@ def _target(repository: Repository, parts: Parts) -> HookTarget:
 def _check(wanted: Wanted) -> None:
     if wanted.secret:
         check_secret(wanted.secret, Check.SIGNATURE if wanted.signing else Check.TOKEN)
-    if len(wanted.default_branch) > MAX_BRANCH_CHARS or not wanted.default_branch.isprintable():
-        raise BadInputError(f"default_branch has at most {MAX_BRANCH_CHARS} characters")
+    if wanted.default_branch:
+        branch(wanted.default_branch)
     if wanted.path and not is_path(wanted.path):
         raise BadInputError("path is like owner/name: letters, digits, '.', '_', '-'")
     if wanted.token:

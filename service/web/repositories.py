@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.domain.branch import branch
 from service.domain.errors import BadInputError, KilnError
 from service.domain.repository import Forge, Repository, Requests
 from service.domain.rights import Right
@@ -79,8 +80,8 @@ class RepositoryApi:
         about(request, detail=", ".join(f"{name}={value}" for name, value in sorted(fields.items())))
         if "requests" in fields:
             fields["requests"] = _requests(fields["requests"])
-        if not 0 < len(fields.get("default_branch", "main")) <= follow.MAX_BRANCH_CHARS:
-            raise BadInputError(f"default_branch has 1 to {follow.MAX_BRANCH_CHARS} characters")
+        if "default_branch" in fields:
+            branch(fields["default_branch"])
         if fields:
             repository = await run_in_threadpool(lambda: self.parts.repositories.change(repository.id, **fields))
         return JSONResponse(await run_in_threadpool(self._view, repository))

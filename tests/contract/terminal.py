@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ class Terminal:
 
     def run(self, line: str, *, token: str = ADMIN_TOKEN) -> tuple[int, Any]:
         """Exit code, and what was printed: JSON as what it says."""
-        code, out, err = self._type([word.replace("HERE", str(self.folder)) for word in line.split()], token)
+        code, out, err = self.streams(*(word.replace("HERE", str(self.folder)) for word in line.split()), token=token)
         try:
             return code, json.loads(out)
         except ValueError:
@@ -40,10 +40,11 @@ class Terminal:
 
     def text(self, *words: str, token: str = ADMIN_TOKEN) -> tuple[int, str]:
         """Exit code, and what was printed, as it is; of a failure what went to the error stream."""
-        code, out, err = self._type(words, token)
+        code, out, err = self.streams(*words, token=token)
         return code, err if code else out
 
-    def _type(self, words: Sequence[str], token: str) -> tuple[int, str, str]:
+    def streams(self, *words: str, token: str = ADMIN_TOKEN) -> tuple[int, str, str]:
+        """Exit code, and what went to the output and to the error stream."""
         parser = argparse.ArgumentParser()
         cli.add_commands(parser.add_subparsers(required=True))
         code = cli.run(cli.Client(url=self._url, token=token), parser.parse_args(words))

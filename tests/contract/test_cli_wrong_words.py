@@ -1,6 +1,7 @@
 """What is mistyped on the command line, and what the service says to do instead."""
 
 import io
+import json
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ def terminal(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Iter
         ("devices settings desk-1 --secret PERIOD_S=-", "standard input holds nothing"),
         ("releases notes 1 --file HERE/bytes", "/bytes cannot be read: it is no text in UTF-8"),
         (f"repos set {REPOSITORY}", "say what to change: --public"),
+        (f"repos set {REPOSITORY} --branch a..b", "no branch can be called 'a..b': it holds '..'"),
+        (f"repos set {REPOSITORY} --branch=", "it has not 1 to 200 characters"),
+        ("repos add https://github.com/acme/new --branch main/", "no branch can be called 'main/': it begins or ends"),
         ("rollouts retry 1", "nobody failed in roll-out 1: `kiln rollouts devices 1` says how each ended"),
         ("rollouts retry 1 desk-1", "none of these failed in roll-out 1"),
         (
@@ -66,6 +70,16 @@ def test_it_is_said_in_one_line(terminal: Terminal, line: str, said: str, monkey
     assert (code, printed.count("\n")) == (1, 1)
     assert printed.startswith("kiln: ")
     assert said in printed
+
+
+@pytest.mark.parametrize("what", ["repos", "builds"])
+def test_a_list_without_a_token_says_that_it_is_of_what_is_public(terminal: Terminal, what: str) -> None:
+    code, out, err = terminal.streams(what, "list", token="")
+
+    assert (code, json.loads(out)) == (0, [])
+    assert err.startswith("kiln: no token, so only what is public is listed: set KILN_TOKEN")
+    code, out, err = terminal.streams(what, "list")
+    assert (code, len(json.loads(out)) > 0, err) == (0, True, "")
 
 
 def test_a_name_with_a_space_is_looked_for(terminal: Terminal) -> None:

@@ -1,7 +1,7 @@
 """Repositories, and connections to their forges."""
 
+from service.domain.branch import MAX_BRANCH_CHARS
 from service.flows.connect import MAX_HOOK_SECRET_CHARS, MAX_NAME_CHARS, MAX_URL_CHARS, MIN_HOOK_SECRET_CHARS
-from service.flows.follow import MAX_BRANCH_CHARS
 from service.web.openapi.words import (
     LINE,
     Paths,

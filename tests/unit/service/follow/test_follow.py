@@ -103,7 +103,7 @@ def test_a_host_of_ones_own_is_what_people_say_and_then_what_its_connection_says
         (URL, {"token": "line\nline"}, "a token is"),
         (URL, {"token": "x" * 20_000}, "a token is"),
         (URL, {"secret": "short"}, "secret has 16 to 200"),
-        (URL, {"default_branch": "b" * 300}, "default_branch has at most"),
+        (URL, {"default_branch": "b" * 300}, "it has not 1 to 200 characters"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_kept(
