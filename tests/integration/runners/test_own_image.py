@@ -165,6 +165,27 @@ def test_an_image_that_cannot_build_is_not_adopted(tmp_path: pathlib.Path, docke
         docker("image", "rm", name)
 
 
+def test_nothing_is_left_of_an_image_whose_time_is_over(tmp_path: pathlib.Path) -> None:
+    """Killed while a command runs: its container goes, and so do the images of the steps before."""
+    mark = f"kiln.test={secrets.token_hex(8)}"
+    (tmp_path / "Dockerfile").write_text(f"FROM kiln/base:bookworm\nLABEL {mark}\nRUN echo begun\nRUN sleep 100\n")
+    act = f"import build, os; os.environ['DOCKER_BUILDKIT'] = '0'; build.build_image({str(tmp_path)!r}, timeout_s=10)"
+    folder = ROOT / "build-images"
+
+    done = subprocess.run(
+        [sys.executable, "-c", act],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=folder,
+    )
+
+    assert "BuildImageError: no end after 10 s: docker build" in done.stderr
+    assert docker("images", "--all", "--quiet", "--filter", f"label={mark}") == []
+    assert docker("ps", "--all", "--quiet", "--filter", f"label={mark}") == []
+
+
 def docker(*words: str) -> list[str]:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.split()
 
