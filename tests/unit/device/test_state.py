@@ -1,28 +1,9 @@
-"""The state machine as values, and the file it lives in."""
+"""The state machine as values."""
 
-import json
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from ota import moves, state, wants
-
-OLD = {"release": "1" * 64, "version": "1.0.0", "counter": 1}
-NEW = {"release": "2" * 64, "version": "2.0.0", "counter": 2}
-
-
-def confirmed() -> dict[str, Any]:
-    kept: dict[str, Any] = moves.empty()
-    kept.update(active="a", a=dict(OLD), counter=1, seq=4, wanted=OLD["release"])
-    return kept
-
-
-def on_trial() -> dict[str, Any]:
-    kept = confirmed()
-    wants.want(kept, {"seq": 5, "release": NEW["release"]})
-    moves.begin_trial(kept, dict(NEW))
-    return kept
+from tests.unit.device.states import CONFIG, NEW, OLD, confirmed, on_trial, with_new_configuration
 
 
 def test_a_trial_uses_the_other_slot_and_remembers_the_way_back() -> None:
@@ -97,93 +78,6 @@ def test_a_slot_that_cannot_start_is_left_for_the_other() -> None:
     assert kept["active"] == ""
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    kept = on_trial()
-
-    state.save(str(tmp_path), kept)
-
-    assert state.load(str(tmp_path)) == (kept, True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["floor.json", "state.json"]
-
-
-def test_the_state_stays_within_a_small_file(tmp_path: Path) -> None:
-    kept = on_trial()
-    kept["a"]["version"] = kept["b"]["version"] = "v" * 64
-    moves.roll_back(kept, "import_error", "x" * 200)
-    kept["b"] = kept["a"]
-
-    state.save(str(tmp_path), kept)
-
-    assert (tmp_path / "state.json").stat().st_size < 1400
-
-
-def damaged() -> list[bytes]:
-    good = on_trial()
-    spoilt: list[dict[str, Any]] = [
-        {"active": "c"},
-        {"active": ""},  # on trial of nothing
-        {"a": {"release": 5}},
-        {"trial": {"back": "x", "boots": 0}},
-        {"trial": {"back": "a"}},
-        {"trial": []},
-        {"seq": "4"},
-        {"counter": None},
-        {"outbox": {"state": "x"}},
-        {"failed": True},
-    ]
-    texts = [json.dumps({**good, **change}).encode() for change in spoilt]
-    whole = json.dumps(good).encode()
-    return [*texts, b"", b"{", b"[]", b"null", b"\xff" * 50, whole[:-9], b" " * 3000, b"{}"]
-
-
-@pytest.mark.parametrize("raw", damaged(), ids=range(len(damaged())))
-def test_a26_a_damaged_state_is_an_empty_board_with_its_floors(tmp_path: Path, raw: bytes) -> None:
-    kept = on_trial()
-    moves.confirm(kept)
-    state.save(str(tmp_path), kept)
-    (tmp_path / "state.json").write_bytes(raw)
-
-    loaded, intact = state.load(str(tmp_path))
-
-    assert not intact
-    assert (loaded["active"], loaded["counter"], loaded["seq"]) == ("", 2, 5)
-    assert loaded["wanted"] == NEW["release"]
-
-
-def test_a3_the_floor_outlives_the_state_file(tmp_path: Path) -> None:
-    kept = on_trial()
-    moves.confirm(kept)
-    kept["agent"] = 1 << 31 | 4
-    state.save(str(tmp_path), kept)
-    (tmp_path / "state.json").unlink()
-
-    found = state.load(str(tmp_path))[0]
-    assert (found["counter"], found["agent"]) == (2, 1 << 31 | 4)
-
-
-def test_a_damaged_floor_does_not_hurt_a_good_state(tmp_path: Path) -> None:
-    kept = confirmed()
-    state.save(str(tmp_path), kept)
-
-    for raw in (b"", b"[]", b'{"counter":"x"}', b'{"counter":0,"seq":0}'):
-        (tmp_path / "floor.json").write_bytes(raw)
-        assert state.load(str(tmp_path)) == (kept, True)
-
-
-def test_a_new_board_starts_empty(tmp_path: Path) -> None:
-    assert state.load(str(tmp_path)) == (moves.empty(), False)
-
-
-CONFIG = "c" * 64
-
-
-def with_new_configuration(*, release: bool) -> dict[str, Any]:
-    kept = confirmed()
-    kept["configs"]["a"] = CONFIG
-    moves.begin_trial(kept, dict(NEW) if release else None, "a")
-    return kept
-
-
 def test_release_and_configuration_are_switched_and_rolled_back_together() -> None:
     kept = with_new_configuration(release=True)
     assert (kept["active"], state.in_force(kept), wants.runs(kept)) == ("b", CONFIG, f"{NEW['release']}{CONFIG}")
@@ -237,33 +131,6 @@ def test_a4_a_higher_epoch_of_the_director_frees_the_time_that_a_stolen_key_said
     assert (kept["time"], kept["day"]) == (0, [0, 0])
 
 
-def test_a4_a_floor_of_an_older_epoch_is_not_believed_and_a_newer_one_is(tmp_path: Path) -> None:
-    kept = confirmed()
-    kept["counter"] = 9
-    state.save(str(tmp_path), kept)
-    newer = {**confirmed(), "epochs": [2, 1], "counter": 3}
-    (tmp_path / "state.json").write_text(json.dumps(newer))
-    assert state.load(str(tmp_path))[0]["counter"] == 3
-
-    state.save(str(tmp_path), newer)
-    (tmp_path / "state.json").write_text(json.dumps(kept))
-    assert state.load(str(tmp_path))[0]["counter"] == 3
-
-
-def test_a_state_of_an_older_agent_is_completed(tmp_path: Path) -> None:
-    kept = on_trial()
-    for name in ("config", "configs", "agent", "epochs", "time", "day", "left", "last"):
-        del kept[name]
-    kept["trial"] = {"back": "a", "boots": 1}
-    (tmp_path / "state.json").write_text(json.dumps(kept))
-
-    loaded, intact = state.load(str(tmp_path))
-
-    assert intact
-    assert loaded["trial"] == {"back": "a", "config": "", "boots": 1, "sleeps": 0}
-    assert (loaded["config"], loaded["epochs"], loaded["active"]) == ("", [1, 1], "b")
-
-
 def test_a28_orders_of_a_day_are_counted(tmp_path: Path) -> None:
     kept = confirmed()
     noon = 86400 * 20_000 + 43_200
@@ -289,15 +156,3 @@ def test_time_never_goes_back() -> None:
     wants.learn(kept, 50)
 
     assert kept["time"] == 100
-
-
-def test_every_state_fits_the_limit_of_its_file(tmp_path: Path) -> None:
-    kept = with_new_configuration(release=True)
-    kept["wanted"] = "f" * 128
-    for slot in ("a", "b"):
-        kept[slot] = {"release": "f" * 64, "version": "\x01" * 64, "counter": 2**31 - 1}
-    moves.roll_back(kept, "import_error", "\x01" * 200)
-
-    state.save(str(tmp_path), kept)
-
-    assert state.load(str(tmp_path)) == (kept, True)
