@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from service import rolling
-from service.adapters.device_cipher import encrypt
 from service.declared import Declared
 from service.domain.device import DeviceId
 from service.flows import configure, shared
@@ -20,17 +19,7 @@ def settling(kiln: Kiln) -> Callable[[DeviceId], bool]:
 
 
 def parts(kiln: Kiln, declared: Declared) -> configure.Parts:
-    return configure.Parts(
-        builds=kiln.builds,
-        fleet=kiln.fleet,
-        configurations=kiln.sealed.configurations,
-        keys=kiln.keys,
-        clock=kiln.clock,
-        encrypt=encrypt,
-        schema=declared.for_device,
-        shared=kiln.sealed.shared,
-        again=settling(kiln),
-    )
+    return rolling.settings_parts(kiln, declared, again=settling(kiln))
 
 
 def remaker(kiln: Kiln, told: Callable[[], None]) -> shared.Remaker:

@@ -44,7 +44,13 @@ def parts(kiln: Kiln) -> Parts:
 
 
 def understanding(kiln: Kiln, declared: Declared) -> Callable[[Device, Release], Device]:
-    parts = configure.Parts(
+    parts = settings_parts(kiln, declared, again=lambda _name: None)  # it is being looked at
+    return understand.Understanding(parts=parts, declared=declared.by, in_use=declared.in_use).of
+
+
+def settings_parts(kiln: Kiln, declared: Declared, *, again: Callable[[DeviceId], object]) -> configure.Parts:
+    """What changing settings needs; `again` looks at a device that was held."""
+    return configure.Parts(
         builds=kiln.builds,
         fleet=kiln.fleet,
         configurations=kiln.sealed.configurations,
@@ -53,9 +59,8 @@ def understanding(kiln: Kiln, declared: Declared) -> Callable[[Device, Release],
         encrypt=encrypt,
         schema=declared.for_device,
         shared=kiln.sealed.shared,
-        again=lambda _name: None,  # it is being looked at
+        again=again,
     )
-    return understand.Understanding(parts=parts, declared=declared.by, in_use=declared.in_use).of
 
 
 def settled(kiln: Kiln, name: DeviceId) -> bool:

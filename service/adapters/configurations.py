@@ -15,7 +15,6 @@ from service.adapters.sealing import Sealer
 from service.domain.audit import Noted
 from service.domain.configuration import Configuration, Secrets
 from service.domain.device import Device, DeviceId
-from service.domain.notice import Order
 from service.records import Made
 
 _PARTS = ("settings", "shared", "device", "agent")
@@ -39,18 +38,10 @@ class DatabaseConfigurations:
         secrets = Secrets(key=bytes.fromhex(kept["key"]), token=kept.get("token", ""), **parts)
         return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
 
-    def change(
-        self,
-        device: Device,
-        to: Configuration,
-        order: Order | None,
-        *,
-        new_token: str = "",
-        deed: Noted | None = None,
-    ) -> bool:
-        sealed = self._sealer.seal(purpose(device.id), _plain(to))
+    def change(self, made: Made, *, new_token: str = "", deed: Noted | None = None) -> bool:
+        sealed = self._sealer.seal(purpose(made.device.id), _plain(made.configuration))
         with self._engine.begin() as connection:
-            is_kept = _keep(connection, Made(device=device, configuration=to, order=order), sealed, new_token)
+            is_kept = _keep(connection, made, sealed, new_token)
             if is_kept and deed is not None:
                 written(connection, *deed)
             return is_kept

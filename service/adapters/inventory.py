@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ from service.domain.errors import ConflictError, NotFoundError
 from service.domain.inventory import Counts, Found, Group, Page, Part, Place, Search
 from service.domain.repository import RepositoryId
 from service.domain.shared import Scope
-from service.records.inventory import Mention
+from service.records.inventory import Mention, Names, OfTags
 
 
 class DatabaseInventory:
@@ -76,15 +76,7 @@ class DatabaseInventory:
         with self._engine.connect() as connection:
             return tuple(_tags(connection, [name]).get(name, ()))
 
-    def tag(
-        self,
-        name: DeviceId,
-        *,
-        add: Collection[str],
-        remove: Collection[str],
-        at_most: int,
-        mention: Callable[[tuple[str, ...]], Mention] | None = None,
-    ) -> None:
+    def tag(self, name: DeviceId, *, add: Names, remove: Names, at_most: int, mention: OfTags | None = None) -> None:
         mine = device_tags.c.device == name
         with self._engine.begin() as connection:
             _update(connection, name, {"seq": devices.c.seq})  # a write first: nobody else tags it before we end

@@ -133,7 +133,7 @@ def change(
             return device
         made = _made(device, secrets, parts)
         deed = _deed(device, *noted, now=parts.clock.now()) if noted else None
-        if parts.configurations.change(device, made.configuration, made.order, new_token=new_token, deed=deed):
+        if parts.configurations.change(made, new_token=new_token, deed=deed):
             parts.fleet.note(name, what, detail, now=parts.clock.now())
             if device.hold:
                 parts.again(name)

@@ -16,7 +16,7 @@ from service.flows import known
 from service.flows.announce import MAX_TRIES
 from service.flows.configure import Encrypt, Wish, content, shared_with
 from service.ports import BrokerAccounts, Clock, Keys
-from service.records import Configurations, Fleet, Inventory, Repositories, SharedSettings
+from service.records import Configurations, Fleet, Inventory, Made, Repositories, SharedSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str, deed: D
 def _keep(name: DeviceId, secrets: Secrets, parts: Parts, deed: Noted) -> None:
     for _ in range(MAX_TRIES):  # it may be told of a release meanwhile
         device = parts.fleet.device(name)
-        if parts.configurations.change(device, _first(device, secrets, parts), None, deed=deed):
+        if parts.configurations.change(Made(device=device, configuration=_first(device, secrets, parts)), deed=deed):
             return
     raise ConflictError(f"{name} is being changed by others")
 

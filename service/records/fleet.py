@@ -105,7 +105,7 @@ class Made:
 
     device: Device
     configuration: Configuration
-    order: Order | None
+    order: Order | None = None
 
 
 class Configurations(Protocol):
@@ -114,20 +114,11 @@ class Configurations(Protocol):
     def get(self, name: DeviceId) -> Configuration:
         """Empty for a device without one. Raises: ConflictError when it was sealed by another instance."""
 
-    def change(
-        self,
-        device: Device,
-        to: Configuration,
-        order: Order | None,
-        *,
-        new_token: str = "",
-        deed: Noted | None = None,
-    ) -> bool:
+    def change(self, made: Made, *, new_token: str = "", deed: Noted | None = None) -> bool:
         """Keep a configuration, with the order that names it, and who did it, in one transaction.
 
-        `new_token` is the digest of the token that it changes the device to. `device` is the record that both follow.
-        False, and nothing is done, when that is out of date. Without an
-        order (there is no release yet) the first one will name it.
+        `new_token` is the digest of the token that it changes the device to. False, and nothing is done, when the
+        device's record is out of date. Without an order (there is no release yet) the first one will name it.
         """
 
     def change_many(self, made: Sequence[Made], *, why: str, now: datetime.datetime) -> set[DeviceId]:

@@ -22,6 +22,10 @@ class Mention:
     at: datetime.datetime
 
 
+Names = Collection[str]
+OfTags = Callable[[tuple[str, ...]], Mention]
+
+
 class Inventory(Protocol):
     def page(self, search: Search, *, after: str = "", limit: int) -> Page:
         """At most `limit` devices whose ids come after `after`."""
@@ -34,15 +38,7 @@ class Inventory(Protocol):
     def tags(self, name: DeviceId) -> tuple[str, ...]:
         """In alphabetical order."""
 
-    def tag(
-        self,
-        name: DeviceId,
-        *,
-        add: Collection[str],
-        remove: Collection[str],
-        at_most: int,
-        mention: Callable[[tuple[str, ...]], Mention] | None = None,
-    ) -> None:
+    def tag(self, name: DeviceId, *, add: Names, remove: Names, at_most: int, mention: OfTags | None = None) -> None:
         """`mention` is of the tags that it has then, where they are other ones.
 
         Raises: NotFoundError, also for a retired device; ConflictError when it would have more than `at_most`.

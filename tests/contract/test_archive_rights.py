@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.device import DeviceId
+from service.records import Made
 from tests.contract.archive_stage import PASSWORD, Stage
 from tests.fakes.site import ADMIN_TOKEN
 
@@ -99,7 +100,9 @@ def test_a_device_whose_token_is_not_kept_is_given_another_first(stage: Stage) -
     stage.enrol("desk-1", "esp32-generic")
     kiln = stage.site.kiln
     device, kept = kiln.fleet.device(DeviceId("desk-1")), kiln.sealed.configurations.get(DeviceId("desk-1"))
-    assert kiln.sealed.configurations.change(device, replace(kept, secrets=replace(kept.secrets, token="")), None)
+    assert kiln.sealed.configurations.change(
+        Made(device=device, configuration=replace(kept, secrets=replace(kept.secrets, token="")))
+    )
 
     refused = stage.owner.get("/api/v1/devices/desk-1/archive")
 

@@ -8,6 +8,7 @@ import pytest
 
 from service.adapters.agents import compiled, compiled_loader
 from service.domain.device import DeviceId
+from service.records import Made
 from tests.contract.archive_stage import FILES, PASSWORD, Stage
 from tests.unit.service.test_first_images import inside
 
@@ -69,7 +70,7 @@ def test_a_configuration_that_would_lead_the_board_away_is_not_laid_out(stage: S
     assert "desk-1/board/kiln/config.a" in stage.archive("desk-1").names
 
     moved = replace(kept, secrets=replace(kept.secrets, device={"base": "http://old.example"}))
-    assert kiln.sealed.configurations.change(device, moved, None)
+    assert kiln.sealed.configurations.change(Made(device=device, configuration=moved))
     found = stage.archive("desk-1")
 
     assert "desk-1/board/kiln/config.a" not in found.names

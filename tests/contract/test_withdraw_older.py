@@ -1,6 +1,5 @@
 """A release is withdrawn over the API when its channel has gone on: who runs a newer one keeps it."""
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Iterator
@@ -13,11 +12,12 @@ from service import rolling
 from service.device_routes import Heard
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
-from service.domain.release import Bundle, Release, ReleaseDigest
+from service.domain.release import ReleaseDigest
 from service.domain.rollout import RolloutState
 from service.domain.rollout_plan import AT_ONCE
 from service.flows import rollouts, steer
 from service.flows.track import Watch
+from tests.fakes.devices import DeviceSite
 from tests.fakes.site import Browser, Site
 
 
@@ -25,39 +25,21 @@ class Channel:
     """`beta` of one repository, its devices, and whoever owns them."""
 
     def __init__(self, site: Site) -> None:
-        self.site = site
+        self.devices, self.plan = DeviceSite.over(site), AT_ONCE
+        self.site = self.devices.site
         self.repository = site.follow("acme/blink")
         self.admin: Browser = site.browser().sign_in_as_admin()
         self.heard = Heard(site.kiln, lambda: None, Watch(site.kiln.fleet, site.kiln.clock))
-        site.kiln.rollouts.set_plan(self.repository.id, "beta", AT_ONCE)
 
     def enrol(self, name: str) -> None:
-        body = {"id": name, "repository": self.repository.id, "board": "unix", "channel": "beta"}
-        assert self.admin.send("POST", "/api/v1/devices", json=body).status == 201
+        self.devices.enrol(self.admin, name, self.repository)
 
     def push(self, delivery: str) -> BuildId:
         return self.release(self.site.build(self.repository, delivery).id)
 
     def release(self, name: BuildId) -> BuildId:
-        """As a build leaves it, with a bundle of nothing; and it is rolled out."""
-        kiln, build = self.site.kiln, self.site.kiln.builds.build(name)
-        statement = kiln.keys.sign("release", str(name).encode())
-        digest = ReleaseDigest(hashlib.sha256(statement.encode()).hexdigest())
-        release = Release(
-            build=name,
-            repository=build.repository,
-            name="blink",
-            version=f"0.0.{build.number}",
-            counter=build.number,
-            channel="beta",
-            created_at=kiln.clock.now(),
-        )
-        bundle = Bundle(
-            digest=digest, build=name, board="unix", statement=statement, object_digest="0" * 64, size_bytes=9
-        )
-        kiln.builds.add_release(release, [bundle])
-        rollouts.begin(name, rolling.parts(kiln))
-        return name
+        """As a build leaves it, and it is rolled out."""
+        return self.devices.release(self.site.kiln.builds.build(name), plan=self.plan).build
 
     def says(self, device: str, state: str, about: BuildId, running: BuildId) -> None:
         kiln = self.site.kiln
@@ -184,7 +166,7 @@ def test_a_newer_release_that_comes_before_a_roll_out_that_leads_back_is_given_u
     """It was aborted, and before its end was seen to a newer one came: those that updated go there."""
     updated(beta, "d1", pushes=1)
     kiln = beta.site.kiln
-    kiln.rollouts.set_plan(beta.repository.id, "beta", replace(AT_ONCE, updated="roll_back"))
+    beta.plan = replace(AT_ONCE, updated="roll_back")
     bad = beta.push("push 2")
     beta.confirm(bad, "d1")
     parts = rolling.parts(kiln)

@@ -20,6 +20,7 @@ from service.domain.connection import Connection, ConnectionId, ConnectionKind
 from service.domain.device import Device, DeviceId
 from service.domain.repository import Forge, RepositoryId
 from service.domain.shared import Scope
+from service.records import Made
 from tests.unit.service.conftest import NOW
 
 BLINK = RepositoryId("github/acme/blink")
@@ -58,7 +59,9 @@ class Process:
             name = DeviceId(f"d{number:03}")
             device = Device(id=name, repository=BLINK, board="unix", channel="beta", token_digest=name, created_at=NOW)
             self.fleet.add_device(device)
-            assert self.configurations.change(device, Configuration(secrets=Secrets(settings={"A": number})), None)
+            assert self.configurations.change(
+                Made(device=device, configuration=Configuration(secrets=Secrets(settings={"A": number})))
+            )
         token = Connection(
             id=ConnectionId("git"),
             forge=Forge.GITHUB,

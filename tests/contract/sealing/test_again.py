@@ -14,6 +14,7 @@ from service.domain.configuration import Configuration, Secrets
 from service.domain.device import DeviceId
 from service.domain.errors import ConflictError
 from service.domain.shared import Scope
+from service.records import Made
 from tests.contract.sealing.conftest import BLINK, FIRST, SECOND, Place
 
 
@@ -86,7 +87,9 @@ def test_a_change_in_the_middle_is_not_lost(place: Place) -> None:
     process.resealer.rotate()
     rows = process.resealer._rows(EVERYTHING[0], ())
     device = process.fleet.device(DeviceId("d001"))
-    process.configurations.change(device, Configuration(secrets=Secrets(settings={"A": "new"})), None)
+    process.configurations.change(
+        Made(device=device, configuration=Configuration(secrets=Secrets(settings={"A": "new"})))
+    )
 
     process.resealer._seal_again(EVERYTHING[0], rows)
 

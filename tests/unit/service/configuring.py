@@ -13,6 +13,7 @@ from service.domain.device import Device, DeviceId
 from service.flows import announce, configure
 from service.flows.configure import Wish
 from service.flows.lacks import Needs
+from service.records import Made
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import settled, verified
 
@@ -85,4 +86,4 @@ def without_key(world: World, name: str = "d1") -> None:
     device = world.fleet.device(DeviceId(name))
     kept = world.configurations.get(device.id)
     bare = dataclasses.replace(kept, secrets=dataclasses.replace(kept.secrets, key=b""))
-    assert world.configurations.change(device, bare, None)
+    assert world.configurations.change(Made(device=device, configuration=bare))

@@ -164,7 +164,7 @@ def test_a_device_that_left_a_group_at_this_moment_is_not_given_its_values(world
     if many:
         kept = bool(world.configurations.change_many([made], why="", now=NOW))
     else:
-        kept = world.configurations.change(made.device, made.configuration, made.order)
+        kept = world.configurations.change(made)
 
     assert not kept
     configure.remake(D1, parts(world))
