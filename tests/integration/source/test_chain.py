@@ -79,6 +79,29 @@ def test_a_push_is_fetched_built_and_released_and_the_token_stays_in_its_record(
     assert {"build-3", "fetch_source", "run_job-2"} <= names
 
 
+def test_a_push_whose_hook_never_spoke_is_released_with_notes(chain: Fetched) -> None:
+    """It is found by looking, and the runner that fetches it reads the title of its commit."""
+    chain.expect_one_release(chain.push())
+    looked = "select count(*) from hooks where reconciled_at is not null"
+    wait(lambda: chain.ask(looked) == [(1,)], "the first look, which builds nothing")
+    chain.kiln.kill("service")
+    hook = chain.repository.bare / "hooks" / "post-receive"
+    silent = hook.rename(hook.with_suffix(".silent"))
+    chain.repository.set_version("silent")
+    commit = chain.repository.commit("blink without a word")
+    chain.repository.push()
+    silent.rename(hook)
+    chain.kiln.service()
+
+    found = 'select id from builds where "commit" = ?'
+    wait(lambda: chain.ask(found, commit) != [], f"a build of {commit}", log=chain.kiln.data / "service.log")
+
+    ((build,),) = chain.ask(found, commit)
+    chain.expect_one_release(int(str(build)))
+    assert chain.ask("select is_found, title from builds where id = ?", build) == [(1, "blink without a word")]
+    assert chain.ask("select notes from releases where build = ?", build) == [("- blink without a word",)]
+
+
 def test_an_address_of_a_fetch_that_is_over_gives_no_credential(chain: Fetched) -> None:
     """It is all that the queue's tables hold, and whoever reads a copy of them has nothing in hand."""
     chain.expect_one_release(chain.push())
