@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import engine
 import firewall
 import gvisor
+import home_assistant
 import outside
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -210,7 +211,11 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
         for task in [pool.submit(machine), pool.submit(environment)]:
             task.result()
     if test:
-        outside.install(VENV / "bin" / "python", run=run, say=say)
+        with ThreadPoolExecutor() as pool:
+            others = pool.submit(outside.install, VENV / "bin" / "python", run=run, say=say)
+            assistant = pool.submit(home_assistant.install, run=run, say=say)
+            for each in (others, assistant):
+                each.result()
     if not images_are_there(test=test):
         say("making the build images")
     command = (sys.executable, ROOT / "build-images" / "build.py", "--python", VENV / "bin" / "python")
@@ -222,7 +227,7 @@ def inputs(lock: pathlib.Path, *, test: bool) -> str:
     digest = hashlib.sha256(f"{sys.version} {ROOT}".encode())
     found = (ROOT / "build-images").rglob("*")
     images = (each for each in found if each.is_file() and "__pycache__" not in each.parts)
-    data = [*outside.pins(), BOARDS] if test else []
+    data = [*outside.pins(), *home_assistant.pins(), BOARDS] if test else []
     for path in sorted([lock, ROOT / "pyproject.toml", *HERE.glob("*.py"), *images, *data]):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
@@ -234,7 +239,7 @@ def main() -> int:
     parser.add_argument("--test", action="store_true", help="also what `make test` needs")
     try:
         set_up(test=parser.parse_args().test)
-    except (SetupError, gvisor.RuntimeMissingError) as error:
+    except (SetupError, gvisor.RuntimeMissingError, home_assistant.PythonMissingError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
@@ -264,7 +269,7 @@ def set_up(*, test: bool) -> None:
 
 
 def is_done(stamp: pathlib.Path, wanted: str, *, test: bool) -> bool:
-    has_tools = (VENV / "bin" / "python").exists() and (not test or outside.is_there())
+    has_tools = (VENV / "bin" / "python").exists() and (not test or (outside.is_there() and home_assistant.is_there()))
     return has_tools and stamp.exists() and stamp.read_text() == wanted
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from service.adapters import broker_packets as packets
 from service.adapters.broker_packets import Connect, Kind, Message, PacketError, Refusal
-from service.adapters.broker_rights import Home, may_publish, may_subscribe
+from service.adapters.broker_rights import HOME, Home, may_publish, may_subscribe
 from service.adapters.broker_session import Session
 from service.domain.errors import BrokerError
 
@@ -14,6 +14,9 @@ CONNECT_TIMEOUT_S = 10.0  # a stranger's time to say who it is
 KEEP_ALIVE_GRACE = 1.5  # section 3.1.2.10
 MAX_UNSENT_BYTES = 1 << 20  # a client that reads too slowly is closed; its session keeps what it has not acknowledged
 MAX_CONNECT_BYTES = 4096  # before anybody has shown a password
+# Home Assistant asks for 500 topics in one packet, and is sent what is kept of all devices at once.
+MAX_PACKET_BYTES_OF_HOME = 64 << 10
+MAX_UNSENT_BYTES_OF_HOME = 64 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +82,8 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         self._writer.write(data)
-        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        most = MAX_UNSENT_BYTES_OF_HOME if self.user == HOME else MAX_UNSENT_BYTES
+        if self._writer.transport.get_write_buffer_size() > most:
             logger.warning("client closed for reading too slowly", extra={"client": self.client})
             self._writer.transport.abort()
 
@@ -120,8 +124,9 @@ class Connection:
         return None
 
     async def _serve_one(self) -> bool:
+        most = MAX_PACKET_BYTES_OF_HOME if self.user == HOME else self._hub.max_packet_bytes
         async with asyncio.timeout(self._timeout_s):
-            kind, flags, body = await self._read(self._hub.max_packet_bytes)
+            kind, flags, body = await self._read(most)
         assert self._session is not None
         match kind:
             case Kind.PUBLISH:

@@ -25,7 +25,8 @@ from service.adapters.broker_rights import (
 )
 from service.domain.errors import BrokerError
 
-MAX_PACKET_BYTES = 16 << 10
+MAX_PACKET_BYTES = 64 << 10  # Home Assistant asks for 500 topics in one packet
+MAX_MESSAGE_BYTES = 16 << 10
 ITERATIONS = 101  # mosquitto_passwd's own; tokens are random, so more would only cost time
 SALT_BYTES = 12
 MAX_QUEUED = 200_000  # messages for one client; a report has at most 1 KiB
@@ -64,7 +65,7 @@ def listeners(*, host: str, port: int, tls: Tls | None) -> str:
 
 def promises(folder: pathlib.Path) -> str:
     return f"""max_packet_size {MAX_PACKET_BYTES}
-message_size_limit {MAX_PACKET_BYTES}
+message_size_limit {MAX_MESSAGE_BYTES}
 persistence true
 persistence_location {folder}/
 # Written once a second: kill -9 can lose the last one. On every change would take 4 ms for each notice.

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from service.adapters.broker_packets import Message, matches, publish
+from service.adapters.broker_rights import HOME
 
 MAX_INFLIGHT = 100  # messages sent and not acknowledged, for each client
 MAX_WAITING = 10_000  # messages behind those; then the oldest is given up
 MAX_FILTERS = 20
+MAX_FILTERS_OF_HOME = 50_000  # Home Assistant: some 70 of its own, and two for each device
 MAX_PACKET_ID = 65_535
 PAGE = 500  # messages read from the disk at once
 
@@ -51,7 +53,8 @@ class Session:
 
     def subscribe(self, name: str, qos: int) -> bool:
         """False when there are too many."""
-        if name not in self.filters and len(self.filters) >= MAX_FILTERS:
+        most = MAX_FILTERS_OF_HOME if self.user == HOME else MAX_FILTERS
+        if name not in self.filters and len(self.filters) >= most:
             return False
         self.filters[name] = qos
         return True

@@ -79,7 +79,8 @@ class Place:
             "installed_version": running,
             "latest_version": newest.version if newest else running,
             "title": newest.name if newest else device.repository,
-            "release_url": f"{self.base_url}/builds/{newest.build}" if newest else "",
+            # Home Assistant keeps what it heard of a key that is left out: here, of a release that was withdrawn.
+            "release_url": f"{self.base_url}/builds/{newest.build}" if newest else f"{self.base_url}/devices",
         }
         said = {key: value for key, value in said.items() if value}
         said["release_summary"] = _summary(device, newest)

@@ -1,12 +1,18 @@
 """All brokers: what Home Assistant may say and hear, and that nobody else presses its button."""
 
+import asyncio
+import contextlib
+import pathlib
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from service.adapters.broker_connection import Connection
 from service.adapters.broker_dynsec import DynsecAccounts
+from service.adapters.broker_hub import Broker, BrokerSettings
 from service.adapters.broker_rights import HOME, Home
 from service.domain.errors import BadInputError
 from tests.contract.broker_stage import QUIET_S, Client, Stage, alive, ask, desired, report, soon
@@ -129,6 +135,28 @@ def test_home_assistant_does_not_put_a_device_out(stage: Stage, name: str) -> No
     time.sleep(QUIET_S)
     assert not device.is_gone.is_set()
     assert stage.service.is_connected
+
+
+@pytest.mark.parametrize(("user", "is_closed"), [("roof", True), (HOME, False)])
+def test_home_assistant_is_sent_what_is_kept_of_a_whole_fleet_while_it_reads_nothing(
+    tmp_path: pathlib.Path, user: str, is_closed: bool
+) -> None:
+    settings = BrokerSettings(host="127.0.0.1", port=0, folder=tmp_path, service_password="x", home=OURS)
+
+    async def send() -> bool:
+        ours, theirs = socket.socketpair()
+        broker = Broker(settings)
+        with contextlib.closing(theirs), contextlib.closing(broker):
+            connection = Connection(broker, *await asyncio.open_connection(sock=ours))
+            connection.user = user
+            for _ in range(10_000):
+                connection.send(b"x" * 1000)
+            found = connection._writer.transport.is_closing()
+            connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        return found
+
+    assert asyncio.run(send()) is is_closed
 
 
 def test_a_wrong_password_is_refused_and_no_device_gets_the_name(stage: Stage) -> None:

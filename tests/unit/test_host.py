@@ -139,3 +139,14 @@ def test_the_variable_of_the_sealing_key_reaches_the_service_alone(tmp_path: pat
     found = {each.name: each.environment for each in children(settings, load_instance(tmp_path), given)}
 
     assert {name for name, each in found.items() if "11" * 32 in each.values()} == {"service"}
+
+
+def test_home_assistant_gets_an_interpreter_that_it_runs_on_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("home_assistant")
+
+    monkeypatch.setattr(module, "PYTHONS", (f"{sys.version_info.major}.{sys.version_info.minor}",))
+    assert module.interpreter() == sys.executable
+
+    monkeypatch.setattr(module, "PYTHONS", ("2.99",))
+    with pytest.raises(module.PythonMissingError, match=r"needs Python 2\.99 .* `pyenv install 2\.99`"):
+        module.interpreter()

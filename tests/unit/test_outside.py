@@ -4,7 +4,7 @@ import json
 import pathlib
 import re
 
-from tests.outside.data import gitlab_hook, octokit, ogr_sessions, webhook_examples
+from tests.outside.data import OUTSIDE, gitlab_hook, octokit, ogr_sessions, webhook_examples
 
 PINS = pathlib.Path(__file__).parents[1] / "outside"
 
@@ -31,3 +31,20 @@ def test_all_of_it_is_there() -> None:
     assert len(ogr_sessions("github")) > 100
     assert len(ogr_sessions("gitlab")) > 100
     assert json.loads(gitlab_hook("push"))["object_kind"] == "push"
+
+
+def test_home_assistant_and_all_that_it_needs_are_pinned_by_hash_and_by_no_address() -> None:
+    for name in ("home-assistant", "home-assistant-needs"):
+        text = (PINS / f"{name}.lock").read_text("utf-8")
+        packages = re.findall(
+            r"^[A-Za-z0-9_.-]+==\S+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", text, re.MULTILINE
+        )
+
+        assert "".join(packages) == text
+        assert "://" not in text
+
+
+def test_home_assistant_is_there_and_newer_than_devices_as_kiln_shows_them() -> None:
+    [found] = (OUTSIDE / "home-assistant" / "lib").glob("python3.*/site-packages/homeassistant-*.dist-info")
+
+    assert tuple(int(each) for each in found.name.split("-")[1].split(".")[:2]) >= (2024, 11)
