@@ -1,6 +1,7 @@
 """Kiln's processes, each held by hand, so that each can be killed on its own."""
 
 import contextlib
+import datetime
 import os
 import pathlib
 import signal
@@ -13,7 +14,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from deploy.demo.parts import ROOT, clean_environment, free_port
+from service.adapters.database import open_database
+from service.adapters.fleet import DatabaseFleet
 from service.adapters.instance import Instance, load_instance
+from service.domain.device import DeviceId
+from service.domain.notice import Order
+from service.domain.release import ReleaseDigest
 
 STOP_S = 20.0
 
@@ -106,3 +112,19 @@ def wait(look: Callable[[], bool], what: str, *, seconds: float = 90.0, log: pat
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} s for {what}\n{log.read_text()[-4000:] if log else ''}")
         time.sleep(0.02)
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)  # noqa: TID251  # what the processes go by
+
+
+def ordered(data: pathlib.Path, name: str, seq: int) -> bytes:
+    """As any flow orders: in the database, and from there to the broker. What the device is told."""
+    notice = f"order.{seq}".encode()
+    order = Order(
+        seq=seq, release=ReleaseDigest("a" * 64), config="", notice=notice, until=now() + datetime.timedelta(days=90)
+    )
+    engine = open_database(f"sqlite:///{data / 'kiln.db'}")
+    assert DatabaseFleet(engine).desire(DeviceId(name), order)
+    engine.dispose()
+    return notice

@@ -1,6 +1,5 @@
 """Broker and service are killed in turn while a device reports and an order is on its way: nothing is lost."""
 
-import datetime
 import json
 import pathlib
 from collections.abc import Iterator
@@ -12,11 +11,9 @@ from service.adapters.database import open_database
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.repositories import DatabaseRepositories
 from service.domain.device import Device, DeviceId
-from service.domain.notice import Order
-from service.domain.release import ReleaseDigest
 from service.domain.repository import Forge, Repository, RepositoryId
 from tests.contract.broker_stage import Client, desired, report, soon
-from tests.integration.crash.processes import Processes, wait
+from tests.integration.crash.processes import Processes, now, ordered, wait
 
 pytestmark = [pytest.mark.enable_socket]
 
@@ -37,10 +34,6 @@ def kiln(tmp_path: pathlib.Path) -> Iterator[Processes]:
     EmbeddedAccounts(tmp_path / "broker").allow(NAME, TOKEN)
     yield made
     made.close()
-
-
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)  # noqa: TID251  # what the processes go by
 
 
 def connected(kiln: Processes) -> Client:
@@ -67,18 +60,6 @@ def heard(kiln: Processes) -> list[int]:
     return list(dict.fromkeys(kept))
 
 
-def ordered(kiln: Processes, seq: int) -> bytes:
-    """As any flow orders: in the database, and from there to the broker."""
-    notice = f"order.{seq}".encode()
-    order = Order(
-        seq=seq, release=ReleaseDigest("a" * 64), config="", notice=notice, until=now() + datetime.timedelta(days=90)
-    )
-    engine = open_database(f"sqlite:///{kiln.data / 'kiln.db'}")
-    assert DatabaseFleet(engine).desire(NAME, order)
-    engine.dispose()
-    return notice
-
-
 def test_reports_and_orders_outlast_killed_processes(kiln: Processes) -> None:
     kiln.broker()
     kiln.service()
@@ -95,7 +76,7 @@ def test_reports_and_orders_outlast_killed_processes(kiln: Processes) -> None:
     say(device, 3)
     kiln.kill("broker")
     device.close()
-    notice = ordered(kiln, 1)
+    notice = ordered(kiln.data, NAME, 1)
     kiln.service()
     kiln.broker()
 
