@@ -2,7 +2,8 @@
 
 Standard library only, and called by bootstrap.py. Pinned by hash in tests/outside, installed into
 `.kiln/outside/home-assistant`. Kiln's own Python may be too old for it: devices are discovered as Kiln shows them from
-2024.11 on, which needs Python 3.12, and the release that we pin has what it needs compiled up to Python 3.13.
+2024.11 on, which needs Python 3.12, and the release that we pin has what it needs compiled up to Python 3.13. Where the
+machine has neither, debian_python.py brings one.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+
+import debian_python
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "tests" / "outside"
@@ -37,16 +40,17 @@ Say = Callable[[str], None]
 
 
 class PythonMissingError(Exception):
-    """No interpreter of this machine can run it; the message says what to do."""
+    """No interpreter of this machine can run it, and Debian 13's cannot be had; the message says what to do."""
 
 
 def pins() -> list[pathlib.Path]:
     """The files that decide what is fetched."""
-    return [LOCKS / UNPACKED, LOCKS / INSTALLED, pathlib.Path(__file__)]
+    return [LOCKS / UNPACKED, LOCKS / INSTALLED, pathlib.Path(__file__), pathlib.Path(debian_python.__file__)]
 
 
 def is_there() -> bool:
-    return STAMP.exists() and STAMP.read_text() == _wanted()
+    """Its interpreter answers, too: one of the machine may have gone since."""
+    return STAMP.exists() and STAMP.read_text() == _wanted() and _said(FOLDER / "bin" / "python", "") is not None
 
 
 def _wanted() -> str:
@@ -61,10 +65,10 @@ def install(*, run: Run, say: Say) -> None:
     """Raises: what `run` raises, PythonMissingError; nothing is skipped."""
     if is_there():
         return
-    found = interpreter()
     say("installing Home Assistant for tests, in an environment of its own")
     shutil.rmtree(FOLDER, ignore_errors=True)
-    run(found, "-m", "venv", FOLDER, doing="making Home Assistant's environment")
+    FOLDER.mkdir(parents=True)
+    run(_python(run, say), "-m", "venv", FOLDER, doing="making Home Assistant's environment")
     python = FOLDER / "bin" / "python"
     place = next((FOLDER / "lib").glob("python3.*/site-packages"))
     with tempfile.TemporaryDirectory(dir=FOLDER) as area:
@@ -84,16 +88,22 @@ def install(*, run: Run, say: Say) -> None:
     STAMP.write_text(_wanted())
 
 
-def interpreter() -> str:
-    """Of this machine, one that Home Assistant runs on. Raises: PythonMissingError."""
-    for each in _candidates():
-        if _version(each) in PYTHONS:
-            return each
+def _python(run: Run, say: Say) -> str | pathlib.Path:
+    """Raises: what `run` raises, PythonMissingError."""
+    if found := interpreter() or debian_python.unpack(FOLDER / "debian", run=run, say=say):
+        return found
     wanted = " or ".join(PYTHONS)
     raise PythonMissingError(
-        f"tests run Home Assistant, which needs Python {wanted} with venv beside Kiln's own: install python{PYTHONS[0]}"
-        f" where your system has it, or `pyenv install {PYTHONS[0]}`, and run this again"
+        f"tests run Home Assistant, which needs Python {wanted} with venv beside Kiln's own. None is here, and no"
+        f" mirror in the settings of apt gives Debian 13's: install python{PYTHONS[0]} where your system has it, or"
+        f" `pyenv install {PYTHONS[0]}`, and run this again"
     )
+
+
+def interpreter() -> str | None:
+    """Of this machine, one that Home Assistant runs on."""
+    code = "import ctypes, ensurepip, ssl, sys; print('%d.%d' % sys.version_info[:2])"  # what pyenv may leave out, too
+    return next((each for each in _candidates() if _said(each, code) in PYTHONS), None)
 
 
 def _candidates() -> Iterator[str]:
@@ -107,14 +117,15 @@ def _candidates() -> Iterator[str]:
         yield from map(str, sorted((pyenv / "versions").glob(f"{version}.*/bin/python")))
 
 
-def _version(python: str) -> str:
-    """As in PYTHONS; empty where it is no interpreter that makes environments."""
-    code = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
+def _said(python: str | pathlib.Path, code: str) -> str | None:
+    """What `code` prints; None where it does not run."""
     try:
-        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, timeout=ANSWERS_S)
+        done = subprocess.run(
+            [python, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=ANSWERS_S
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _unpack(wheel: pathlib.Path, place: pathlib.Path) -> None:

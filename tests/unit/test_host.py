@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 from types import ModuleType
@@ -27,7 +28,11 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(ROOT / "deploy" / "host"))  # they import each other, as scripts of one folder
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module
 
 
@@ -141,12 +146,63 @@ def test_the_variable_of_the_sealing_key_reaches_the_service_alone(tmp_path: pat
     assert {name for name, each in found.items() if "11" * 32 in each.values()} == {"service"}
 
 
-def test_home_assistant_gets_an_interpreter_that_it_runs_on_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_assistant_gets_an_interpreter_that_it_runs_on_or_a_sentence(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = load("home_assistant")
 
     monkeypatch.setattr(module, "PYTHONS", (f"{sys.version_info.major}.{sys.version_info.minor}",))
     assert module.interpreter() == sys.executable
 
     monkeypatch.setattr(module, "PYTHONS", ("2.99",))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get there
     with pytest.raises(module.PythonMissingError, match=r"needs Python 2\.99 .* `pyenv install 2\.99`"):
-        module.interpreter()
+        module._python(run=None, say=None)
+
+
+def test_debians_python_is_asked_of_each_mirror_that_the_machine_has_and_only_with_debians_signature(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, apt = load("debian_python"), tmp_path / "apt-get"
+    keys, said = tmp_path / "keys", "http://one/debian/\nhttp://one/debian/\ncdrom:[Debian 12]/\nhttp://two/other/\n"
+    keys.touch()
+    apt.write_text(f"""#!/bin/sh
+[ "$1" != indextargets ] || {{ printf '{said}'; exit; }}
+for word; do case "$word" in Dir::Etc::SourceList=*) cat "${{word#*=}}" >>{tmp_path}/asked;; esac; done
+exit 100
+""")
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(module, "KEYS", keys)
+    (tmp_path / "home").mkdir()
+
+    assert module.unpack(tmp_path / "home" / "debian", run=None, say=print) is None
+
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        f"deb [signed-by={keys}] {mirror} trixie main" for mirror in ("http://one/debian/", "http://two/other/")
+    ]
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_an_unpacked_interpreter_starts_by_its_own_loader_and_takes_the_link_to_it_for_itself(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Here with this machine's loader, and its shell for an interpreter: that says its name, too."""
+    module, folder = load("debian_python"), tmp_path / "a person's own"
+    [loader] = pathlib.Path("/usr/lib").glob(f"{os.uname().machine}-linux-*/ld-linux*.so.*")
+    libraries, settings = folder / "usr/lib" / loader.parent.name, folder / "usr/lib/python3.13/_sysconfigdata__x.py"
+    for each in (folder / "usr/bin", libraries, settings.parent, tmp_path / "bin"):
+        each.mkdir(parents=True)
+    shutil.copy(loader, libraries)
+    shutil.copy("/bin/sh", folder / "usr/bin/python3.13")
+    settings.write_text("build_time_vars = {'WHEEL_PKG_DIR': '/usr/share/python-wheels/'}\n")
+
+    python = tmp_path / "bin/python"
+    python.symlink_to(module.make_startable(folder))
+    command = [str(python), "-c", 'echo "$0"; readlink /proc/$$/exe']
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+
+    assert done.stdout.splitlines() == [str(python), str(libraries / loader.name)]
+    known: dict[str, dict[str, str]] = {}
+    exec(settings.read_text("utf-8"), known)
+    assert known["build_time_vars"] == {"WHEEL_PKG_DIR": f"{folder}/usr/share/python-wheels/"}
