@@ -47,9 +47,9 @@ def run(loaded=None, dog=None):
     except Exception as e:
         # The agent itself failed, out of memory for example. A board never ends here: it starts
         # again, and a trial that keeps failing is rolled back by the count of its starts.
-        from ota import logbook
+        from ota import failure
 
-        logbook.explain(e, "")
+        failure.explain(e, loaded)
         if not (loaded and loaded["trial"]):
             hal.sleep_ms(5000)
     hal.reset()

@@ -17,7 +17,6 @@ class Agent(Board):
 
     def __init__(self, root="", loaded=None):
         super().__init__(root, loaded)
-        app.forget("start")
         from ota import link, voice
 
         self.link = link.Link(self.device)
@@ -201,10 +200,12 @@ class Agent(Board):
 
     def may_renew(self):
         """Whether the configuration in force names another agent."""
-        able = self.loaded and not self.fresh and self.state["config"]
-        due = able and self.renewal().due(self) is not None
-        app.forget("selfupdate")
-        return bool(due)
+        if not self.loaded or self.fresh or not self.state["config"]:
+            return False
+        from ota import newer
+
+        app.forget("newer")
+        return newer.due(self) is not None
 
     def trial(self):
         """The module that a trial and a crash are the matter of."""
@@ -215,7 +216,7 @@ class Agent(Board):
     def _prove(self):
         if self.voice.acknowledged:
             (app.firmware() if self.trying else self.renewal()).confirm(self)
-            app.forget("selfupdate", "native", "moves")
+            app.forget("selfupdate", "newer", "native", "moves")
         elif self.age(self._born) > self.device["trial_s"] * 1000:
             if not self.trying:
                 self.renewal().lonely(self)

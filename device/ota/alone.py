@@ -12,7 +12,20 @@ _LASTING = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_con
 
 def run(root, loaded):
     """Follow the order that waits in `root`; does not return."""
-    Alone(root, loaded).work()
+    import ota
+
+    # No application calls these now: 2 KB for the release.
+    for name in ("tick", "call", "sleep_ms", "task", "healthy", "unhealthy", "busy", "deepsleep"):
+        delattr(ota, name)
+    del ota
+    try:
+        board = Alone(root, loaded)
+    except Exception:
+        from ota import leave
+
+        leave.clear(root)  # without an identity, for example, nobody ever follows it
+        raise
+    board.work()
 
 
 class Alone(Board):
@@ -20,7 +33,6 @@ class Alone(Board):
 
     def __init__(self, root, loaded):
         super().__init__(root, loaded)
-        app.forget("start")
         self.voice = self
 
     def say(self, what, reason="", detail="", release=""):
@@ -59,6 +71,11 @@ class Alone(Board):
 
     def restart(self, why):
         """Restart the board; no order waits any more."""
+        trial = self.state["trial"]
+        if trial and trial["back"] != self.state["active"]:
+            from ota import done
+
+            done.followed(self.root, self.state["day"])
         from ota import leave
 
         leave.clear(self.root)

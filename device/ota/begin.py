@@ -1,7 +1,7 @@
 # The very first step of a start with an application: the identity, or what can be done without.
 # Imported for that, and forgotten.
 import ota
-from ota import hal
+from ota import app, hal
 
 
 def find(loaded):
@@ -13,6 +13,11 @@ def find(loaded):
     except (OSError, ValueError) as e:
         if loaded and loaded["trial"]:
             raise  # perhaps only this new agent cannot read it: back to the one before
+        if loaded and loaded["active"]:
+            from ota import failure
+
+            failure.check(loaded)  # what cannot be read may be a file of the agent
+            app.forget("failure", "look", "install", "bundle", "logbook")
         # No identity, no updates; but what is installed still runs.
         hal.log("no agent:", *e.args)
     from ota import claim, start

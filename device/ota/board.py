@@ -16,9 +16,10 @@ class Board:
 
     def __init__(self, root, loaded):
         """Read what /kiln holds. Raises OSError, ValueError without an identity."""
-        from ota import start
+        from ota import reading
 
-        start.load(self, root, loaded)
+        reading.load(self, root, loaded)
+        app.forget("reading")
         self.errand = None  # a generator: small I/O that yields whenever it would wait
         self.pending = None  # a desired state to act on
         self.heard = b""  # digest of the last message, so that a repetition costs nothing

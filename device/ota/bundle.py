@@ -38,11 +38,11 @@ class Inflated:
         self._stream = None
 
     def _open(self, view):
-        from ota import app, chip
+        from ota import app, inflate
 
-        app.forget("chip")
+        app.forget("inflate")
         self._source.seek(self._at)
-        self._stream = chip.inflater()(self._source)
+        self._stream = inflate.inflater()(self._source)
         left = self.taken
         while left:
             part = view[: min(len(view), left)]

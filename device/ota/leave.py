@@ -1,6 +1,7 @@
 # The order for which a board starts anew, kept in a file: /kiln/order.<starts left for it>, a line
 # with the number of the attempt, then the signed order, nothing for another agent. With no start
-# left it only says what failed just now. Imported to write and to read it, and forgotten.
+# left it only says what failed just now. What becomes of it: ota/done.py. Imported to write and to
+# read it, and forgotten.
 import os
 
 from micropython import const

@@ -23,7 +23,7 @@ def check(statement, root, slot, idle, release=""):
     with open(slots.index_path(root, slot), "rb") as f:
         for raw in bundle.lines(_Passing(f, index), size, memoryview(bytearray(128))):
             wanted, length, name = raw.decode().split(" ")
-            _check_file(slots.path(root, slot) + "/" + name, int(length), wanted, view, idle)
+            check_file(slots.path(root, slot) + "/" + name, int(length), wanted, view, idle)
             count += 1
             idle()
     index.expect(statement["index"]["sha256"], "index on flash")
@@ -31,10 +31,11 @@ def check(statement, root, slot, idle, release=""):
         raise RefusedError("digest_mismatch", EXTRA)
     if release:
         kept = slots.statement_path(root, slot)
-        _check_file(kept, os.stat(kept)[6], release, view, idle)
+        check_file(kept, os.stat(kept)[6], release, view, idle)
 
 
-def _check_file(path, size, wanted, view, idle):
+def check_file(path, size, wanted, view, idle):
+    """Raise RefusedError, OSError unless the file holds `size` bytes of the digest `wanted`."""
     if os.stat(path)[6] != size:
         raise RefusedError("digest_mismatch", path + " on flash")
     sink = Sink(None, idle)

@@ -78,7 +78,12 @@ def _take_up(agent, kept):
 
 def _prove_agent(agent):
     # A new agent: time for its first report, and no failed start where nobody can be reached.
-    agent.until(lambda: not agent.fresh, agent.device["connect_s"] * 1000)
+    wait_ms = agent.device["connect_s"] * 1000
+    agent.until(lambda: not agent.fresh, wait_ms)
+    if agent.fresh and agent.errand is None:
+        agent.voice.hello = True
+        _by_http(agent, wait_ms)
+        agent.turn(False)
     if agent.fresh:
         agent.renewal().slept(agent, _SLEEPS)
 

@@ -49,6 +49,7 @@ def take(root, raw):
     except (RefusedError, OSError):  # OSError: the flash is full
         _remove(path + ".new")
         raise
+    _remove(path + trust.COPY)  # the next start makes it anew
     os.rename(path + ".new", path)
     return after["version"]
 

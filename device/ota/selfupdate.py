@@ -4,7 +4,7 @@ import os
 
 from micropython import const
 
-from ota import app, hal, moves, slots, state
+from ota import app, hal, moves, newer, slots, state
 from ota.reason import RefusedError
 
 _SLOT = "kiln/agent/"
@@ -47,7 +47,7 @@ def confirm(agent):
     kept = dict(agent.loaded)
     kept["trial"] = None
     kept.pop("lonely", 0)
-    place = _place(kept["epoch"], kept["counter"])
+    place = newer.place(kept["epoch"], kept["counter"])
     if place > agent.state["agent"]:
         # The floor first: the loader begins again at 0 when it leaves a good agent.
         agent.state["agent"] = place
@@ -87,25 +87,9 @@ def _calm(agent):
     trial.calm(agent)
 
 
-def due(agent):
-    """The agent that the configuration asks for, {"release", "size", "counter"}, or None."""
-    kept = agent.loaded
-    wanted = _named(agent)
-    if wanted is None or wanted["release"] == kept["failed"]:
-        return None
-    place = _place(agent.state["epochs"][0], wanted["counter"])
-    # The one of the floor itself may have been left, damaged, and be wanted again.
-    above = place > _place(kept["epoch"], kept["counter"]) and place >= agent.state["agent"]
-    return wanted if above else None
-
-
-def _place(epoch, counter):
-    return epoch << 31 | counter
-
-
 def update(agent):
     """Bring the agent that is due into its slot and restart; returns only when that failed."""
-    wanted, kept = due(agent), agent.loaded
+    wanted, kept = newer.due(agent), agent.loaded
     if wanted is None:
         return
     hal.log("agent update to", wanted["release"][:12], "counter", wanted["counter"])
@@ -189,15 +173,6 @@ def _switch(agent, wanted, kept, slot):
     )
     if not _save(agent, changed):
         raise RefusedError("no_space", "the switch could not be written")
-
-
-def _named(agent):
-    from ota import config
-
-    try:
-        return config.wanted_agent(agent.root, agent.state)
-    finally:
-        app.forget("config")
 
 
 def _save(agent, kept):

@@ -3,39 +3,9 @@
 from ota import app, hal, slots, state
 
 
-def load(board, root, loaded):
-    """Read what /kiln below `root` holds. Raises OSError, ValueError without an identity."""
-    board.root = root
-    board.loaded = loaded
-    board.state, board.intact = state.load(root + "/kiln")
-    # One after another, each forgotten before the next: what lives now drives what stays apart.
-    _read_config(board)
-    app.forget("config")
-    _read_trust(board)
-    app.forget("trust", "moves")
-    from ota import clock
-
-    board.clock = clock.Clock(board.state["unheard"])
-
-
-def _read_config(board):
-    from ota import config
-
-    board.device = config.device(board.root, board.state)
-    board.settings = config.settings(board.root, board.state)
-    # A new way to the service is yet to be proven.
-    board.moved = state.reconfigured(board.state) and config.moved(board.root, board.state)
-
-
-def _read_trust(board):
-    from ota import trust
-
-    trust.adopt(board)
-
-
 def boot(agent):
     """Count a start on trial, see to it that there is a slot to start, and join the network."""
-    agent.tried, agent.failures = _failed(agent.root)
+    agent.tried, agent.failures = _failed(agent)
     if agent.tried or (agent.tried == b"" and agent.state["tries"]):
         agent.postpone(0, True)
     if not agent.intact:
@@ -59,7 +29,7 @@ def boot(agent):
     _join(agent)
     if agent.loaded and agent.loaded["outcome"]:
         agent.renewal().report(agent)
-    app.forget("selfupdate", "native", "moves")
+    app.forget("selfupdate", "newer", "native", "moves")
     if agent.state["trial"] is None:
         if cause == "wdt":
             agent.trial().bitten(agent)
@@ -80,10 +50,15 @@ def _join(agent):
     app.forget("wifi")
 
 
-def _failed(root):
+def _failed(agent):
     from ota import leave
 
-    found = leave.failed(root)
+    found = leave.failed(agent.root)
+    if agent.intact and agent.state["trial"] is None:
+        from ota import done
+
+        done.settle(agent.root, agent.state)  # cut off before, or after a deep sleep
+        app.forget("done")
     app.forget("leave")
     return found
 
@@ -128,4 +103,8 @@ def without_agent(root=""):
     app.forget("config")
     wifi.join(ota.settings)
     if kept["active"] and slots.startable(root, kept["active"]):
-        app.start(slots.path(root, kept["active"]))
+        try:
+            app.start(slots.path(root, kept["active"]))
+        except ImportError as e:
+            # As it is, it would say that a file of this agent is damaged.
+            raise RuntimeError("the application: " + repr(e)) from None

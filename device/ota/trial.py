@@ -39,8 +39,12 @@ def count(agent):
 
 def won(agent):
     """The application works, and whoever had to know of it does."""
+    from ota import done
+
     moves.confirm(agent.state)
     agent.save()
+    done.settle(agent.root, agent.state)
+    app.forget("done")
     calm(agent)
     hal.log("confirmed", agent.state[agent.state["active"]]["version"])
     agent.renew = agent.may_renew() or _may_reflash(agent)

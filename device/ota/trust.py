@@ -8,6 +8,8 @@ from micropython import const
 from ota.reason import RefusedError
 
 LIMIT = const(8192)  # bytes of the file
+PATH = "/kiln/trust.json"
+COPY = ".copy"  # of it: whoever takes the keys away leaves a board that believes nobody
 
 
 def keys(root, role):
@@ -22,19 +24,27 @@ def keys(root, role):
 
 
 def load(root):
-    """trust.json as a dict. Raises RefusedError where it cannot be read."""
-    path = root + "/kiln/trust.json"
+    """trust.json as a dict, or its copy. Raises RefusedError where neither can be read."""
+    path = root + PATH
+    found = read(path)
+    if found is None:
+        found = read(path + COPY)
+    if found is None:
+        raise RefusedError("bad_signature", "trust.json cannot be read")
+    return found
+
+
+def read(path):
+    """The same of one file, None where it cannot be read."""
     try:
         if os.stat(path)[6] > LIMIT:
-            raise ValueError
+            return None
         # From the file, not from a text of it: that would want 8 KB of the heap in one piece.
         with open(path) as f:
             found = json.load(f)
-        if type(found) is dict:
-            return found
+        return found if type(found) is dict else None
     except (OSError, ValueError):
-        pass
-    raise RefusedError("bad_signature", "trust.json cannot be read")
+        return None
 
 
 def facts(root):
@@ -64,19 +74,12 @@ def adopt(agent):
         hal.log("floors of new epochs", agent.facts[2])
 
 
-def version(root):
-    """Of the newest root document taken, 0 where there is none."""
-    return facts(root)[0]
-
-
-def expires(root):
-    """Unix seconds, 0 for never."""
-    return facts(root)[1]
-
-
-def epoch(root, role):
-    """The epoch of "release" or "director"."""
-    return facts(root)[2][0 if role == "release" else 1]
+def size(root, name=""):
+    """Bytes of trust.json or its copy, 0 where there is none."""
+    try:
+        return os.stat(root + PATH + name)[6]
+    except OSError:
+        return 0
 
 
 def sound(key):

@@ -54,10 +54,10 @@ def _by_pack(desired, agent, idle):
 
 
 def _inflates():
-    from ota import chip
+    from ota import inflate
 
-    app.forget("chip")
-    return chip.inflater() is not None
+    app.forget("inflate")
+    return inflate.inflater() is not None
 
 
 def _pull(desired, agent, idle):

@@ -108,7 +108,25 @@ def _losses(plan: Plan) -> None:
     for name, content in (("state-lost", None), ("state-torn", b'{"active": "b", "a": nul'), ("state-empty", b"")):
         lost: list[tuple[str, bytes | int | None]] = [("/kiln/state.json", content)]
         plan.act(name, base="update", edits=lost, may_start=[TWO], ends=TWO, seq=2, **order)
+    plan.act(
+        "keys-lost", base="first", edits=[("/kiln/trust.json", None)], may_start=[ONE, TWO], ends=TWO, seq=2, **order
+    )
     _lost_before_an_order(plan)
+    _lost_on_trial(plan)
+
+
+def _lost_on_trial(plan: Plan) -> None:
+    # By the release itself, which restarts then. The order stands, and is not followed again.
+    plan.release("forgets", 3, "import os\nos.remove('/kiln/state.json')\nraise SystemExit(3)\n")
+    plan.act(
+        "forgets",
+        base="first",
+        desired=plan.order("forgets", seq=2),
+        paths=plan.bundle("forgets"),
+        may_start=[ONE, ("forgets", "first")],
+        ends=ONE,
+        seq=2,
+    )
 
 
 def _lost_before_an_order(plan: Plan) -> None:

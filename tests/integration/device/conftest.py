@@ -50,7 +50,7 @@ class Board:
         self.watched = False  # a watchdog of the board's own may kill it, and it starts again
 
     def make(self, **options: Any) -> None:
-        options = {"size_bytes": 1 << 19, **options}
+        options = {"size_bytes": 5 << 17, **options}
         flashing.make(self.flash, device=self.device, trust=trust(), **options)
 
     def switch_on(self, *, cut: int = 0, torn: bool = False) -> None:
@@ -187,7 +187,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """
     made = Bench(tmp_path_factory.mktemp("bench"))
     try:
-        made.board.make(size_bytes=getattr(request.module, "FLASH_BYTES", 1 << 19))
+        made.board.make(size_bytes=getattr(request.module, "FLASH_BYTES", 5 << 17))
         made.settle(FIRST)
         yield made
     finally:

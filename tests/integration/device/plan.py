@@ -21,7 +21,7 @@ from tests.fakes.releases import FakeRelease, desired_for, make_release, sign_de
 from tests.fakes.signing import Signer, canonical, root_document, root_payload
 
 NONCES = 8  # as in device/virtual/board/timing.py
-BLOCKS = 264  # of 4 KiB: three agents, two slots, and room for littlefs
+BLOCKS = 288  # of 4 KiB: three agents, two slots, and room for littlefs
 DEVICE = {
     "id": "d1",
     "token": "token",

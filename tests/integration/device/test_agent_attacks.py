@@ -13,7 +13,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.expectations import answer
 
 pytestmark = [pytest.mark.enable_socket]
-FLASH_BYTES = 1 << 20  # three agents
+FLASH_BYTES = 5 << 18  # three agents
 
 
 def test_a_good_agent_that_is_damaged_gives_way_to_the_one_of_the_board_and_heals(running: Bench) -> None:

@@ -14,7 +14,7 @@ from tests.integration.device.conftest import FIRST, Bench
 from tests.integration.device.parts import TOKEN, until
 
 pytestmark = [pytest.mark.enable_socket]
-FLASH_BYTES = 1 << 20  # three agents
+FLASH_BYTES = 5 << 18  # three agents
 
 
 def test_another_agent_is_taken_on_trial_and_confirms_itself(running: Bench) -> None:
@@ -171,6 +171,24 @@ def test_a_sleepy_board_keeps_a_new_agent_until_it_next_reaches_the_broker(runni
 
     running.board.printed("agent confirmed, counter 4")
     assert loader(running)["failed"] == ""
+
+
+def test_a_sleepy_board_proves_a_new_agent_by_http_while_the_broker_is_away(running: Bench, tmp_path: Path) -> None:
+    sleepy = running.desire(app("6.0.0", "print('awake')\nota.deepsleep(60000)\n"), seq=2)
+    running.broker.reported("confirmed", release=sleepy.digest)
+    until(lambda: running.board.state()["outbox"] is None, what="the outcome to be acknowledged")
+    running.board.switch_off()
+    chips.fit(running.board.flash, tmp_path)
+    running.board.device.update(connect_s=0.5)
+    running.board.put_device()
+    running.broker.stop()
+
+    order_agent(running, make_agent(NEW, counter=4))
+
+    running.board.printed("agent confirmed, counter 4")
+    assert running.store.reports[-1]["agent"] == 4
+    assert running.board.printed("the new agent") == 1
+    running.broker.start()
 
 
 def test_a3_after_a_damaged_agent_was_left_none_older_than_it_is_taken(running: Bench) -> None:

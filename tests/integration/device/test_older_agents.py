@@ -29,7 +29,7 @@ def older(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Benc
         shutil.copy(path, source / path.name.removesuffix(".txt"))
     with monkeypatch.context() as patch:
         patch.setattr(flashing, "AGENT", source)
-        bench.board.make(size_bytes=1 << 20)
+        bench.board.make(size_bytes=5 << 18)
     bench.board.switch_on()
     bench.desire(FIRST, seq=1)
     bench.broker.reported("confirmed", release=FIRST.digest)

@@ -96,10 +96,23 @@ def test_a3_an_order_from_before_the_loss_is_still_replayed(running: Bench) -> N
     assert running.broker.reported("refused", "replayed")["running"] == NEXT.digest
 
 
-def test_a3_without_the_floor_too_what_is_found_is_only_on_trial(running: Bench) -> None:
+def test_a3_without_the_floor_too_the_order_that_was_done_says_what_was_confirmed(running: Bench) -> None:
     take_next(running)
     running.board.spoil("kiln/state.json")
     running.board.spoil("kiln/floor.json")
+
+    running.board.switch_on()
+
+    running.board.printed("app 6.0.0")
+    state = running.board.state()
+    assert (state["active"], state["trial"], state["counter"], state["seq"]) == ("b", None, 6, 2)
+    assert running.store.requests == []
+
+
+def test_a3_without_order_and_floor_too_what_is_found_is_only_on_trial(running: Bench) -> None:
+    take_next(running)
+    for name in ("state.json", "floor.json", "order.done"):
+        running.board.spoil("kiln/" + name)
 
     running.board.switch_on()
 

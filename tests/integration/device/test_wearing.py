@@ -37,3 +37,34 @@ def test_a28_orders_that_the_board_never_accepts_are_counted(running: Bench) -> 
     assert running.broker.reported("refused", "too_often")["seq"] == 1
     assert running.board.printed("restart: update") == LIMIT - 1  # the first order of that day brought 5.0.0
     assert running.store.requests == []
+
+
+DELETES = "import os\nfor name in ('state', 'floor'):\n    os.remove('/kiln/%s.json' % name)\nraise SystemExit\n"
+
+
+def test_a28_a_release_that_deletes_every_floor_on_trial_is_installed_so_often_at_most(running: Bench) -> None:
+    limited(running)
+    release = running.store.add(app("6.0.0", DELETES))
+    seq = 1
+
+    def refused() -> bool:
+        return any("too_often" in line for line in list(running.board.lines))
+
+    def begun() -> bool:
+        return refused() or sum("trial of 6.0.0" in line for line in list(running.board.lines)) >= seq - 1
+
+    while not refused():
+        seq += 1
+        running.broker.desire(sign_desired(release, seq=seq, issued=running.store.now))
+        until(begun)
+
+    assert running.board.printed("staged") <= LIMIT
+
+
+def test_a28_a_release_that_deletes_every_floor_once_it_is_confirmed_is_installed_once(running: Bench) -> None:
+    running.desire(app("6.0.0", "ota.healthy()\nota.sleep_ms(200)\n" + DELETES), seq=2)
+
+    running.board.printed("the state was lost and found", times=3)
+
+    assert running.board.printed("staged") == 1
+    assert running.board.printed("slot b 6.0.0") >= 3

@@ -29,7 +29,6 @@ def test_facts_of_the_newest_document(tmp_path: Path) -> None:
     at = give(tmp_path, root_payload(version=7, epochs=(2, 3), expires=5))
 
     assert trust.facts(at) == (7, 5, [2, 3])
-    assert (trust.version(at), trust.expires(at), trust.epoch(at, "director")) == (7, 5, 3)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"release": 5}', '{"release": [{"kid": 1}]}'])
