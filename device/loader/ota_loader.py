@@ -22,6 +22,7 @@ _PAUSE_S = const(5)  # before the next start when there is no agent that works
 
 def run(root=""):
     """Start an agent; does not return."""
+    _mend(root)
     kept = load(root)
     trial = kept["trial"]
     if trial:
@@ -65,6 +66,15 @@ def fail(root, slot, why):
         time.sleep(_PAUSE_S)
 
 
+def _mend(root):
+    # A rename that a power cut left half done keeps the file beside it out of sight in littlefs,
+    # until something is about to change, be it what is not there.
+    try:
+        os.remove(root + "/kiln/nothing")
+    except OSError:
+        pass
+
+
 def _is_there(root, slot):
     try:
         return os.stat(root + "/kiln/agent/" + slot + "/ota/__init__.mpy")[6] > 0
@@ -77,7 +87,17 @@ def _shed():
     # that the agent needs for signatures.
     del sys.modules["ota_loader"]
     names = globals()
-    for name in ("load", "leave", "save", "fail", "_is_there", "_restart", "_watchdog", "_shed"):
+    for name in (
+        "load",
+        "leave",
+        "save",
+        "fail",
+        "_mend",
+        "_is_there",
+        "_restart",
+        "_watchdog",
+        "_shed",
+    ):
         del names[name]
 
 

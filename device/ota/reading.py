@@ -1,10 +1,17 @@
 # What /kiln holds, read at each start, with an application or without. Imported for that, and
 # forgotten.
+import os
+
 from ota import app, state
 
 
 def load(board, root, loaded):
     """Read what /kiln below `root` holds. Raises OSError, ValueError without an identity."""
+    # As in ota_loader.py, of which older boards keep an older one.
+    try:
+        os.remove(root + "/kiln/nothing")
+    except OSError:
+        pass
     board.root = root
     board.loaded = loaded
     board.state, board.intact = state.load(root + "/kiln")
