@@ -23,7 +23,7 @@ def run(root, loaded):
     except Exception:
         from ota import leave
 
-        leave.clear(root)  # without an identity, for example, nobody ever follows it
+        leave.clear(root)  # without an identity, or on a full flash, nobody ever follows it
         raise
     board.work()
 
@@ -34,6 +34,7 @@ class Alone(Board):
     def __init__(self, root, loaded):
         super().__init__(root, loaded)
         self.voice = self
+        self.order, self.failures = self._take_order()
 
     def say(self, what, reason="", detail="", release=""):
         """As ota.voice.Voice, for the next start to tell."""
@@ -53,8 +54,7 @@ class Alone(Board):
             # It would be taken for an empty board, and the slot that runs be written. The next
             # start finds the state in the slots, and hears the order again.
             self.restart("the state was lost")
-        raw, failures = self._take_order()
-        why = None
+        raw, why = self.order, None
         if self.state["trial"] is None:
             self._join()
             try:
@@ -66,7 +66,7 @@ class Alone(Board):
             except RefusedError as e:
                 hal.log("not now:", e.reason, e.detail)
                 self.postpone(0)
-                self._failed(raw, failures)
+                self._failed(raw, self.failures)
         self.restart(why or "back to the application")
 
     def restart(self, why):

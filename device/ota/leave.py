@@ -19,7 +19,12 @@ def order(root, raw, failures=0):
 
 def mark(root, raw, failures):
     """Keep that `raw` failed; the next start passes over it."""
-    _write(root, 0, raw, failures)
+    if not _write(root, 0, raw, failures):
+        for left in range(
+            1, STARTS + 1
+        ):  # flash is full: then the order itself, with an older number
+            if waits(root, left):
+                os.rename(order_path(root, left), order_path(root, 0))
 
 
 def take(root):

@@ -1,13 +1,18 @@
 # The first steps of a start, before the application. Imported for them, and forgotten. `agent` is
 # ota.agent.Agent.
+from micropython import const
+
 from ota import app, hal, slots, state
+
+_SCARCE = const(16384)  # bytes free: the state may not be written beside an order
 
 
 def boot(agent):
     """Count a start on trial, see to it that there is a slot to start, and join the network."""
     agent.tried, agent.failures = _failed(agent)
     if agent.tried or (agent.tried == b"" and agent.state["tries"]):
-        agent.postpone(0, True)
+        # Not counted yet where the order killed the board, or flash was full beside it.
+        agent.postpone(0, agent.state["tries"] > 0 and slots.free(agent.root) > _SCARCE)
     if not agent.intact:
         _restore(agent)
     if hal.partitions():

@@ -99,7 +99,7 @@ def _bent_pack(plan: Plan) -> None:
 def _losses(plan: Plan) -> None:
     """A flash that is full, and files that are gone or torn."""
     order = {"desired": plan.order("two", seq=2), "paths": plan.bundle("two") | plan.pack("one", "two")}
-    for name, blocks, seq in (("full", 0, None), ("low-space", 12, 2)):
+    for name, blocks, seq in (("full", 0, None), ("last-block", 1, None), ("low-space", 12, 2)):
         edits = [("/data/filler", blocks)]
         plan.act(name, base="first", edits=edits, may_start=[ONE], ends=ONE, seq=seq, **order)
     plan.act("tight-space", base="first", edits=[("/data/filler", 40)], may_start=[ONE, TWO], ends=TWO, seq=2, **order)
