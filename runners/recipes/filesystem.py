@@ -23,7 +23,7 @@ _SHORT = re.compile(r"[a-z0-9_-]{1,8}(\.[a-z0-9_-]{1,3})?")
 
 
 # Of littlefs, in blocks of 4096 bytes, and with a little room to grow: the agent is many small files.
-AGENT_BYTES = 312 << 10
+AGENT_BYTES = 328 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
