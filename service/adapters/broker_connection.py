@@ -81,6 +81,9 @@ class Connection:
             self.close()
 
     def send(self, data: bytes) -> None:
+        """To nobody once the connection closes: what is acknowledged was written to the disk meanwhile."""
+        if self._writer.transport.is_closing():
+            return
         self._writer.write(data)
         most = MAX_UNSENT_BYTES_OF_HOME if self.user == HOME else MAX_UNSENT_BYTES
         if self._writer.transport.get_write_buffer_size() > most:
@@ -91,7 +94,9 @@ class Connection:
         self.send(packets.acknowledge(Kind.PUBACK, packet_id))
 
     def close(self) -> None:
-        self._writer.close()
+        # Once: closed twice, a transport of asyncio's TLS has lost what it would need to write or to close.
+        if not self._writer.transport.is_closing():
+            self._writer.close()
 
     # -- inside
 

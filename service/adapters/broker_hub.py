@@ -180,7 +180,10 @@ class Broker:
                         posted.sender.close()
                 continue
             for posted in batch:
-                self._deliver(posted)
+                try:
+                    self._deliver(posted)
+                except Exception:  # whatever is wrong with one client: the broker is there for the others
+                    logger.exception("message not delivered", extra={"topic": posted.message.topic[:200]})
 
     async def keep_checking(self) -> None:
         """Closes who is not allowed any more."""

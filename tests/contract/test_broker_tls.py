@@ -1,13 +1,16 @@
 """All brokers over TLS: the service's own link, devices, and a certificate that is replaced while they run."""
 
+import asyncio
 import os
 import pathlib
 import shutil
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,6 +18,7 @@ from cryptography import x509
 from service.adapters.broker_client import Place
 from service.adapters.broker_control import Control
 from service.adapters.broker_dynsec import DynsecAccounts
+from service.adapters.broker_hub import Broker, BrokerSettings
 from service.adapters.broker_mosquitto import Tls
 from service.adapters.broker_tls import Certificate
 from service.adapters.mqtt import MqttBroker
@@ -192,3 +196,58 @@ def test_an_authority_that_cannot_be_read_stops_the_start(tmp_path: pathlib.Path
     place = Place(host="localhost", port=1, password="x", authority=str(tmp_path / "ca.pem"))
     with pytest.raises(BadInputError, match="KILN_MQTT_CA"):
         MqttBroker(place)
+
+
+def test_who_comes_back_before_the_answer_puts_nobody_out(tmp_path: pathlib.Path) -> None:
+    """As a board that restarts: the broker acknowledges once a message is on the disk, and by then another connection
+    has taken the place of the one that it came by."""
+    authority = Authority(tmp_path, "ours")
+    certificate = Certificate(*authority.certify("localhost"))
+    settings = BrokerSettings(host="127.0.0.1", port=0, folder=tmp_path, service_password=SERVICE_PASSWORD)
+    seen = ssl.create_default_context(cafile=str(authority.pem))
+
+    async def comes(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=seen)
+        writer.write(HELLO)
+        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+        writer.write(SAID)
+        return reader, writer
+
+    async def story() -> bytes:
+        broker = Broker(settings)
+        keep, on_the_disk = broker._file.write, threading.Event()
+
+        def slowly(*written: Any, **most: Any) -> None:
+            assert on_the_disk.wait(20)
+            keep(*written, **most)
+
+        broker._file.write = slowly  # type: ignore[method-assign]
+        server = await asyncio.start_server(broker.welcome, "127.0.0.1", 0, ssl=certificate.context)
+        port = server.sockets[0].getsockname()[1]
+        posting = asyncio.create_task(broker.keep_posting())
+        _, first = await comes(port)
+        reader, second = await comes(port)
+        await asyncio.sleep(0.2)  # both were read, and the first line was closed
+        on_the_disk.set()
+        answer = await asyncio.wait_for(reader.readexactly(4), 20)
+        assert not posting.done()
+        posting.cancel()
+        first.close()
+        second.close()
+        server.close()
+        broker.close()
+        return answer
+
+    assert asyncio.run(story()) == b"\x40\x02\x00\x01"
+
+
+def _text(value: str) -> bytes:
+    return len(value).to_bytes(2, "big") + value.encode()
+
+
+_BODY = (
+    _text("MQTT") + bytes([4, 0xC2, 0, 60]) + _text("kiln-service-1") + _text("kiln-service") + _text(SERVICE_PASSWORD)
+)
+HELLO = bytes([0x10, len(_BODY)]) + _BODY
+_BODY = _text("kiln/v1/roof/desired") + b"\x00\x01" + b"{}"
+SAID = bytes([0x33, len(_BODY)]) + _BODY  # PUBLISH, QoS 1, retained
