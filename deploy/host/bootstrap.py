@@ -212,9 +212,8 @@ def make_ready(lock: pathlib.Path, *, test: bool) -> None:
             task.result()
     if test:
         with ThreadPoolExecutor() as pool:
-            others = pool.submit(outside.install, VENV / "bin" / "python", run=run, say=say)
-            assistant = pool.submit(home_assistant.install, run=run, say=say)
-            for each in (others, assistant):
+            tasks = [pool.submit(outside.install, VENV / "bin" / "python", run=run, say=say)]
+            for each in [*tasks, pool.submit(home_assistant.install, run=run, say=say)]:
                 each.result()
     if not images_are_there(test=test):
         say("making the build images")

@@ -206,13 +206,6 @@ def test_who_comes_back_before_the_answer_puts_nobody_out(tmp_path: pathlib.Path
     settings = BrokerSettings(host="127.0.0.1", port=0, folder=tmp_path, service_password=SERVICE_PASSWORD)
     seen = ssl.create_default_context(cafile=str(authority.pem))
 
-    async def comes(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("localhost", port, ssl=seen)
-        writer.write(HELLO)
-        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
-        writer.write(SAID)
-        return reader, writer
-
     async def story() -> bytes:
         broker = Broker(settings)
         keep, on_the_disk = broker._file.write, threading.Event()
@@ -225,8 +218,8 @@ def test_who_comes_back_before_the_answer_puts_nobody_out(tmp_path: pathlib.Path
         server = await asyncio.start_server(broker.welcome, "127.0.0.1", 0, ssl=certificate.context)
         port = server.sockets[0].getsockname()[1]
         posting = asyncio.create_task(broker.keep_posting())
-        _, first = await comes(port)
-        reader, second = await comes(port)
+        _, first = await _comes(port, seen)
+        reader, second = await _comes(port, seen)
         await asyncio.sleep(0.2)  # both were read, and the first line was closed
         on_the_disk.set()
         answer = await asyncio.wait_for(reader.readexactly(4), 20)
@@ -239,6 +232,14 @@ def test_who_comes_back_before_the_answer_puts_nobody_out(tmp_path: pathlib.Path
         return answer
 
     assert asyncio.run(story()) == b"\x40\x02\x00\x01"
+
+
+async def _comes(port: int, seen: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=seen)
+    writer.write(HELLO)
+    assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+    writer.write(SAID)
+    return reader, writer
 
 
 def _text(value: str) -> bytes:

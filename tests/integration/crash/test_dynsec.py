@@ -134,12 +134,8 @@ def test_a_device_has_its_own_topics_and_no_others_until_it_is_retired(stage: St
     stage.is_told("attic", other, attics)
     roof = stage.come("roof", token)
     assert roof.is_welcome
-    for user, word, client_id in (
-        ("roof", "wrong", ""),
-        ("roof", other, ""),
-        ("roof", token, "attic"),
-        ("cellar", token, ""),
-    ):
+    strangers = (("roof", "wrong", ""), ("roof", other, ""), ("roof", token, "attic"), ("cellar", token, ""))
+    for user, word, client_id in strangers:
         assert not stage.come(user, word, client_id).is_welcome
 
     for topic in (desired("roof"), ask("roof"), desired("attic"), report("attic"), "kiln/v1/#", "#", "$CONTROL/#"):
