@@ -5,6 +5,7 @@
 import gc
 import json
 import os
+import random
 import sys
 
 FOLDER, PROGRAM, KIND = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -112,6 +113,7 @@ def model(name, update):
 
 def ours():
     """The same for the agent, whole: main.py, loader, download, install, switch."""
+    random.seed(1)  # the pauses of every run alike: what is written says how long things took
     world = life.World()
     flash = CHIP(bytearray(BLOCKS * ram.ERASE), PROGRAM)
     life.lay_out(flash, FILES)

@@ -2,6 +2,7 @@
 # board that sleeps long without doing anything is at rest, and its life ends there.
 import gc as real_gc
 import os
+import random
 import time as real_time
 
 _QUIET_MS = 400000  # longer than any pause of the agent
@@ -65,7 +66,8 @@ class Time:
 
 class Chance:
     """The module `os`, but for its chance: numbers once used come from a short list, for which a
-    plan holds signed answers."""
+    plan holds signed answers. All others follow from the seed of `random`, so that a life can be
+    lived again."""
 
     def __init__(self):
         for name in dir(os):
@@ -75,7 +77,7 @@ class Chance:
 
     def _draw(self, size):
         if size != NONCE_BYTES:
-            return os.urandom(size)
+            return bytes(random.getrandbits(8) for _ in range(size))
         self._drawn = (self._drawn + 1) % NONCES
         return bytes(size - 1) + bytes((self._drawn,))
 

@@ -67,7 +67,8 @@ def test_a3_after_a_power_cut_between_install_and_confirmation(running: Bench, t
 
 
 def test_data_of_the_application_survives_updates_roll_backs_and_a_lost_state(running: Bench) -> None:
-    write = "import os\nos.mkdir('/data/deep')\nopen('/data/deep/x', 'w').write('kept')\n"
+    deep = "import os\nif 'deep' not in os.listdir('/data'):\n    os.mkdir('/data/deep')\n"
+    write = deep + "with open('/data/deep/x', 'w') as f:\n    f.write('kept')\n"
     first = running.desire(app("6.0.0", write + LOOP), seq=2)
     running.broker.reported("confirmed", release=first.digest)
     bad = running.desire(app("7.0.0", "raise ValueError('bad')\n"), seq=3)

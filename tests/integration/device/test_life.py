@@ -6,7 +6,7 @@ import pytest
 
 from device.virtual import flash as flashing
 from tests.fakes.releases import FakeRelease
-from tests.integration.device.apps import app
+from tests.integration.device.apps import LOOP, app
 from tests.integration.device.conftest import Bench
 
 pytestmark = [pytest.mark.enable_socket]
@@ -143,7 +143,7 @@ def test_an_asyncio_application_updates(bench: Bench) -> None:
 def test_persistent_data_and_settings_survive(bench: Bench) -> None:
     bench.board.make(settings={"PERIOD_S": 7})
     bench.board.switch_on()
-    write = "open('/data/x', 'w').write(str(ota.settings['PERIOD_S']))\nwhile True:\n    ota.sleep_ms(20)\n"
+    write = "with open('/data/x', 'w') as f:\n    f.write(str(ota.settings['PERIOD_S']))\n" + LOOP
     settle(bench, app("1.0.0", write), seq=1)
 
     settle(bench, app("2.0.0"), seq=2)

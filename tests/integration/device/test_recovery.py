@@ -152,7 +152,8 @@ def test_a26_both_slots_corrupt_is_the_agent_alone_until_the_service_can_be_reac
 
 
 def test_a_whole_release_that_crashes_is_not_taken_for_damaged(running: Bench) -> None:
-    crash = "open('notes.txt', 'w').write('x')\nota.healthy()\nota.sleep_ms(20)\nraise OSError('sensor gone')\n"
+    note = "with open('notes.txt', 'w') as f:\n    f.write('x')\n"
+    crash = note + "ota.healthy()\nota.sleep_ms(20)\nraise OSError('sensor gone')\n"
     wild = running.desire(app("6.0.0", crash), seq=2)
     running.broker.reported("confirmed", release=wild.digest)
 

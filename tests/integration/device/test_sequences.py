@@ -74,8 +74,9 @@ def test_only_ours_leaves_nothing_mixed_and_nothing_broken(tmp_path: Path, kind:
         *theirs, kiln = [[sum(each), *each] for each in counts]
         *documented_others, documented_kiln = documented(program_bytes)
         assert theirs == documented_others
-        # The state that it writes has times in it, longer ones on a busy machine.
-        assert kiln == pytest.approx(documented_kiln, rel=0.05)
+        # Files are named by digests, so where littlefs puts them is another with each run's keys: 380 to 404
+        # operations were seen with pages of 256 bytes.
+        assert kiln == pytest.approx(documented_kiln, rel=0.1)
     ours = [row for row in rows if row["name"] == "Kiln"]
     others = [row for row in rows if row["name"] != "Kiln"]
     assert len(others) == 5
