@@ -18,7 +18,7 @@ from service.domain.build import Build, BuildId, JobId, Status
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.own_images import OwnImages
 from service.domain.provenance import Builder
-from service.flows import dependencies, note, plan, publish, rollouts, source
+from service.flows import catch_up, dependencies, note, plan, publish, rollouts, source
 from service.flows.rollout_parts import Parts as RolloutParts
 from service.ports import Boms, Clock, Keys, Logs, Objects, Sources
 from service.records import Audit, Builds, Channels, Dependencies, Fleet, Repositories
@@ -158,5 +158,8 @@ def end(parts: Parts, build: Build, status: str, message: str) -> None:
 
 
 def tell(parts: Parts, build: Build) -> int:
-    """Begin its roll-out; how many devices were told at once."""
-    return rollouts.begin(build.id, parts.rolling)[1]
+    """Begin its roll-out, or have it built again where a roll-back passed it by; how many devices were told at once."""
+    rollout, told = rollouts.begin(build.id, parts.rolling)
+    if rollout is None:
+        catch_up.catch_up(build.id, parts.rolling)
+    return told

@@ -179,6 +179,11 @@ def of_the_ref() -> sa.ColumnElement[bool]:
     return builds.c.may_release | builds.c.kind.not_in([EventKind.PUSH.value, EventKind.TAG.value])
 
 
+def is_of_a_push() -> sa.ColumnElement[bool]:
+    """Not one that leads devices back: they wait for it, whatever becomes of the ref that it is from."""
+    return builds.c.undoes.is_(None)
+
+
 def _skipped(connection: sa.Connection, refs: Collection[_Ref]) -> dict[tuple[RepositoryId, str, str], str]:
     """Where refs went after a build of this commit, by pushes that asked to be skipped."""
     query = sa.select(heads).where(
@@ -284,6 +289,6 @@ def _supersede(
             gone |= {last[here]} if here in last else set()
             last[here] = build
     for (repository, ref), build in last.items():
-        older = (builds.c.repository == repository) & (builds.c.ref == ref) & (builds.c.id < build)
+        older = (builds.c.repository == repository) & (builds.c.ref == ref) & (builds.c.id < build) & is_of_a_push()
         cancel(connection, older, f"superseded by build {build}", now, by=build)
     return gone

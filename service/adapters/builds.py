@@ -13,11 +13,13 @@ from service.adapters.arrivals import cancel, of_the_ref
 from service.adapters.channels import point
 from service.adapters.rows import attestation_of, build_of, bundle_of, job_of, plain, release_of
 from service.adapters.schema import approvals, attestations, builds, bundles, channels, jobs, releases
+from service.adapters.schema_rollouts import rollouts
 from service.domain.build import Build, BuildId, BuildJob, Delivery, JobId, Status, Taken, is_tag, status_of
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.event import OUR_TITLES, EventKind
 from service.domain.release import Attestation, Bundle, Release, ReleaseDigest
 from service.domain.repository import RepositoryId
+from service.domain.rollout import RolloutState
 from service.domain.semver import leads_back
 
 
@@ -256,18 +258,34 @@ class DatabaseBuilds:
 
 
 def _move_channel(connection: sa.Connection, release: Release, build: Build) -> bool:
-    """Unless a newer release is there, or the tag would lead the devices of another tag's back."""
+    """Unless a newer release is there, or the tag would lead the devices of another tag's back.
+
+    What leads back comes too late where the channel has gone on to something newer than what was given up.
+    """
     here = (channels.c.repository == release.repository) & (channels.c.channel == release.channel)
     query = sa.select(channels.c.build, channels.c.counter, releases.c.version, builds.c.ref)
     found = query.outerjoin(releases, releases.c.build == channels.c.build)
     current = connection.execute(found.outerjoin(builds, builds.c.id == channels.c.build).where(here)).first()
     if current is not None:
         is_older = build.is_tag and is_tag(current.ref or "") and leads_back(release.version, current.version)
-        if is_older or current.counter >= release.counter:
+        if (
+            is_older
+            or current.counter >= release.counter
+            or _has_gone_on(connection, build, release.channel, *current[:2])
+        ):
             return bool(current.build == release.build)
     assert release.channel is not None
     point(connection, release, release.channel, at=release.created_at.timestamp())
     return True
+
+
+def _has_gone_on(connection: sa.Connection, build: Build, channel: str | None, current: int, counter: int) -> bool:
+    if build.undoes is None:
+        return False
+    given_up = connection.execute(sa.select(rollouts.c.counter).where(rollouts.c.id == build.undoes)).scalar()
+    here = (rollouts.c.build == current) & (rollouts.c.channel == channel)
+    state = connection.execute(sa.select(rollouts.c.state).where(here).order_by(rollouts.c.id.desc())).scalar()
+    return given_up is not None and counter > given_up and state != RolloutState.ABORTED.value
 
 
 def _keep_signed(connection: sa.Connection, bundles_: Sequence[Bundle], attestations_: Sequence[Attestation]) -> None:

@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from service.adapters.arrivals import cancel, of_the_ref
+from service.adapters.arrivals import cancel, is_of_a_push, of_the_ref
 from service.adapters.repositories import keep_hook, note_head
 from service.adapters.rows import build_of
 from service.adapters.schema import builds, heads, repositories
@@ -62,7 +62,7 @@ def _built(connection: sa.Connection, repository: RepositoryId, ref: str) -> str
 
 
 def _stop(connection: sa.Connection, delivery: Delivery, why: str, now: float) -> Taken:
-    mine = (builds.c.repository == delivery.repository) & (builds.c.ref == delivery.event.ref)
+    mine = (builds.c.repository == delivery.repository) & (builds.c.ref == delivery.event.ref) & is_of_a_push()
     # A tag's release stays what it is, but nobody waits for the rest of its build.
     cancel(connection, mine, why, now)
     return Taken(said=why)
@@ -88,8 +88,10 @@ def _again(connection: sa.Connection, delivery: Delivery) -> tuple[Taken, list[D
         author=found.author,
         request=None if found.request is None else Request(number=found.request, is_fork=True),
         # What is not the newest any more is built to be looked at: a release of it would lead devices back.
-        is_newest=newest.commit == found.commit and not _is_gone(newest),
+        is_newest=found.undoes is None and newest.commit == found.commit and not _is_gone(newest),
         again=True,
+        undoes=found.undoes,
+        channel=found.channel,
     )
     return Taken(), [Delivery(repository=delivery.repository, event=event)]
 

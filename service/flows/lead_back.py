@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.domain.audit import Noted
-from service.domain.build import BuildId, Delivery
+from service.domain.build import BuildId, Delivery, Status
 from service.domain.device import Device
 from service.domain.errors import NotFoundError
 from service.domain.event import Event
@@ -29,13 +29,21 @@ def undo(build: BuildId, parts: Parts) -> tuple[list[BuildId], int]:
     """
     led_on = 0
     for each in parts.rollouts.of_build(build):
-        devices = followers(each, parts) if each.undone_by is None else []
+        devices = followers(each, parts) if _is_open(each, parts) else []
         good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
         if devices and is_overtaken(each, parts):
             led_on += _lead_on(each, devices, parts)
         elif devices and good is not None:
             _build_again(each, good, parts)
     return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None], led_on
+
+
+def _is_open(rollout: Rollout, parts: Parts) -> bool:
+    """Whether nothing leads back from it: never did, or what was to do so could not be built."""
+    if rollout.undone_by is None:
+        return True
+    status = parts.builds.build(rollout.undone_by).status
+    return status.is_final and status is not Status.SUCCEEDED
 
 
 def is_overtaken(rollout: Rollout, parts: Parts) -> bool:
@@ -107,12 +115,13 @@ def _withdraw(rollout: Rollout, parts: Parts) -> None:
 def _build_again(rollout: Rollout, good: BuildId, parts: Parts) -> bool:
     """What ran before, once more, under a counter that the updated devices take; no other device is sent this.
 
-    What is built is known already, so nothing is compiled. Its release is rolled out to those devices at once.
+    What is built is known already, so nothing is compiled. Its release is rolled out to those devices at once. Cut off
+    and done again it is the same build, by its delivery.
     """
     before = parts.builds.build(good)
     event = Event(
         kind=before.kind,
-        delivery=f"roll-back-{rollout.id}",  # cut off and done again it is the same build
+        delivery=f"roll-back-{rollout.id}" + (f"-{rollout.undone_by}" if rollout.undone_by else ""),
         ref=before.ref,
         commit=before.commit,
         title=before.title,
