@@ -29,6 +29,7 @@ from service.adapters.broker_rights import SERVICE, Home
 from service.ports import BrokerAccounts
 
 START_S = 60.0
+ACCEPT_TURNS = 4  # of the loop: asyncio takes fewer from an accepted connection to its protocol
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = range(15_000, 32_000)  # ports
 
@@ -153,6 +154,11 @@ class _Quick(uvicorn.Server):
         await told.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Whoever was accepted at this moment becomes a connection first: a server that is closed loses it, unclosed.
+        for each in (each for server in self.servers for each in server.sockets):
+            asyncio.get_running_loop().remove_reader(each.fileno())
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -160,6 +166,9 @@ class _Quick(uvicorn.Server):
         await asyncio.sleep(0)  # those that wait for nothing are gone then
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # of those that do not take what was written to them
+            connection.transport.abort()
+        await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
