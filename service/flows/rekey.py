@@ -57,9 +57,13 @@ def resign(parts: Parts) -> Resigned:
 
 
 def _in_use(parts: Parts) -> list[Release]:
-    """Where channels point, and what devices were told to run: during a roll-out that is not the same."""
+    """Where channels point, and what devices were told to run: during a roll-out that is not the same.
+
+    Not what was withdrawn: who runs that runs it already, and could not fetch it again.
+    """
     builds = {each.build: None for each in parts.builds.currents()} | dict.fromkeys(parts.rollouts.ordered())
-    return [found for each in builds if (found := parts.builds.release(each)) is not None]
+    found = [parts.builds.release(each) for each in builds]
+    return [each for each in found if each is not None and each.withdrawn_at is None]
 
 
 def _sign_anew(parts: Parts, release: Release) -> None:

@@ -15,7 +15,7 @@ from service.domain.root import signer_of
 from service.flows import publish, rekey, settle
 from tests.fakes import prepared
 from tests.unit.service.conftest import World
-from tests.unit.service.steps import announced, enrolled, published, releasing, rolling, verified
+from tests.unit.service.steps import announced, enrolled, published, releasing, reported, rolling, verified
 
 ONE = DeviceId("d1")
 
@@ -132,3 +132,15 @@ def test_a_release_that_cannot_be_signed_anew_is_named_and_stops_no_other(rotati
     assert done.releases == 1
     assert len(done.failed) == 1
     assert "the disk is gone" in done.failed[0]
+
+
+def test_what_was_withdrawn_is_not_signed_anew_for_those_that_run_it(rotating: World) -> None:
+    """They could not fetch it again, and would be left without an order."""
+    bundle = unix_bundle(rotating)
+    reported(rotating, ONE, json.dumps({"v": 1, "state": "confirmed", "running": bundle.digest}).encode())
+    rotating.channels.withdraw(bundle.build, why="eats batteries", by="ann", now=rotating.clock.now())
+    rotating.keys.revoke(rotating.keys.public("release").kid, stolen=True)
+
+    assert rekey.resign(parts(rotating)) == rekey.Resigned()
+
+    assert rotating.fleet.device(ONE).desired == bundle.digest
