@@ -35,8 +35,11 @@ def for_people(kiln: Kiln, sight: Sight, publish_anew: PublishAnew) -> list[Rout
 
 
 def recall(kiln: Kiln, publish_anew: PublishAnew) -> int:
-    """What withdrawals leave to be done, which may be much; how many devices had another order. Safe to repeat."""
+    """What promotions and withdrawals leave to be done, which may be much; how many devices had another order by
+    withdrawals. Safe to repeat.
+    """
     parts = _parts(kiln, publish_anew)
+    rollouts.begin_promoted(rolling.parts(kiln))
     done = sum(withdraw.recall(name, parts) for name in kiln.channels.recalled())
     if done:
         kiln.told.ring()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from service.adapters.acceptance import lock
 from service.adapters.audit import written
 from service.adapters.rows import moments, plain
-from service.adapters.schema import bundles, releases
+from service.adapters.schema import bundles, channels, releases
 from service.adapters.schema_devices import devices
 from service.adapters.schema_rollouts import channel_plans, channel_releases, rollout_devices, rollouts
 from service.domain.audit import Noted
@@ -50,11 +50,13 @@ class DatabaseRollouts:
 
     def begin(
         self, release: Release, channel: str, plan: Plan, *, by: str, now: datetime.datetime, again: bool = False
-    ) -> Rollout:
+    ) -> Rollout | None:
         here = (rollouts.c.repository == release.repository) & (rollouts.c.channel == channel)
         newest_first = sa.select(rollouts).where(here).order_by(rollouts.c.id.desc()).limit(1)
         with self._engine.begin() as connection:
             lock(connection, release.repository)
+            if not _points(connection, release, channel):
+                return None
             known = _first(connection, newest_first.where(rollouts.c.build == release.build))
             newest = _first(connection, newest_first)
             if known is not None and not (again and (known != newest or known.state is RolloutState.ABORTED)):
@@ -76,6 +78,15 @@ class DatabaseRollouts:
             made = _first(connection, newest_first)
             assert made is not None
             return made
+
+    def unbegun(self) -> list[tuple[BuildId, str, str]]:
+        here, past = channels.c, channel_releases.c
+        came = (past.repository == here.repository) & (past.channel == here.channel) & (past.build == here.build)
+        began = (rollouts.c.repository == here.repository) & (rollouts.c.channel == here.channel)
+        query = sa.select(here.build, here.channel, past.by).join(channel_releases, came)
+        query = query.where(past.by != "", ~sa.exists().where(began & (rollouts.c.build == here.build)))
+        with self._engine.connect() as connection:
+            return [(BuildId(row[0]), row[1], row[2]) for row in connection.execute(query)]
 
     def get(self, name: RolloutId) -> Rollout:
         with self._engine.connect() as connection:
@@ -166,6 +177,11 @@ def rollout_of(row: sa.RowMapping) -> Rollout:
     values = {name: row[name] for name in Rollout.__dataclass_fields__}
     plan, state = Plan.parse(json.loads(row["plan"])), RolloutState(row["state"])
     return Rollout(**{**values, "plan": plan, "state": state, **moments(row, _MOMENTS)})
+
+
+def _points(connection: sa.Connection, release: Release, channel: str) -> bool:
+    here = (channels.c.repository == release.repository) & (channels.c.channel == channel)
+    return connection.execute(sa.select(channels.c.build).where(here)).scalar() == release.build
 
 
 def _first(connection: sa.Connection, query: sa.Select[Any]) -> Rollout | None:

@@ -48,16 +48,16 @@ def change(name: DeviceId, wanted: Place, parts: Parts, *, by: str) -> Device:
         "may_install": wanted.may_install,
     }
     changed = {each: value for each, value in given.items() if value is not None and value != getattr(device, each)}
-    if not changed:
-        return device
     if "channel" in changed:
         known.check(device.repository, str(changed["channel"]), parts.channels)
     place: dict[str, Any] = changed
     said = ", ".join(_words(each, value) for each, value in changed.items())
-    parts.inventory.place(name, Place(**place), mention=_mention(device, "placed", "device.placed", said, parts, by=by))
-    if "group" in changed:
+    if changed:
+        mention = _mention(device, "placed", "device.placed", said, parts, by=by)
+        parts.inventory.place(name, Place(**place), mention=mention)
+    if wanted.group is not None:  # also when an earlier call was cut off before it
         parts.remake(name)
-    if "channel" in changed:
+    if wanted.channel is not None:
         parts.settle(name)
     return parts.fleet.device(name)
 
@@ -93,11 +93,10 @@ def pin(name: DeviceId, build: BuildId, parts: Parts, *, by: str) -> Device:
 def unpin(name: DeviceId, parts: Parts, *, by: str) -> Device:
     """It follows its channel again. Safe to repeat. Raises: NotFoundError, ConflictError for a retired device."""
     device = living(name, parts.fleet)
-    if device.pin is None:
-        return device
-    said = f"from release {device.pin}"
-    parts.inventory.pin(name, None, mention=_mention(device, "unpinned", "device.unpinned", said, parts, by=by))
-    parts.settle(name)
+    if device.pin is not None:
+        said = f"from release {device.pin}"
+        parts.inventory.pin(name, None, mention=_mention(device, "unpinned", "device.unpinned", said, parts, by=by))
+    parts.settle(name)  # also when an earlier call was cut off before it
     return parts.fleet.device(name)
 
 

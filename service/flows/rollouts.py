@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.domain.build import BuildId
-from service.domain.device import Device
+from service.domain.device import Device, DeviceState
 from service.domain.errors import NotFoundError
 from service.domain.release import Bundle, Release
 from service.domain.rollout import (
@@ -45,6 +45,7 @@ TURNS = 20  # of one roll-out, before others have theirs
 TOGETHER = 100  # orders of one transaction: five hundred held the database for 20 to 50 ms, and the door waited
 LOOK_AGAIN = datetime.timedelta(minutes=1)  # at a device that is held
 WAITING = (RowState.PENDING, RowState.HELD)
+GIVEN_UP = (DeviceState.ROLLED_BACK, DeviceState.REFUSED)
 
 
 def begin(
@@ -64,7 +65,13 @@ def begin(
     is_undoing = undone(name, where, parts) is not None
     plan = AT_ONCE if is_undoing else parts.rollouts.plan(release.repository, where) or DEFAULT
     rollout = parts.rollouts.begin(release, where, plan, by=by, now=parts.clock.now(), again=again)
-    return rollout, advance(rollout.id, parts)
+    return rollout, 0 if rollout is None else advance(rollout.id, parts)
+
+
+def begin_promoted(parts: Parts) -> None:
+    """What promotions leave to be done that were cut off. Safe to repeat."""
+    for name, channel, by in parts.rollouts.unbegun():
+        begin(name, parts, channel=channel, by=by, again=True)
 
 
 def advance(name: RolloutId, parts: Parts) -> int:
@@ -180,7 +187,7 @@ def _tell(rollout: Rollout, limit: int, parts: Parts) -> tuple[int, bool]:
     marks, tellable = [], []
     for due, tries in parts.crowd.due(rollout, limit, now=now):
         device, verdict = _judged(due, rollout, release, bundles.get(due.board), parts)
-        if verdict is None and (tries or device.desired != bundles[device.board].digest):
+        if verdict is None and (tries or _is_news(device, bundles[device.board])):
             tellable.append(device)
         else:
             marks.append(_mark(device, verdict or Verdict(RowState.ORDERED), now))
@@ -191,6 +198,13 @@ def _tell(rollout: Rollout, limit: int, parts: Parts) -> tuple[int, bool]:
         parts.crowd.mark(rollout.id, marks, now=now)
     told = _order(rollout, orders, parts, now)
     return told, told + len(marks) > 0
+
+
+def _is_news(device: Device, bundle: Bundle) -> bool:
+    """An order that it has already is none, unless it gave that one up: then it tries a later one (docs/ota.md)."""
+    report = device.report
+    gave_up = report is not None and report.state in GIVEN_UP and report.release == bundle.digest
+    return gave_up or device.desired != bundle.digest
 
 
 def _order(rollout: Rollout, orders: Iterable[Ordered], parts: Parts, now: datetime.datetime) -> int:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId, DeviceState, Report
@@ -13,6 +13,7 @@ from service.flows.announce import tell
 from service.flows.obstacles import ON_TRIAL, fit, obstacle
 from service.flows.rollout_parts import Judged, Parts
 from service.flows.rollouts import WAITING, advance, hold, sign
+from service.flows.stay import stay
 from service.records.rollouts import Mark, Part
 
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
@@ -30,23 +31,48 @@ def settle(name: DeviceId, parts: Parts) -> bool:
     the newest release that a roll-out finished with. True when it was given another order now. Safe to repeat.
     """
     device = parts.fleet.device(name)
+    left = set()
     for part in parts.crowd.parts([name]):
         why = _leaves(device, part.rollout)
         if why or _is_lost(device, part, parts):
             state = RowState.LEFT if why else RowState.PENDING
             parts.crowd.mark(part.rollout.id, [_row(part, state, why)], now=parts.clock.now())
+        if why and part.row.state is not RowState.DONE and part.digest is not None:
+            left.add(part.digest)
     if device.retired_at is not None:
         return False
+    return _settled(device, parts) or _forgets(name, left, parts)
+
+
+def _settled(device: Device, parts: Parts) -> bool:
     if device.pin is not None:
         return _give(device, device.pin, parts)
     rollout = parts.rollouts.newest(device.repository, device.channel)
     good = parts.rollouts.good(device.repository, device.channel)
     if rollout is None or not rollout.state.is_open:
         return good is not None and _give(device, good, parts)
-    parts.crowd.join(rollout, name, now=parts.clock.now())
+    parts.crowd.join(rollout, device.id, now=parts.clock.now())
     given = good is not None and _is_new(device) and _give(device, good, parts)
     given = _joined(device, rollout, parts, is_first=good is None) or given
     return _outlived(device, rollout, parts) or given
+
+
+def _forgets(name: DeviceId, left: Collection[ReleaseDigest], parts: Parts) -> bool:
+    """An order of a roll-out that it left, and that waits for it while it sleeps, is not for it any more.
+
+    Unless it was told that very release again, by its pin, its channel or another roll-out.
+    """
+    device = parts.fleet.device(name)
+    if device.desired not in left:
+        return False
+    build = device.pin or parts.rollouts.good(device.repository, device.channel)
+    again = {each.digest for each in parts.builds.bundles(build)} if build is not None else set()
+    told = [each for each in parts.crowd.parts([name]) if each.row.state in (RowState.ORDERED, RowState.DONE)]
+    if device.desired in again or any(each.digest == device.desired for each in told):
+        return False
+    forgets = stay(device, parts)
+    parts.announced()
+    return forgets
 
 
 def settle_many(names: Sequence[DeviceId], parts: Parts) -> None:

@@ -58,10 +58,16 @@ class Rollouts(Protocol):
 
     def begin(
         self, release: Release, channel: str, plan: Plan, *, by: str, now: datetime.datetime, again: bool = False
-    ) -> Rollout:
-        """A roll-out of this release to this channel, in the place of those that go on there.
+    ) -> Rollout | None:
+        """A roll-out of this release to this channel, in the place of those that go on there; None when the channel
+        does not point at it any more.
 
         The one that there is, when the release came to this channel before, unless it is to be `again`.
+        """
+
+    def unbegun(self) -> list[tuple[BuildId, str, str]]:
+        """Releases that channels point at by a promotion which was cut off before their roll-out: the release, the
+        channel, and who promoted it.
         """
 
     def get(self, name: RolloutId) -> Rollout:

@@ -218,6 +218,7 @@ def test_a_device_that_comes_while_a_roll_out_without_it_ends_is_told_all_the_sa
     release = world.builds.release(build)
     assert release is not None
     rollout = world.rollouts.begin(release, "beta", DEFAULT, by="", now=world.clock.now())
+    assert rollout is not None
     for _ in range(turns):
         rollouts._turn(rollout.id, parts)
     assert world.rollouts.get(rollout.id).is_filled
