@@ -150,10 +150,11 @@ def is_as_seen(connection: sa.Connection, rollout: Rollout) -> bool:
 
 
 def wake(connection: sa.Connection, rollout: Rollout) -> None:
-    """One that had finished goes on."""
+    """One that had finished goes on, and stays what it was for others: a release that is known to be good."""
     mine = (rollouts.c.id == rollout.id) & (rollouts.c.state == RolloutState.FINISHED.value)
+    passed = {"stage": last_stage(connection, rollout), "passed_at": rollouts.c.finished_at}
     values = {"state": RolloutState.RUNNING.value, "finished_at": None}
-    connection.execute(rollouts.update().where(mine).values(**values))
+    connection.execute(rollouts.update().where(mine).values(**values, **passed))
 
 
 def write_orders(connection: sa.Connection, orders: dict[DeviceId, Order]) -> None:

@@ -121,7 +121,7 @@ class DatabaseRollouts:
     def good(self, repository: RepositoryId, channel: str, *, below: int = 0) -> BuildId | None:
         here = (rollouts.c.repository == repository) & (rollouts.c.channel == channel)
         mine = here & (rollouts.c.build == releases.c.build)
-        finished = sa.exists().where(mine & (rollouts.c.state == RolloutState.FINISHED.value))
+        finished = sa.exists().where(mine & _is_proved())
         # Older than all roll-outs of the channel: of a Kiln that had none, every device was told at once.
         is_older = ~sa.exists().where(here & (rollouts.c.counter <= releases.c.counter))
         came = (channel_releases.c.repository == repository) & (channel_releases.c.channel == channel)
@@ -177,6 +177,14 @@ def rollout_of(row: sa.RowMapping) -> Rollout:
     values = {name: row[name] for name in Rollout.__dataclass_fields__}
     plan, state = Plan.parse(json.loads(row["plan"])), RolloutState(row["state"])
     return Rollout(**{**values, "plan": plan, "state": state, **moments(row, _MOMENTS)})
+
+
+def _is_proved() -> sa.ColumnElement[bool]:
+    """It finished, or came to all devices that were heard of: `passed_at` of the last stage."""
+    last = sa.func.json_array_length(sa.type_coerce(rollouts.c.plan, sa.JSON)["stages"]) - 1
+    came = rollouts.c.passed_at.is_not(None) & (rollouts.c.stage == last)
+    goes_on = rollouts.c.state.in_([RolloutState.RUNNING.value, RolloutState.SUPERSEDED.value])
+    return (rollouts.c.state == RolloutState.FINISHED.value) | (goes_on & came)
 
 
 def _points(connection: sa.Connection, release: Release, channel: str) -> bool:

@@ -9,7 +9,7 @@ from typing import NewType
 
 from service.domain.build import BuildId
 from service.domain.repository import RepositoryId
-from service.domain.rollout_counts import Counts, Look, has_passed, is_empty
+from service.domain.rollout_counts import Counts, Look, came_to_all, has_passed, is_empty
 from service.domain.rollout_plan import Plan
 
 RolloutId = NewType("RolloutId", int)
@@ -59,12 +59,17 @@ class Rollout:
     created_by: str = ""  # empty: by a push
     started_at: datetime.datetime | None = None
     stage_at: datetime.datetime | None = None
-    passed_at: datetime.datetime | None = None  # the stage had its success
+    passed_at: datetime.datetime | None = None  # the stage had its success; of the last one: the release is good
     finished_at: datetime.datetime | None = None  # nothing is to be done any more
     approved: int = 0  # how many stages may begin, of those that need an approval
     paced_at: datetime.datetime | None = None  # up to here the allowance of devices a minute is used
     is_filled: bool = False  # all its devices are written down
     undone_by: BuildId | None = None  # builds again what ran before
+
+    @property
+    def is_last(self) -> bool:
+        """All devices have had their turn, or have it now."""
+        return self.stage == len(self.plan.stages) - 1
 
     @property
     def is_over(self) -> bool:
@@ -223,7 +228,8 @@ def _onward(rollout: Rollout, stages: Sequence[Counts], now: datetime.datetime, 
     stage, counts = rollout.plan.stages[rollout.stage], stages[rollout.stage]
     following = rollout.stage + 1
     if following == len(stages):
-        return Wait(_held(rollout.stage, stages))
+        proves = rollout.passed_at is None and came_to_all(stages)
+        return Pass() if proves else Wait(_held(rollout.stage, stages))
     if rollout.passed_at is None and not is_proved and is_empty(rollout.plan.stages, rollout.stage, stages):
         return GoOn(following) if rollout.approved > following else Wait(_nobody(rollout), RolloutState.WAITING)
     if rollout.passed_at is None:

@@ -40,6 +40,16 @@ class Look:
     proved: bool = False  # somebody of an earlier stage has them, too, and runs the release
 
 
+def came_to_all(stages: Sequence[Counts]) -> bool:
+    """Everybody was told; some run the release, and of the others of the last stage nothing was heard for long.
+
+    Then it is known to be good, though its roll-out has no end: a dead board, say, is ordered for ever.
+    """
+    last = stages[-1]
+    waits = any(each.pending for each in stages) or last.ordered > last.silent
+    return not waits and any(each.done for each in stages)
+
+
 def has_passed(success_percent: float, counts: Counts) -> bool:
     """Who sleeps does not count, if anybody was heard. A stage of held devices alone proves nothing."""
     of = counts.taking_part - (counts.silent if counts.done else 0)

@@ -168,7 +168,8 @@ def _decide(step: Start | GoOn | Halt | Finish, rollout: Rollout, parts: Parts, 
             return _change(rollout, parts, "stage", detail=f"stage {stage + 1}", **goes_on, **moved)
         case Halt(why, is_abort):
             state = RolloutState.ABORTED if is_abort else RolloutState.PAUSED
-            return _change(rollout, parts, state.value, detail=why, state=state, why=why) and is_abort
+            halted = {"state": state, "why": why, "passed_at": None if rollout.is_last else rollout.passed_at}
+            return _change(rollout, parts, state.value, detail=why, **halted) and is_abort
         case Finish():
             _change(rollout, parts, "finished", state=RolloutState.FINISHED, why="", finished_at=now)
             return False
