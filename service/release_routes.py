@@ -7,7 +7,7 @@ from starlette.routing import Route
 from service import rolling
 from service.declared import Declared
 from service.domain.build import BuildId
-from service.flows import lead_back, promote, rollouts, settle, steer, withdraw
+from service.flows import lead_back, promote, rollouts, settle, stay, steer, withdraw
 from service.kiln import Kiln
 from service.web.releases import ReleaseApi
 from service.web.sight import Sight
@@ -67,5 +67,7 @@ def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
         stop=stop,
         undo=lambda name: lead_back.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
+        stay=lambda device: stay.stay(device, rolls),
+        resume=lambda repository, channel, by: rollouts.resume(repository, channel, rolls, by=by),
         named=Declared(kiln).channels,
     )

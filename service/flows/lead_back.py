@@ -1,20 +1,21 @@
 """Lead back: how a roll-out that is over is ended, and devices leave a release that was given up or withdrawn."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from service.domain.audit import Noted
 from service.domain.build import BuildId, Delivery, Status
 from service.domain.device import Device
-from service.domain.errors import NotFoundError
 from service.domain.event import Event
 from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.rollout import Rollout, RolloutState, RowState
 from service.flows.announce import tell
-from service.flows.fill import followers
+from service.flows.fill import builds_undoing, earlier, followers
 from service.flows.obstacles import obstacle
+from service.flows.promote import known
 from service.flows.rollout_parts import KILN, Parts, noted
 from service.flows.rollouts import advance
 from service.flows.settle import settle
+from service.flows.stay import stay
 from service.flows.steer import stop
 from service.records.rollouts import Mark
 
@@ -28,22 +29,32 @@ def undo(build: BuildId, parts: Parts) -> tuple[list[BuildId], int]:
     that do so, and how many devices were told of a newer one now.
     """
     led_on = 0
-    for each in parts.rollouts.of_build(build):
-        devices = followers(each, parts) if _is_open(each, parts) else []
+    newest = {each.channel: each for each in reversed(parts.rollouts.of_build(build))}
+    for each in newest.values():  # it may have come to a channel twice, and is left once
+        devices = followers(each, parts)
         good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
         if devices and is_overtaken(each, parts):
             led_on += _lead_on(each, devices, parts)
-        elif devices and good is not None:
+        elif devices and good is not None and not _is_undone(each, parts):
             _build_again(each, good, parts)
     return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None], led_on
 
 
-def _is_open(rollout: Rollout, parts: Parts) -> bool:
-    """Whether nothing leads back from it: never did, or what was to do so could not be built."""
-    if rollout.undone_by is None:
+def _is_undone(rollout: Rollout, parts: Parts) -> bool:
+    """Whether something leads devices of its channel back from its release, or will."""
+    return any(_leads_back(undoing, rollout, parts) for undoing in builds_undoing(rollout, parts))
+
+
+def _leads_back(undoing: BuildId, rollout: Rollout, parts: Parts) -> bool:
+    """Not what could not be built, nor what came too late: a newer release was there, or took its place."""
+    status = parts.builds.build(undoing).status
+    if not status.is_final:
         return True
-    status = parts.builds.build(rollout.undone_by).status
-    return status.is_final and status is not Status.SUCCEEDED
+    current = parts.builds.current(rollout.repository, rollout.channel)
+    came = [each for each in parts.rollouts.of_build(undoing) if each.channel == rollout.channel]
+    is_current = current is not None and current.build == undoing  # its roll-out may begin a moment later
+    goes_on = any(each.state.is_open or each.state is RolloutState.FINISHED for each in came)
+    return status is Status.SUCCEEDED and (goes_on or (is_current and not came))
 
 
 def is_overtaken(rollout: Rollout, parts: Parts) -> bool:
@@ -62,10 +73,11 @@ def is_overtaken(rollout: Rollout, parts: Parts) -> bool:
 def _lead_on(rollout: Rollout, devices: Sequence[Device], parts: Parts) -> int:
     """Tell those that run its release of the newest good one of the channel; how many. Who failed there tries again.
 
-    While a newer one is being rolled out they wait for their turn in it.
+    While a newer one is being rolled out they wait for their turn in it, unless it came to all that were heard of.
     """
     newest = parts.rollouts.newest(rollout.repository, rollout.channel)
-    if newest is None or newest.state.is_open:
+    is_good = newest is not None and newest.build == parts.rollouts.good(rollout.repository, rollout.channel)
+    if newest is None or (newest.state.is_open and not is_good):
         return 0
     digests = {each.digest for each in parts.builds.bundles(rollout.build)}
     there = [each.id for each in devices if each.report is not None and each.report.running in digests]
@@ -76,7 +88,7 @@ def _lead_on(rollout: Rollout, devices: Sequence[Device], parts: Parts) -> int:
         return noted(newest, "retried", parts, by=KILN, detail=f"{count} {about}")
 
     again = 0
-    if rest and newest.state is RolloutState.FINISHED:
+    if rest and is_good:
         again = parts.crowd.retry(newest, rest, now=parts.clock.now(), deed=deed) or 0
         advance(newest.id, parts)
     return len(there) - len(rest) + again
@@ -88,22 +100,39 @@ def call_back(rollout: Rollout, parts: Parts) -> bool:
     Who waits for its turn leaves. Of an aborted one, those that may still follow their order are given what ran before.
     """
     aborted = rollout.state is RolloutState.ABORTED
-    good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter) if aborted else None
-    states = [RowState.PENDING, RowState.HELD] + ([] if good is not None else [RowState.ORDERED])
+    states = [RowState.PENDING, RowState.HELD] + ([] if aborted else [RowState.ORDERED])
     if parts.crowd.leave(rollout.id, states, f"the roll-out was {rollout.state.value}"):
         return True
-    if good is not None:
-        release = parts.builds.release(good)
-        if release is None:
-            raise NotFoundError(f"build {good} has no release")
-        if _call_back_some(rollout, release, parts):
+    if aborted:
+        good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter)
+        if _call_back_some(rollout, None if good is None else known(good, parts.builds), parts):
             return True
-        if rollout.plan.updated == "roll_back" and rollout.undone_by is None and followers(rollout, parts):
+        if good is not None and _is_to_be_undone(rollout, parts):
             _withdraw(rollout, parts)
             if not is_overtaken(rollout, parts):
                 return _build_again(rollout, good, parts)
+        if not builds_undoing(rollout, parts):  # or that is for those as well
+            _take_up(rollout, parts)
     parts.rollouts.change(rollout, finished_at=parts.clock.now())
     return False
+
+
+def _is_to_be_undone(rollout: Rollout, parts: Parts) -> bool:
+    """Its plan wants it, somebody runs its release, and it was not done."""
+    if rollout.plan.updated != "roll_back" or builds_undoing(rollout, parts):
+        return False
+    return bool(followers(rollout, parts))
+
+
+def _take_up(rollout: Rollout, parts: Parts) -> None:
+    """What was to lead back from releases before it, and came too late because this one was there: once more."""
+    for each in earlier(rollout, parts):
+        if each.undone_by is None or _is_undone(each, parts) or is_overtaken(each, parts):
+            continue
+        good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
+        if good is not None and followers(each, parts):
+            _build_again(each, good, parts)
+            return  # it is for all of them
 
 
 def _withdraw(rollout: Rollout, parts: Parts) -> None:
@@ -137,13 +166,13 @@ def _build_again(rollout: Rollout, good: BuildId, parts: Parts) -> bool:
     return parts.rollouts.change(rollout, deed=deed, undone_by=taken.build)
 
 
-def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:
+def _call_back_some(rollout: Rollout, good: Release | None, parts: Parts) -> bool:
     """Whether there were any that had been told. Those that failed follow: a later order must not name it again."""
-    bundles = {each.board: each for each in parts.builds.bundles(good.build)}
+    bundles = {each.board: each for each in parts.builds.bundles(good.build)} if good is not None else {}
     bad = {each.digest for each in parts.builds.bundles(rollout.build)}
     told = parts.crowd.page(rollout.id, states=[RowState.ORDERED], limit=PAGE)
     for row in told:
-        _give_back(parts.fleet.device(row.device), good, bundles, parts)
+        _give_back(parts.fleet.device(row.device), bad, good, bundles, parts)
     left = "the roll-out was aborted: it was called back"
     marks = [Mark(device=each.device, state=RowState.LEFT, reason=left, of=[RowState.ORDERED]) for each in told]
     parts.crowd.mark(rollout.id, marks, now=parts.clock.now())
@@ -154,13 +183,18 @@ def _call_back_some(rollout: Rollout, good: Release, parts: Parts) -> bool:
     while failed := parts.crowd.page(rollout.id, states=[RowState.FAILED], after=after, limit=PAGE):
         for device in (parts.fleet.device(each.device) for each in failed):
             if device.desired in bad:
-                _give_back(device, good, bundles, parts)
+                _give_back(device, bad, good, bundles, parts)
         after = failed[-1].device
         parts.announced()
     return False
 
 
-def _give_back(device: Device, good: Release, bundles: dict[str, Bundle], parts: Parts) -> None:
+def _give_back(
+    device: Device, bad: Collection[str], good: Release | None, bundles: dict[str, Bundle], parts: Parts
+) -> None:
+    """What ran before; a device that cannot take that stays on what it runs."""
     bundle = bundles.get(device.board)
-    if bundle is not None and obstacle(device, good, bundle, parts.obstacle) is None:
+    if good is not None and bundle is not None and obstacle(device, good, bundle, parts.obstacle) is None:
         tell(device.id, bundle, good, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+    elif device.desired in bad:
+        stay(device, parts)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.build import BuildId
-from service.domain.device import DeviceId
+from service.domain.device import Device, DeviceId
 from service.domain.errors import NotFoundError
 from service.domain.release import Release, channel_name
+from service.domain.repository import RepositoryId
 from service.domain.root import signer_of
 from service.flows import known as known_channels
 from service.flows.notes import notes_of
@@ -20,8 +21,9 @@ class Parts:
 
     `begin` brings a release to the devices of a channel, and is safe to repeat; `stop` ends what brings it anywhere,
     with a sentence; `undo` answers the builds that lead back who runs it, and how many
-    devices were told of a newer release instead; `settle` is `flows.settle`. `publish_anew`
-    signs a release once more (`flows.publish`). `named` says which channels a repository has.
+    devices were told of a newer release instead; `settle` is `flows.settle`, `stay` `flows.stay`. `publish_anew`
+    signs a release once more (`flows.publish`). `named` says which channels a repository has. `resume` is
+    `flows.rollouts.resume`.
     """
 
     builds: Builds
@@ -34,6 +36,8 @@ class Parts:
     stop: Callable[[BuildId, str], object]
     undo: Callable[[BuildId], tuple[list[BuildId], int]]
     settle: Callable[[DeviceId], bool]
+    stay: Callable[[Device], bool]
+    resume: Callable[[RepositoryId, str, str], object]  # of a channel, for whom
     named: known_channels.Channels
 
 

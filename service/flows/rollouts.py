@@ -11,6 +11,7 @@ from service.domain.build import BuildId
 from service.domain.device import Device, DeviceState
 from service.domain.errors import NotFoundError
 from service.domain.release import Bundle, Release
+from service.domain.repository import RepositoryId
 from service.domain.rollout import (
     CallBack,
     Draw,
@@ -72,6 +73,16 @@ def begin_promoted(parts: Parts) -> None:
     """What promotions leave to be done that were cut off. Safe to repeat."""
     for name, channel, by in parts.rollouts.unbegun():
         begin(name, parts, channel=channel, by=by, again=True)
+
+
+def resume(repository: RepositoryId, channel: str, parts: Parts, *, by: str) -> None:
+    """Roll out again what its channel points at, after a withdrawal, and what the withdrawn release had cut off."""
+    current = parts.builds.current(repository, channel)
+    if current is None or parts.rollouts.good(repository, channel) == current.build:
+        return
+    newest = next((each for each in parts.rollouts.of_build(current.build) if each.channel == channel), None)
+    if newest is not None and newest.state is RolloutState.SUPERSEDED:
+        begin(current.build, parts, channel=channel, by=by, again=True)
 
 
 def advance(name: RolloutId, parts: Parts) -> int:

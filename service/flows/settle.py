@@ -10,6 +10,7 @@ from service.domain.errors import NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
+from service.flows.fill import builds_undoing
 from service.flows.obstacles import ON_TRIAL, fit, obstacle
 from service.flows.rollout_parts import Judged, Parts
 from service.flows.rollouts import WAITING, advance, hold, sign
@@ -174,18 +175,23 @@ def heard(said: Sequence[tuple[Device, Report]], parts: Parts) -> bool:
     now = parts.clock.now()
     marks: dict[RolloutId, list[Mark]] = defaultdict(list)
     words: dict[RolloutId, list[tuple[DeviceId, str]]] = defaultdict(list)
+    late: list[Part] = []
     for device, report in said:
         for part in found[device.id]:
             is_over = part.rollout.finished_at is not None
             meant = _late(part, device, report) if is_over else _judged(part, device, report, now)
             if isinstance(meant, Mark):
                 marks[part.rollout.id].append(meant)
+                late += [part] if is_over and meant.state is RowState.DONE else []
             elif meant is not None:
                 words[part.rollout.id].append((device.id, meant))
     for rollout, each in words.items():
         parts.crowd.heard(rollout, each, now=now)
     for rollout, some in marks.items():
         parts.crowd.mark(rollout, some, now=now)
+    for part in late:
+        if builds_undoing(part.rollout, parts):  # it was called back too late, and what leads back is for it as well
+            settle(part.row.device, parts)
     return bool(marks)
 
 

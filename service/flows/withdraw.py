@@ -29,12 +29,21 @@ def withdraw(name: BuildId, why: str, parts: Parts, *, by: str, roll_back: bool 
     release = known(name, parts.builds)
     parts.stop(name, _said(release))
     builds, led_on = parts.undo(name) if roll_back else ([], 0)
+    if not builds:  # what leads back would take its place
+        _resume(release, parts, by)
     told = parts.channels.use(name).ordered
     return Withdrawn(release=release, channels=tuple(left), devices=told, builds=tuple(builds), led_on=led_on)
 
 
+def _resume(release: Release, parts: Parts, by: str) -> None:
+    """Its channels point at what they pointed at before, whose roll-out it may have cut off."""
+    for each in parts.channels.places([release.build]):
+        parts.resume(release.repository, each.channel, by)
+
+
 def recall(name: BuildId, parts: Parts) -> int:
-    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now, or none.
+    """Give every device that was told of a withdrawn release, and does not run it, the order that holds now, or that it
+    stays on what it runs.
 
     How many; safe to repeat, and to be cut off anywhere.
     """
@@ -45,13 +54,13 @@ def recall(name: BuildId, parts: Parts) -> int:
     for device in parts.fleet.devices(release.repository):
         runs = device.report is not None and device.report.running == device.desired
         if device.desired in digests and not runs:
-            done += parts.settle(device.id) or _take_back(device.id, digests, parts)
+            done += parts.settle(device.id) or _stays(device.id, digests, parts)
     return done
 
 
-def _take_back(name: DeviceId, digests: Collection[ReleaseDigest], parts: Parts) -> bool:
+def _stays(name: DeviceId, digests: Collection[ReleaseDigest], parts: Parts) -> bool:
     device = parts.fleet.device(name)
-    return device.desired in digests and parts.channels.take_back(device)
+    return device.desired in digests and parts.stay(device)
 
 
 def _said(release: Release) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId
 from service.domain.release import Bundle, Release, ReleaseDigest, version_of
-from service.flows import announce, lead_back, promote, publish, rollouts, settle, steer
+from service.flows import announce, lead_back, promote, publish, rollouts, settle, stay, steer
 from service.flows.notes import notes_of
 from service.flows.withdraw import Withdrawn, recall, withdraw
 from tests.unit.service.conftest import BLINK, World
@@ -61,6 +61,8 @@ def parts(
         stop=lambda name, why: steer.stop(name, why, rolls),
         undo=lambda name: lead_back.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
+        stay=lambda each: stay.stay(each, rolls),
+        resume=lambda repository, channel, by: rollouts.resume(repository, channel, rolls, by=by),
         named=lambda _repository, _wanted: ("beta", "stable"),
     )
 
