@@ -9,7 +9,7 @@ from service.domain.event import Event
 from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.rollout import Rollout, RolloutState, RowState
 from service.flows.announce import tell
-from service.flows.fill import builds_undoing, earlier, followers
+from service.flows.fill import builds_undoing, earlier, followers, undone
 from service.flows.obstacles import obstacle
 from service.flows.promote import known
 from service.flows.rollout_parts import KILN, Parts, noted
@@ -125,7 +125,12 @@ def _is_to_be_undone(rollout: Rollout, parts: Parts) -> bool:
 
 
 def _take_up(rollout: Rollout, parts: Parts) -> None:
-    """What was to lead back from releases before it, and came too late because this one was there: once more."""
+    """What was to lead back from releases before it, and came too late because this one was there: once more.
+
+    Not where this one leads back itself: who gives that up does not want it.
+    """
+    if undone(rollout.build, rollout.channel, parts) is not None:
+        return
     for each in earlier(rollout, parts):
         if each.undone_by is None or _is_undone(each, parts) or is_overtaken(each, parts):
             continue

@@ -76,12 +76,17 @@ def begin_promoted(parts: Parts) -> None:
 
 
 def resume(repository: RepositoryId, channel: str, parts: Parts, *, by: str) -> None:
-    """Roll out again what its channel points at, after a withdrawal, and what the withdrawn release had cut off."""
+    """Roll out again what its channel points at, after a withdrawal, and what the withdrawn release had cut off.
+
+    Unless all run something newer: they would be held.
+    """
     current = parts.builds.current(repository, channel)
     if current is None or parts.rollouts.good(repository, channel) == current.build:
         return
     newest = next((each for each in parts.rollouts.of_build(current.build) if each.channel == channel), None)
-    if newest is not None and newest.state is RolloutState.SUPERSEDED:
+    there = parts.fleet.devices(repository, channel=channel)
+    is_for_some = any(each.report is None or each.report.counter <= current.counter for each in there)
+    if newest is not None and newest.state is RolloutState.SUPERSEDED and is_for_some:
         begin(current.build, parts, channel=channel, by=by, again=True)
 
 

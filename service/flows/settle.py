@@ -1,12 +1,13 @@
 """Settle: what one device shall run now, and what its reports mean to roll-outs."""
 
 import datetime
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from service.domain.build import BuildId
 from service.domain.device import Device, DeviceId, DeviceState, Report
-from service.domain.errors import NotFoundError
+from service.domain.errors import KilnError, NotFoundError
 from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.rollout import Rollout, RolloutId, RowState
 from service.flows.announce import tell
@@ -16,6 +17,8 @@ from service.flows.rollout_parts import Judged, Parts
 from service.flows.rollouts import WAITING, advance, hold, sign
 from service.flows.stay import stay
 from service.records.rollouts import Mark, Part
+
+logger = logging.getLogger("kiln.rollouts")
 
 # A device goes on with these by itself only when there is a newer order (docs/ota.md, Desired state).
 FINAL = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config")
@@ -189,10 +192,18 @@ def heard(said: Sequence[tuple[Device, Report]], parts: Parts) -> bool:
         parts.crowd.heard(rollout, each, now=now)
     for rollout, some in marks.items():
         parts.crowd.mark(rollout, some, now=now)
-    for part in late:
-        if builds_undoing(part.rollout, parts):  # it was called back too late, and what leads back is for it as well
-            settle(part.row.device, parts)
+    _settle_late(late, parts)
     return bool(marks)
+
+
+def _settle_late(late: Sequence[Part], parts: Parts) -> None:
+    """Who was called back too late: what leads back is for it as well. Trouble with one keeps no other from it."""
+    for part in late:
+        if builds_undoing(part.rollout, parts):
+            try:
+                settle(part.row.device, parts)
+            except KilnError as error:
+                logger.warning("not led back", extra={"device": part.row.device, "error": str(error)})
 
 
 def _judged(part: Part, device: Device, report: Report, now: datetime.datetime) -> Mark | str | None:

@@ -40,6 +40,7 @@ def led_back(world: World, bad: BuildId) -> list[BuildId]:
     recall(bad, parts(world))
     for build in done:
         build_and_publish(world, build)
+        world.builds.end_build(build, Status.SUCCEEDED, "", now=world.clock.now())
         announced(world, build)
     rollouts.advance_all(rolling(world))
     return list(done)
@@ -173,6 +174,33 @@ def test_what_a_withdrawn_release_cut_off_goes_on(world: World) -> None:
     confirm(world, canary, cut_off)
     rollouts.advance_all(rolling(world))
     assert told(world, cut_off) == ["d1", "d2", "d3"]
+
+
+def test_nothing_goes_on_that_all_are_ahead_of(world: World) -> None:
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
+    enrolled(world, "d1")
+    announced(world, published(world, "cut off"))
+    worse = published(world, "worse")
+    announced(world, worse)
+    confirm(world, "d1", worse)
+    rollouts.advance_all(rolling(world))
+
+    withdraw(worse, "eats batteries", parts(world), by="ann")
+
+    assert (newest(world).build, newest(world).state) == (worse, RolloutState.FINISHED)
+
+
+def test_a_roll_back_that_is_given_up_is_not_begun_again_by_itself(world: World) -> None:
+    _, bad = running(world, "d1")
+    (back,) = led_back(world, bad)
+    steer.abort(newest(world).id, rolling(world), by="ann")
+
+    rollouts.advance_all(rolling(world))
+
+    assert newest(world).build == back == world.builds.builds(BLINK.id, limit=1)[0].id
+    assert newest(world).is_over
+    (again,) = withdraw(bad, "eats batteries", parts(world), by="ann", roll_back=True).builds
+    assert again != back
 
 
 def test_an_abort_leaves_nobody_with_the_order_who_runs_what_was_never_finished(world: World) -> None:
