@@ -2,7 +2,9 @@
 
 from starlette.routing import Route
 
+from service import configuring
 from service.adapters.boms import CycloneDx
+from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.build import BuildId
 from service.domain.provenance import Builder
@@ -43,7 +45,9 @@ def resign(kiln: Kiln) -> rekey.Resigned:
     parts = releasing(kiln)
     done = rekey.resign(
         rekey.Parts(
+            agents=kiln.agents,
             builds=kiln.builds,
+            configuring=configuring.parts(kiln, Declared(kiln)),
             fleet=kiln.fleet,
             rollouts=kiln.rollouts,
             keys=kiln.keys,

@@ -41,6 +41,11 @@ class DatabaseAgents:
             raise NotFoundError("no such release")
         return _release(row)
 
+    def statements(self) -> dict[ReleaseDigest, str]:
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(agents.c.digest, agents.c.statement))
+            return {ReleaseDigest(digest): statement for digest, statement in found}
+
     def add(self, release: AgentRelease) -> None:
         row = {name: getattr(release, name) for name in AgentRelease.__dataclass_fields__}
         try:

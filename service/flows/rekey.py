@@ -1,16 +1,20 @@
 """Rekey: what was signed by a key that holds no more is signed again by the one that does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from service.domain.build import BuildId
+from service.domain.configuration import Secrets
 from service.domain.device import Device, DeviceId
 from service.domain.errors import KilnError, NotFoundError
-from service.domain.release import Bundle, Release
+from service.domain.release import Bundle, Release, ReleaseDigest
 from service.domain.root import signer_of
+from service.flows import configure
 from service.flows.announce import order, tell
 from service.ports import Clock, Keys
-from service.records import Builds, Fleet, Rollouts
+from service.records import Agents, Builds, Fleet, Rollouts
+
+TAKEN_BACK = "taken out of what it is told, for the key that signed it was revoked; `kiln agent update` orders it anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,9 @@ class Resigned:
 class Parts:
     """`publish_anew` signs a build's release once more (`flows.publish.publish_anew`); `settle` is `flows.settle`."""
 
+    agents: Agents
     builds: Builds
+    configuring: configure.Parts
     fleet: Fleet
     rollouts: Rollouts
     keys: Keys
@@ -52,7 +58,13 @@ def resign(parts: Parts) -> Resigned:
             releases += 1
         except KilnError as error:
             failed.append(f"release {release.version} of {release.repository}: {error}")
-    orders = sum(_order_again(parts, device) for device in parts.fleet.devices())
+    orders, agents = 0, _unheld_agents(parts)
+    for device in parts.fleet.devices():
+        orders += _order_again(parts, device)
+        try:
+            orders += _without_agent(parts, device, agents)
+        except KilnError as error:  # its settings cannot be opened, say
+            failed.append(f"agent of {device.id}: {error}")
     return Resigned(releases=releases, orders=orders, failed=tuple(failed))
 
 
@@ -97,3 +109,29 @@ def _order_again(parts: Parts, device: Device) -> bool:
     if not notice or release is None or parts.keys.root().holds("director", signer_of(notice.decode())):
         return False
     return order(device, bundle, release, fleet=parts.fleet, keys=parts.keys, clock=parts.clock)
+
+
+def _unheld_agents(parts: Parts) -> set[ReleaseDigest]:
+    root = parts.keys.root()
+    signed = parts.agents.statements().items()
+    return {digest for digest, statement in signed if not root.holds("release", signer_of(statement))}
+
+
+def _without_agent(parts: Parts, device: Device, agents: Collection[ReleaseDigest]) -> bool:
+    """Whether the device is told of none of these agents any more.
+
+    It could never take it. And in a new epoch every agent counts as newer than the one that runs, that one itself
+    too: a board that has it would ask for it again, refuse it and restart, for ever.
+    """
+
+    def edit(secrets: Secrets) -> Secrets:
+        return replace(secrets, agent={}) if secrets.agent.get("release") in agents else secrets
+
+    if not agents or not device.config:
+        return False
+    kept = parts.configuring.configurations.get(device.id).secrets
+    if edit(kept) == kept:
+        return False
+    detail = f"counter {kept.agent.get('counter')} {TAKEN_BACK}"
+    configure.change(device.id, edit, parts.configuring, what="agent", detail=detail)
+    return True

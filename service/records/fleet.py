@@ -133,5 +133,8 @@ class Agents(Protocol):
     def get(self, digest: ReleaseDigest) -> AgentRelease:
         """Raises: NotFoundError."""
 
+    def statements(self) -> dict[ReleaseDigest, str]:
+        """Of every release that was ever made, as it was signed."""
+
     def add(self, release: AgentRelease) -> None:
         """Raises: ConflictError when there is one with this counter already."""

@@ -7,13 +7,18 @@ import pathlib
 
 import pytest
 
+from service.adapters.agents import DatabaseAgents
+from service.domain import bundle
+from service.domain.agent import AgentRelease
 from service.domain.build import BuildId
 from service.domain.device import DeviceId
-from service.domain.errors import ObjectsError
+from service.domain.errors import ConflictError, ObjectsError
 from service.domain.release import Bundle
 from service.domain.root import signer_of
-from service.flows import publish, rekey, settle
+from service.flows import agents, configure, publish, rekey, settle
 from tests.fakes import prepared
+from tests.unit.service import configuring
+from tests.unit.service.configuring import configured, newest_order, told
 from tests.unit.service.conftest import World
 from tests.unit.service.steps import announced, enrolled, published, releasing, reported, rolling, verified
 
@@ -31,7 +36,9 @@ def rotating(world: World, tmp_path: pathlib.Path) -> World:
 
 def parts(world: World) -> rekey.Parts:
     return rekey.Parts(
+        agents=DatabaseAgents(world.fleet._engine),
         builds=world.builds,
+        configuring=configuring.parts(world),
         fleet=world.fleet,
         rollouts=world.rollouts,
         keys=world.keys,
@@ -144,3 +151,64 @@ def test_what_was_withdrawn_is_not_signed_anew_for_those_that_run_it(rotating: W
     assert rekey.resign(parts(rotating)) == rekey.Resigned()
 
     assert rotating.fleet.device(ONE).desired == bundle.digest
+
+
+def told_of_an_agent(world: World) -> AgentRelease:
+    """As `kiln agent update` does it, beside settings."""
+    release = agents.release(
+        agents=DatabaseAgents(world.fleet._engine),
+        objects=world.objects,
+        keys=world.keys,
+        clock=world.clock,
+        compiled=lambda: [bundle.file("ota/__init__.mpy", b"M\x06\x00\x1f")],
+        version="0.2.0",
+    )
+    configured(world, PERIOD_S=30)
+    configure.agent(ONE, release, configuring.parts(world), by="ann")
+    return release
+
+
+@pytest.mark.parametrize("stolen", [True, False])
+def test_a_device_is_told_no_more_of_an_agent_whose_key_was_revoked(rotating: World, stolen: bool) -> None:
+    """In a new epoch it counts as newer than itself: a board that runs it would ask for it again for ever."""
+    assert told_of_an_agent(rotating).digest == told(rotating)["agent"]["release"]
+    old = rotating.keys.public("release").kid
+    if not stolen:
+        rotating.keys.rotate("release")
+    rotating.keys.revoke(old, stolen=stolen)
+
+    done = rekey.resign(parts(rotating))
+
+    assert done == rekey.Resigned(releases=1, orders=1)
+    assert told(rotating) == {"v": 1, "settings": {"PERIOD_S": 30}}
+    order, device = newest_order(rotating), rotating.fleet.device(ONE)
+    assert (order["config"], order["release"]) == (device.config, unix_bundle(rotating).digest)
+    assert rotating.configurations.get(ONE).digest == device.config
+    event = rotating.fleet.events(ONE)[0]
+    assert (event.what, event.detail) == ("agent", f"counter 1 {rekey.TAKEN_BACK}")
+    assert rekey.resign(parts(rotating)) == rekey.Resigned()
+
+
+def test_an_agent_whose_key_holds_is_still_wanted(rotating: World) -> None:
+    told_of_an_agent(rotating)
+    before = rotating.fleet.device(ONE).config
+    rotating.keys.rotate("release")
+    rotating.keys.revoke(rotating.keys.public("director").kid, stolen=True)
+
+    assert rekey.resign(parts(rotating)) == rekey.Resigned(orders=1)
+    assert rotating.fleet.device(ONE).config == before
+
+
+def test_settings_that_cannot_be_opened_keep_no_other_device_from_it(
+    rotating: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_of_an_agent(rotating)
+    rotating.keys.revoke(rotating.keys.public("release").kid, stolen=True)
+
+    def lost(_name: DeviceId) -> None:
+        raise ConflictError("the sealing key is lost")
+
+    monkeypatch.setattr(rotating.configurations, "get", lost)
+    done = rekey.resign(parts(rotating))
+
+    assert (done.releases, done.failed) == (1, ("agent of d1: the sealing key is lost",))
