@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from service.domain.device import Device, DeviceId
+from service.domain.device import Device, DeviceId, DeviceState
 from service.domain.errors import BadInputError, NotFoundError
 from service.domain.notice import LIFETIME, MAX_NOTICE_BYTES, RENEW_BEFORE, Desired, Order
 from service.domain.release import Bundle, Release
@@ -61,6 +61,8 @@ def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
     renewed = 0
     for device in _expiring(fleet, clock):
         assert device.desired is not None
+        if _has_given_up(device):
+            continue
         try:
             bundle = builds.bundle(device.desired)
         except NotFoundError:  # what it is to run is gone: no reason to let the orders of all others expire
@@ -70,6 +72,16 @@ def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
         if release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
             renewed += 1
     return renewed
+
+
+def _has_given_up(device: Device) -> bool:
+    """It rolled this very order back. Under a higher number it would try that once more, which nobody wants of it; the
+    old one asks it for nothing, also past its end.
+    """
+    report = device.report
+    if report is None or report.state is not DeviceState.ROLLED_BACK:
+        return False
+    return (report.seq, report.release) == (device.seq, device.desired)
 
 
 def _expiring(fleet: Fleet, clock: Clock) -> Iterator[Device]:

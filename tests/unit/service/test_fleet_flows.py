@@ -1,6 +1,7 @@
 """From a release to devices and back, over a database and objects in files."""
 
 import datetime
+import json
 
 import pytest
 
@@ -132,6 +133,38 @@ def test_a_desired_state_is_signed_again_before_it_expires(world: World) -> None
     assert second["release"] == first["release"]
     assert second["seq"] == first["seq"] + 1
     assert second["expires"] - first["expires"] == 40 * 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "renewed"),
+    [("rolled_back", 0, 0), ("rolled_back", 1, 1), ("confirmed", 0, 1), ("refused", 0, 1)],
+)
+def test_an_order_that_was_rolled_back_is_not_signed_again(world: World, state: str, before: int, renewed: int) -> None:
+    """Under a higher number the board would try it once more, each month."""
+    enrolled(world)
+    announced(world, published(world, "one"))
+    device = world.fleet.device(DeviceId("d1"))
+    said = {"v": 1, "state": state, "reason": "crashed", "release": device.desired, "seq": device.seq - before}
+    reported(world, "d1", json.dumps(said).encode())
+    reported(world, "d1", json.dumps({"v": 1, "state": "idle", "seq": said["seq"]}).encode())
+    world.clock.move(days=40)
+
+    assert announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock) == renewed
+
+    assert world.fleet.device(DeviceId("d1")).seq == device.seq + renewed
+
+
+def test_a_board_that_forgot_that_it_rolled_back_has_an_order_again(world: World) -> None:
+    """Its flash was written anew, say, and the order is past its end."""
+    enrolled(world)
+    announced(world, published(world, "one"))
+    device = world.fleet.device(DeviceId("d1"))
+    said = {"v": 1, "state": "rolled_back", "reason": "crashed", "release": device.desired, "seq": device.seq}
+    reported(world, "d1", json.dumps(said).encode())
+    world.clock.move(days=100)
+    reported(world, "d1", b'{"v":1,"state":"idle"}')
+
+    assert announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock) == 1
 
 
 @pytest.mark.parametrize("page", [announce.PAGE, 2])
