@@ -35,6 +35,7 @@ _TEXTS = {
 }
 _NUMBERS = ("counter", "seq", "boots", "free", "heap", "mpy", "agent", "root")
 SETTLED = ("idle", "confirmed")  # in these the configuration in force is not on trial
+PASSING = ("downloading", "staged", "trial")  # a device that says `idle` is in none of these any more
 
 
 class DeviceState(enum.Enum):
@@ -116,9 +117,12 @@ class Report:
     def after(self, previous: "Report | None") -> "Report":
         """What to show of the device from now on.
 
-        A device that comes back says `idle`; what its last order led to stays worth knowing until the next one.
+        A device that comes back says `idle`; what its last order led to stays worth knowing until the next one, and so
+        does a crash of what it confirmed.
         """
         if self.state is not DeviceState.IDLE or previous is None or previous.seq > self.seq:
+            return self
+        if previous.state.value in PASSING or (self.reason and previous.state.value in SETTLED):
             return self
         kept = {name: getattr(previous, name) for name in ("state", "reason", "detail", "release")}
         return dataclasses.replace(self, **kept)

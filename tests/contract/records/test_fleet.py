@@ -114,6 +114,48 @@ def test_an_outcome_outlasts_the_idle_of_a_later_start(fleet: DatabaseFleet) -> 
     assert later.state is DeviceState.DOWNLOADING
 
 
+@pytest.mark.parametrize("passing", [DeviceState.DOWNLOADING, DeviceState.TRIAL])
+def test_a_device_that_says_idle_is_not_shown_on_trial(fleet: DatabaseFleet, passing: DeviceState) -> None:
+    """Its outcome came by HTTP and overtook what waited at the broker; or an order killed the board three times."""
+    fleet.add_device(device())
+    confirmed = Report(state=DeviceState.CONFIRMED, release="b" * 64, running="b" * 64, seq=3)
+    for each in (confirmed, Report(state=passing, release="b" * 64, running="b" * 64, seq=3)):
+        fleet.report([(DeviceId("d1"), each)], now=NOW)
+
+    fleet.report([(DeviceId("d1"), Report(state=DeviceState.IDLE, running="b" * 64, seq=3))], now=NOW)
+
+    shown = fleet.device(DeviceId("d1")).report
+    assert shown is not None
+    assert (shown.state, shown.is_settled) == (DeviceState.IDLE, True)
+
+
+def test_a_crash_of_a_confirmed_release_is_shown(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+    crashed = Report(state=DeviceState.IDLE, reason="crashed", detail="main.py:9", seq=3)
+    for each in (Report(state=DeviceState.CONFIRMED, seq=3), crashed, Report(state=DeviceState.IDLE, seq=3)):
+        fleet.report([(DeviceId("d1"), each)], now=NOW)
+    shown = fleet.device(DeviceId("d1")).report
+    fleet.report([(DeviceId("d1"), Report(state=DeviceState.CONFIRMED, seq=4))], now=NOW)
+    later = fleet.device(DeviceId("d1")).report
+
+    assert shown is not None
+    assert (shown.state, shown.reason, shown.detail) == (DeviceState.IDLE, "crashed", "main.py:9")
+    assert later is not None
+    assert (later.state, later.reason) == (DeviceState.CONFIRMED, "")
+
+
+def test_a_crash_of_what_ran_before_hides_no_roll_back(fleet: DatabaseFleet) -> None:
+    fleet.add_device(device())
+    rolled_back = Report(state=DeviceState.ROLLED_BACK, reason="import_error", release="b" * 64, seq=3)
+    for each in (rolled_back, Report(state=DeviceState.IDLE, reason="crashed", seq=3)):
+        fleet.report([(DeviceId("d1"), each)], now=NOW)
+
+    shown = fleet.device(DeviceId("d1")).report
+
+    assert shown is not None
+    assert (shown.state, shown.reason, shown.release) == (DeviceState.ROLLED_BACK, "import_error", "b" * 64)
+
+
 def test_reports_of_many_devices_are_kept_at_once_in_their_order(fleet: DatabaseFleet) -> None:
     for name in ("d1", "d2", "gone"):
         fleet.add_device(device(name))
