@@ -27,6 +27,7 @@ from service.domain.repository import RepositoryId
 
 MAX_EVENTS = 200  # kept for each device
 MAX_EVENT_CHARS = 300
+OF_RETIRED = 0  # number of the last notice of a device; an order that is taken back keeps its own
 
 
 class DatabaseFleet:
@@ -94,7 +95,7 @@ class DatabaseFleet:
                 return
             for table in (outbox, configurations, device_logs, device_tags):
                 connection.execute(table.delete().where(table.c.device == name))
-            connection.execute(outbox.insert().values(device=name, seq=0, payload=b""))
+            connection.execute(outbox.insert().values(device=name, seq=OF_RETIRED, payload=b""))
             if deed is not None:
                 written(connection, deed, now)
 
@@ -174,7 +175,10 @@ class DatabaseFleet:
         due = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(limit)
         with self._engine.connect() as connection:
             rows = connection.execute(due).mappings().all()
-        return [Notice(id=row["id"], device=row["device"], payload=row["payload"]) for row in rows]
+        return [
+            Notice(id=row["id"], device=row["device"], payload=row["payload"], is_last=row["seq"] == OF_RETIRED)
+            for row in rows
+        ]
 
     def send_again(self, *, newest: datetime.timedelta | None = None) -> None:
         again = outbox.update().values(sent_at=None)

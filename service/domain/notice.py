@@ -57,8 +57,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A row of the outbox: a retained message that must reach the broker. An empty one: the device is retired."""
+    """A row of the outbox: a retained message that must reach the broker. An empty one asks for nothing any more."""
 
     id: int
     device: DeviceId
     payload: bytes
+    is_last: bool = False  # the device is retired

@@ -4,7 +4,9 @@ from service.domain.notice import topic
 from service.ports import Broker, Clock
 from service.records import Fleet
 
-SAID = ("alive", "report", "log")  # what a device may have had the broker keep, though it should keep the first alone
+# What a device may have had the broker keep, though it should keep the first alone. Of one that only has nothing to do
+# any more it stays: whoever comes to the broker later learns from it that the device is there.
+SAID = ("alive", "report", "log")
 
 
 def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
@@ -15,7 +17,7 @@ def drain(*, fleet: Fleet, broker: Broker, clock: Clock) -> int:
     notices = fleet.unsent()
     if notices:
         messages = [(topic(each.device), each.payload) for each in notices]
-        messages += [(topic(each.device, kind), b"") for each in notices if not each.payload for kind in SAID]
+        messages += [(topic(each.device, kind), b"") for each in notices if each.is_last for kind in SAID]
         broker.publish_many(messages, retain=True)
         fleet.sent(notices, now=clock.now())
     return len(notices)

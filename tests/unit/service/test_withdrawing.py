@@ -6,9 +6,10 @@ from service.adapters.history import DatabaseHistory
 from service.domain.build import BuildId
 from service.domain.errors import ConflictError
 from service.domain.rollout_plan import AT_ONCE
-from service.flows import promote, rollouts
+from service.flows import deliver, promote, rollouts
 from service.flows.forget import forget
 from service.flows.withdraw import recall, withdraw
+from tests.fakes.broker import MemoryBroker
 from tests.unit.service.channels import (
     device,
     digest,
@@ -56,6 +57,21 @@ def test_without_a_release_before_the_order_is_taken_back(world: World) -> None:
     next_one = released(world, "two")
     assert announced(world, next_one) == 1
     assert device(world).desired == digest(world, next_one)
+
+
+def test_a_device_whose_order_is_taken_back_is_still_there(world: World) -> None:
+    """Home Assistant, for one, looks at what the broker keeps, and would show it as gone after a restart of its own."""
+    enrolled(world)
+    bad = released(world, "one")
+    announced(world, bad)
+    broker = MemoryBroker()
+    deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
+    broker.retained["kiln/v1/d1/alive"] = b"1"  # as it said when it connected
+
+    withdrawn(world, bad)
+    deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
+
+    assert broker.retained == {"kiln/v1/d1/alive": b"1"}
 
 
 def test_a_device_that_runs_something_newer_is_not_led_back(world: World) -> None:
