@@ -160,7 +160,7 @@ class DatabaseCrowd:
 
     def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
         mine = (rows.c.rollout == rollout.id) & (rows.c.state == RowState.ORDERED.value) & (rows.c.reason != "")
-        old = rows.c.at < before.timestamp()
+        old = sa.func.coalesce(rows.c.heard_at, rows.c.at) < before.timestamp()  # it may have slept until a moment ago
         with self._engine.connect() as connection:  # most often there is none, and nobody has to wait for this
             if connection.execute(sa.select(rows.c.device).where(mine & old).limit(1)).first() is None:
                 return 0

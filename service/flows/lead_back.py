@@ -13,7 +13,7 @@ from service.flows.fill import builds_undoing, earlier, followers, undone
 from service.flows.obstacles import obstacle
 from service.flows.promote import known
 from service.flows.rollout_parts import KILN, Parts, noted
-from service.flows.rollouts import advance
+from service.flows.rollouts import advance, hold
 from service.flows.settle import settle
 from service.flows.stay import stay
 from service.flows.steer import stop
@@ -101,7 +101,8 @@ def call_back(rollout: Rollout, parts: Parts) -> bool:
     """
     aborted = rollout.state is RolloutState.ABORTED
     states = [RowState.PENDING, RowState.HELD] + ([] if aborted else [RowState.ORDERED])
-    if parts.crowd.leave(rollout.id, states, f"the roll-out was {rollout.state.value}"):
+    why = f"the roll-out was {rollout.state.value}"
+    if (aborted and _let_go(rollout, why, parts)) or parts.crowd.leave(rollout.id, states, why):
         return True
     if aborted:
         good = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter)
@@ -115,6 +116,20 @@ def call_back(rollout: Rollout, parts: Parts) -> bool:
             _take_up(rollout, parts)
     parts.rollouts.change(rollout, finished_at=parts.clock.now())
     return False
+
+
+def _let_go(rollout: Rollout, why: str, parts: Parts) -> bool:
+    """Some that were held; what keeps them from the release of before is said instead. Whether there were any."""
+    build = parts.rollouts.good(rollout.repository, rollout.channel, below=rollout.counter)
+    good = None if build is None else known(build, parts.builds)
+    bundles = {each.board: each for each in parts.builds.bundles(good.build)} if good is not None else {}
+    held = parts.crowd.page(rollout.id, states=[RowState.HELD], limit=PAGE)
+    for device in (parts.fleet.device(each.device) for each in held):
+        found = obstacle(device, good, bundles.get(device.board), parts.obstacle) if good is not None else None
+        hold(device, found.why if found is not None else "", parts)
+    marks = [Mark(device=each.device, state=RowState.LEFT, reason=why, of=[RowState.HELD]) for each in held]
+    parts.crowd.mark(rollout.id, marks, now=parts.clock.now())
+    return bool(held)
 
 
 def _is_to_be_undone(rollout: Rollout, parts: Parts) -> bool:

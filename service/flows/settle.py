@@ -230,8 +230,8 @@ def _late(part: Part, device: Device, report: Report) -> Mark | None:
         return None
     if report.running == part.digest and report.state not in ON_TRIAL:
         return Mark(device=device.id, state=RowState.DONE, of=ENDED)
-    why, is_final = outcome(report, device, part.digest)
-    if why and (is_final or report.state is DeviceState.ROLLED_BACK):
+    why, _ = outcome(report, device, part.digest)
+    if why and (report.reason in FINAL or report.state is DeviceState.ROLLED_BACK):
         return Mark(device=device.id, state=RowState.FAILED, reason=why, of=(RowState.LEFT,))
     return None
 
@@ -239,11 +239,14 @@ def _late(part: Part, device: Device, report: Report) -> Mark | None:
 def outcome(report: Report, device: Device, digest: ReleaseDigest) -> tuple[str, bool]:
     """Why the device does not run what it was told to, and whether that is its last word; empty: it says nothing."""
     about = report.release == digest
+    is_of_newest = report.seq >= device.seq or not report.seq  # else a newer order is on its way
     why = f"{report.reason}: {report.detail}" if report.detail else report.reason
     if report.state is DeviceState.ROLLED_BACK and about:
-        return why or "rolled back", report.seq >= device.seq or not report.seq  # else a newer order is on its way
-    if report.state is DeviceState.REFUSED and (about or (not report.release and device.desired == digest)):
-        return why or "refused", report.reason in FINAL
+        return why or "rolled back", is_of_newest
+    if report.state is DeviceState.REFUSED and about:
+        return why or "refused", report.reason in FINAL and is_of_newest
+    if report.state is DeviceState.REFUSED and not report.release and device.desired == digest:
+        return why or "refused", report.reason in FINAL  # it did not accept the order, and its `seq` is an older one's
     return "", False
 
 

@@ -155,7 +155,7 @@ class Crowd(Protocol):
         """Those that follow their order (with an empty reason), or refused it for now."""
 
     def give_up(self, rollout: Rollout, *, before: datetime.datetime) -> int:
-        """Those that were ordered before then, and refuse it again and again, have failed."""
+        """Those that refuse their order since before then, again and again, have failed."""
 
     def leave(self, rollout: RolloutId, states: Collection[RowState], reason: str, *, limit: int = 5000) -> int:
         """So many devices of these states take no part any more."""
