@@ -18,9 +18,10 @@ from service.domain.configuration import (
     checked,
     from_text,
 )
-from service.domain.device import Device, DeviceId
-from service.domain.errors import BadInputError, ConflictError
+from service.domain.device import Device, DeviceId, DeviceState
+from service.domain.errors import BadInputError, ConflictError, NotFoundError
 from service.domain.notice import Order
+from service.domain.release import Bundle, ReleaseDigest
 from service.domain.shared import Layers, Scope
 from service.flows.announce import MAX_TRIES, written
 from service.ports import Clock, Keys
@@ -198,10 +199,23 @@ def living(name: DeviceId, fleet: Fleet) -> Device:
 
 def _order(device: Device, digest: str, parts: Parts) -> Order | None:
     """None while there is no release for it: the first order will name the configuration."""
-    if device.desired is None:
+    bundle = parts.builds.bundle(device.desired) if device.desired is not None else _running(device, parts)
+    if bundle is None:
         return None
-    bundle = parts.builds.bundle(device.desired)
     release = parts.builds.release(bundle.build)
     if release is None:
         return None
     return written(device, bundle, release, digest, keys=parts.keys, clock=parts.clock)
+
+
+def _running(device: Device, parts: Parts) -> Bundle | None:
+    """Of a device whose order was taken back: what it runs for good, be it withdrawn. It has that, and fetches none."""
+    report = device.report
+    if report is None or report.state is DeviceState.TRIAL:
+        return None
+    try:
+        bundle = parts.builds.bundle(ReleaseDigest(report.running))
+    except NotFoundError:
+        return None
+    is_its_own = (parts.builds.build(bundle.build).repository, bundle.board) == (device.repository, device.board)
+    return bundle if is_its_own else None

@@ -1,5 +1,7 @@
 """Withdrawal, from a release to the orders of devices."""
 
+import json
+
 import pytest
 
 from service.adapters.history import DatabaseHistory
@@ -22,6 +24,7 @@ from tests.unit.service.channels import (
     runs,
     withdrawn,
 )
+from tests.unit.service.configuring import configured, newest_order
 from tests.unit.service.conftest import BLINK, World
 from tests.unit.service.steps import announced, enrolled, reported, rolling
 
@@ -57,6 +60,37 @@ def test_without_a_release_before_the_order_is_taken_back(world: World) -> None:
     next_one = released(world, "two")
     assert announced(world, next_one) == 1
     assert device(world).desired == digest(world, next_one)
+
+
+def test_settings_come_to_who_runs_a_withdrawn_release_and_has_no_order(world: World) -> None:
+    """Whoever withdrew it may want to tell such boards something all the more."""
+    enrolled(world)
+    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
+    first, second = released(world, "one"), released(world, "two")
+    announced(world, second)
+    runs(world, first, "d1")
+    for each in (first, second):
+        withdrawn(world, each)
+    before = device(world)
+
+    after = configured(world, HEATER="off")
+
+    assert (before.desired, newest_order(world)["release"]) == (None, digest(world, first))
+    assert (after.seq, newest_order(world)["config"]) == (before.seq + 1, after.config)
+    assert recall(first, parts(world)) == recall(second, parts(world)) == 0
+    assert device(world).seq == after.seq
+
+
+@pytest.mark.parametrize("state", ["trial", "confirmed"])
+def test_what_is_on_trial_is_not_ordered_with_settings(world: World, state: str) -> None:
+    enrolled(world)
+    bad = released(world, "one")
+    announced(world, bad)
+    withdrawn(world, bad)
+    said = {"v": 1, "state": state, "running": digest(world, bad)}
+    reported(world, "d1", json.dumps(said).encode())
+
+    assert (configured(world, HEATER="off").desired is None) is (state == "trial")
 
 
 def test_a_device_whose_order_is_taken_back_is_still_there(world: World) -> None:
