@@ -11,7 +11,7 @@ from service.domain.provenance import Builder
 from service.domain.sealing import Progress
 from service.flows import credentials, publish, rekey
 from service.kiln import VERSION, Kiln, token_change
-from service.rolling import settled
+from service.rolling import between_turns, settled
 from service.web.auth import Auth
 from service.web.keys import KeyApi
 from service.web.roots import Roots
@@ -42,7 +42,8 @@ def _rotate_sealing(kiln: Kiln, by: str) -> Progress:
 
 
 def resign(kiln: Kiln) -> rekey.Resigned:
-    parts = releasing(kiln)
+    with between_turns():  # one that is under way may sign by a key that was revoked meanwhile
+        pass
     done = rekey.resign(
         rekey.Parts(
             agents=kiln.agents,
@@ -52,7 +53,7 @@ def resign(kiln: Kiln) -> rekey.Resigned:
             rollouts=kiln.rollouts,
             keys=kiln.keys,
             clock=kiln.clock,
-            publish_anew=lambda build: publish.publish_anew(build, parts),
+            publish_anew=lambda build: publish_anew(kiln, build),
             settle=lambda device: settled(kiln, device),
         )
     )
@@ -70,7 +71,8 @@ def note_use(kiln: Kiln) -> None:
 
 
 def publish_anew(kiln: Kiln, build: BuildId) -> None:
-    publish.publish_anew(build, releasing(kiln))
+    with between_turns():
+        publish.publish_anew(build, releasing(kiln))
 
 
 def releasing(kiln: Kiln) -> publish.Parts:

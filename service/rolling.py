@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 from service.adapters.device_cipher import encrypt
 from service.declared import Declared, obstacle
@@ -41,6 +42,11 @@ def parts(kiln: Kiln) -> Parts:
         alone=_ALONE,
         call_back=lead_back.call_back,
     )
+
+
+def between_turns() -> AbstractContextManager[object]:
+    """While this is held no roll-out has its turn: none orders what is being signed anew, or signs by an older key."""
+    return _ALONE
 
 
 def understanding(kiln: Kiln, declared: Declared) -> Callable[[Device, Release], Device]:

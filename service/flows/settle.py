@@ -54,6 +54,8 @@ def _settled(device: Device, parts: Parts) -> bool:
     rollout = parts.rollouts.newest(device.repository, device.channel)
     good = parts.rollouts.good(device.repository, device.channel)
     if rollout is None or not rollout.state.is_open:
+        if good is None:
+            hold(device, "", parts)  # nothing is kept from it
         return good is not None and _give(device, good, parts)
     parts.crowd.join(rollout, device.id, now=parts.clock.now())
     given = good is not None and _is_new(device) and _give(device, good, parts)

@@ -3,10 +3,11 @@
 import json
 
 from service.domain.build import BuildId
-from service.domain.device import Device
+from service.domain.device import Device, DeviceId
+from service.domain.inventory import Place
 from service.domain.release import Release
 from service.domain.rollout import RolloutState
-from service.flows import rollouts, steer
+from service.flows import rollouts, settle, steer
 from tests.contract.rollout_stage import advanced, confirm, fleet, newest, planned, rows, says, told
 from tests.unit.service.channels import device, digest
 from tests.unit.service.conftest import World
@@ -80,3 +81,16 @@ def test_nobody_is_held_any_more_by_a_release_that_was_given_up(world: World) ->
 
     assert rows(world)["d1"] == ("left", "the roll-out was aborted")
     assert device(world, "d1").hold == ""
+
+
+def test_nobody_is_held_any_more_by_a_release_of_the_channel_that_it_left(world: World) -> None:
+    fleet(world, 1)
+    build = published(world, "one")
+    parts = rolling(world, obstacle=lambda _device, _release: "it lacks a setting")
+    rollouts.begin(build, parts)
+    assert device(world, "d0").hold == "it lacks a setting"
+    world.inventory.place(DeviceId("d0"), Place(channel="empty"))
+
+    settle.settle(DeviceId("d0"), parts)
+
+    assert (rows(world)["d0"][0], device(world, "d0").hold) == ("left", "")
