@@ -19,11 +19,10 @@ from service.domain import bundle
 from service.domain.agent import AgentRelease
 from service.domain.build import Build, BuildJob
 from service.domain.configuration import KEY_BYTES
-from service.domain.device import Device, DeviceId
+from service.domain.device import DeviceId
 from service.domain.errors import KilnError, NotFoundError
 from service.domain.first_install import NewBoard
 from service.flows import agents, credentials, enrol, flash, track
-from service.flows.rollout_parts import KILN
 from service.kiln import VERSION, Kiln, token_change
 from service.rolling import heard
 from service.settings import Settings
@@ -44,7 +43,7 @@ def for_devices(kiln: Kiln) -> list[Route]:
         fleet=kiln.fleet,
         configurations=kiln.sealed.configurations,
         take_report=lambda device, payload: take_report(kiln, device, payload),
-        follow=lambda device, token: _follow(kiln, device, token),
+        follow=lambda device, token: configuring.follow(kiln, device, token),
     )
     package = AgentPackage(agent=first_agent, base_url=kiln.settings.url, version=VERSION)
     return [*doors.routes(), *package.routes()]
@@ -200,17 +199,6 @@ class Heard:
         except KilnError as error:
             logger.warning("log refused", extra={"device": device, "error": str(error)})
             self._cleared(device, error)
-
-
-def _follow(kiln: Kiln, device: Device, token: str) -> None:
-    """`flows.credentials.follow`, and where tokens end one that does so before long is changed. Raises: BrokerError."""
-    credentials.follow(device, token, token_change(kiln))
-    if device.new_token_digest is None and token and kiln.broker.is_aging(token):
-        parts = configuring.parts(kiln, Declared(kiln))
-        broker = kiln.broker
-        new = broker.new_token
-        credentials.rotate(device.id, parts, accounts=broker.accounts, new_token=new, by="its age", who=KILN)
-        kiln.told.ring()
 
 
 def _release_agent(kiln: Kiln) -> AgentRelease:

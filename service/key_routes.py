@@ -7,10 +7,11 @@ from service.adapters.boms import CycloneDx
 from service.declared import Declared
 from service.domain.audit import Deed
 from service.domain.build import BuildId
+from service.domain.device import Device
 from service.domain.provenance import Builder
 from service.domain.sealing import Progress
-from service.flows import credentials, publish, rekey
-from service.kiln import VERSION, Kiln, token_change
+from service.flows import announce, publish, rekey
+from service.kiln import VERSION, Kiln
 from service.rolling import between_turns, settled
 from service.web.auth import Auth
 from service.web.keys import KeyApi
@@ -24,9 +25,16 @@ def for_devices(kiln: Kiln) -> list[Route]:
         fleet=kiln.fleet,
         keys=kiln.keys,
         clock=kiln.clock,
-        follow=lambda device, token: credentials.follow(device, token, token_change(kiln)),
+        follow=lambda device, token: _follow(kiln, device, token),
     )
     return [*Roots(keys=kiln.keys).routes(), *time.routes()]
+
+
+def _follow(kiln: Kiln, device: Device, token: str) -> None:
+    """Its order lasts longer than the time that it is told, however wrong our clock is: `announce.written` says why."""
+    if announce.renew_one(device, builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock):
+        kiln.told.ring()
+    configuring.follow(kiln, device, token)
 
 
 def for_people(kiln: Kiln, auth: Auth) -> list[Route]:

@@ -172,8 +172,10 @@ class BrokerAccounts(Protocol):
     def names(self) -> set[str]:
         """Every device that has an account."""
 
-    def knows(self, device: str) -> bool:
-        """Whether this device has one. Does not wait for a broker: where nothing is known yet it says yes."""
+    def knows(self, device: str, token: str) -> bool:
+        """Whether this device has one, with this token. Does not wait for a broker: where nothing is known yet it says
+        yes.
+        """
 
     def close(self) -> None:
         """Leave the broker, for good. Safe to repeat."""

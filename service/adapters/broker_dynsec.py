@@ -27,7 +27,7 @@ from service.adapters.broker_rights import (
 from service.domain.errors import BrokerError
 
 PLUGIN = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so"  # where Debian has it
-PAGE = 2000  # names in one answer
+PAGE = 250  # clients in one answer
 ROLE_OF_THE_SERVICE = SERVICE
 _ROLE_OF = "kiln-device-"  # and the device's name
 _TRIES = 3
@@ -49,7 +49,7 @@ class DynsecAccounts:
         self._control = control
         self._home = home
         self._changing = threading.Lock()  # look and change, without another thread in between
-        self._names: set[str] | None = None  # None: not asked yet
+        self._digests: dict[str, str] | None = None  # of the token of each device; None: not asked yet
 
     def prepare(self) -> bool:
         """See that the service itself has its rights, and who has an account. Whenever we come to the broker.
@@ -73,7 +73,8 @@ class DynsecAccounts:
         client = {"username": device, "password": token, "clientid": device, "textdescription": _digest(token)}
         with self._changing:
             self._let_in(client, role, _of_a_device(device))
-            self._remember(device)
+            if self._digests is not None:
+                self._digests[device] = _digest(token)
 
     def allow_also(self, device: str, token: str) -> bool:
         check_device(device)
@@ -84,18 +85,17 @@ class DynsecAccounts:
         with self._changing:
             gone = [{"command": "deleteClient", "username": device}, {"command": "deleteRole", "rolename": role}]
             self._do(gone, fine=("Client not found", "Role not found"))
-            if self._names is not None:
-                self._names.discard(device)
+            if self._digests is not None:
+                self._digests.pop(device, None)
 
     def names(self) -> set[str]:
         with self._changing:
-            roles = self._listed("listRoles", "roles")
-            found = {name for name in self._listed("listClients", "clients") if _ROLE_OF + name in roles}
-            self._names = set(found)
-            return found
+            found = {each["username"]: _taken(each) for each in self._clients() if _is_a_device(each)}
+            self._digests = found
+            return set(found)
 
-    def knows(self, device: str) -> bool:
-        return self._names is None or device in self._names
+    def knows(self, device: str, token: str) -> bool:
+        return self._digests is None or self._digests.get(device) == _digest(token)
 
     def close(self) -> None:
         self._control.close()
@@ -153,22 +153,20 @@ class DynsecAccounts:
         _check([answer])
         return _data(answer, "client")
 
-    def _listed(self, command: str, what: str) -> set[str]:
-        found: list[str] = []
+    def _clients(self) -> list[Answer]:
+        """All of them, with their roles."""
+        found: list[Answer] = []
         while True:
-            [answer] = self._control.ask([{"command": command, "count": PAGE, "offset": len(found)}])
+            wanted = {"command": "listClients", "verbose": True, "count": PAGE, "offset": len(found)}
+            [answer] = self._control.ask([wanted])
             _check([answer])
-            page = answer["data"][what]
+            page = answer["data"]["clients"]
             found += page
             if len(page) < PAGE:
-                return set(found)
+                return found
 
     def _do(self, commands: Sequence[Command], *, fine: Iterable[str] = ()) -> None:
         _check(self._control.ask(commands), fine=fine)
-
-    def _remember(self, device: str) -> None:
-        if self._names is not None:
-            self._names.add(device)
 
 
 def _of_a_device(device: str) -> list[Command]:
@@ -200,6 +198,15 @@ def _of_home(home: Home) -> list[Command]:
 def _allowed(kind: str, topic: str) -> Command:
     """`subscribeLiteral` is for exactly this filter, `subscribePattern` for all that it covers."""
     return {"acltype": kind, "topic": topic, "allow": True}
+
+
+def _is_a_device(client: Answer) -> bool:
+    return _ROLE_OF + str(client["username"]) in [each["rolename"] for each in client.get("roles", [])]
+
+
+def _taken(client: Answer) -> str:
+    """The digest of the token that the broker takes of this client; empty for none, or one that we did not set."""
+    return "" if client.get("disabled") else str(client.get("textdescription", ""))
 
 
 def _digest(token: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import hmac
 import os
 import pathlib
 import secrets
@@ -126,9 +127,9 @@ class MosquittoAccounts:
         with _translated():
             return {line.partition(":")[0] for line in self._lines()} - {SERVICE, HOME}
 
-    def knows(self, device: str) -> bool:
+    def knows(self, device: str, token: str) -> bool:
         with _translated():
-            return any(line.startswith(f"{device}:") for line in self._lines())
+            return any(_is_of(line, token) for line in self._lines() if line.startswith(f"{device}:"))
 
     def close(self) -> None:
         """There is no connection."""
@@ -178,7 +179,17 @@ def _translated() -> Iterator[None]:
         raise BrokerError(f"Mosquitto's files could not be changed: {error.strerror}") from error
 
 
-def _hashed(password: str) -> str:
-    salt = secrets.token_bytes(SALT_BYTES)
+def _is_of(line: str, password: str) -> bool:
+    """Whether a line of the file was made here, of this password."""
+    _, _, kept = line.partition(":")
+    try:
+        _, _, _, salt, _ = kept.split("$")
+        return hmac.compare_digest(kept, _hashed(password, base64.b64decode(salt)))
+    except ValueError:
+        return False  # by another hand
+
+
+def _hashed(password: str, salt: bytes = b"") -> str:
+    salt = salt or secrets.token_bytes(SALT_BYTES)
     made = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS)
     return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(made).decode()}"

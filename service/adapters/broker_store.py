@@ -110,10 +110,10 @@ class EmbeddedAccounts:
         with contextlib.closing(_opened(self._path, _ACCOUNTS)) as connection, _translated("reading accounts"):
             return {name for (name,) in connection.execute("SELECT device FROM accounts")}
 
-    def knows(self, device: str) -> bool:
+    def knows(self, device: str, token: str) -> bool:
         # Asked at each request of a device: no more than one look.
         with _translated("reading an account"), contextlib.closing(sqlite3.connect(self._path)) as connection:
-            return connection.execute("SELECT 1 FROM accounts WHERE device = ?", (device,)).fetchone() is not None
+            return _known(connection, device, token) is not None
 
     def close(self) -> None:
         """There is no connection."""

@@ -37,9 +37,13 @@ def order(device: Device, bundle: Bundle, release: Release, *, fleet: Fleet, key
 
 
 def written(device: Device, bundle: Bundle, release: Release, config: str, *, keys: Keys, clock: Clock) -> Order:
-    """The signed desired state that follows this record of the device. Raises: BadInputError."""
+    """The signed desired state that follows this record of the device. Raises: BadInputError.
+
+    It ends no sooner than the one before. A device believes no time earlier than the latest that was signed for it: had
+    our clock been ahead, all that is signed since it was set back would be over for the device already.
+    """
     now = clock.now()
-    until = now + LIFETIME
+    until = max(now + LIFETIME, device.desired_until or now)
     desired = Desired(
         device=device.id,
         seq=device.seq + 1,
@@ -58,20 +62,24 @@ def written(device: Device, bundle: Bundle, release: Release, config: str, *, ke
 
 def renew(*, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> int:
     """Sign again what would expire soon. Safe to repeat; how many were renewed."""
-    renewed = 0
-    for device in _expiring(fleet, clock):
-        assert device.desired is not None
-        if _has_given_up(device):
-            continue
-        try:
-            bundle = builds.bundle(device.desired)
-        except NotFoundError:  # what it is to run is gone: no reason to let the orders of all others expire
-            continue
-        release = builds.release(bundle.build)
-        # Somebody who told the device anything meanwhile has renewed it, too.
-        if release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock):
-            renewed += 1
-    return renewed
+    return sum(
+        renew_one(device, builds=builds, fleet=fleet, keys=keys, clock=clock) for device in _expiring(fleet, clock)
+    )
+
+
+def renew_one(device: Device, *, builds: Builds, fleet: Fleet, keys: Keys, clock: Clock) -> bool:
+    """The same for one; whether it was renewed."""
+    if device.desired is None or device.desired_until is None or device.desired_until >= clock.now() + RENEW_BEFORE:
+        return False
+    if _has_given_up(device):
+        return False
+    try:
+        bundle = builds.bundle(device.desired)
+    except NotFoundError:  # what it is to run is gone: no reason to let the orders of all others expire
+        return False
+    release = builds.release(bundle.build)
+    # Somebody who told the device anything meanwhile has renewed it, too.
+    return release is not None and order(device, bundle, release, fleet=fleet, keys=keys, clock=clock)
 
 
 def _has_given_up(device: Device) -> bool:

@@ -14,15 +14,23 @@ from service.records import Configurations, Fleet
 
 
 def rotate(
-    name: DeviceId, parts: Parts, *, accounts: BrokerAccounts, new_token: Callable[[str], str], by: str, who: str = ""
+    name: DeviceId,
+    parts: Parts,
+    *,
+    accounts: BrokerAccounts,
+    new_token: Callable[[str], str],
+    by: str,
+    who: str = "",
+    is_over: Callable[[str], bool] = lambda _token: False,
 ) -> Device:
     """Order another token. The old one is taken until the device has confirmed the new one. `who` is for the audit
     log, where `by` is a reason.
 
     While one is under way the same is ordered again: the device may live with it already, and would be locked out
-    by a third. Raises: NotFoundError, ConflictError for a retired device, BrokerError.
+    by a third; but for one that `is_over`. Raises: NotFoundError, ConflictError for a retired device, BrokerError.
     """
     under_way = _under_way(living(name, parts.fleet), parts.configurations)
+    under_way = "" if is_over(under_way) else under_way
     token = under_way or new_token(name)
     _allow_also(name, token, parts, accounts)  # before the device can hear of it
 
@@ -56,6 +64,15 @@ def _under_way(device: Device, configurations: Configurations) -> str:
     """The token that the device is to change to; empty for none."""
     token = str(configurations.get(device.id).secrets.device.get("token", ""))
     return token if token and token_digest(token) == device.new_token_digest else ""
+
+
+def is_due(device: Device, token: str, configurations: Configurations, *, is_aging: Callable[[str], bool]) -> bool:
+    """Whether a device that comes with `token` is to be given another: it ages, or the one that it is to change to does
+    before the device ever came with it, and would not be taken any more.
+    """
+    if device.new_token_digest is None:
+        return is_aging(token)
+    return token_digest(token) == device.token_digest and is_aging(_under_way(device, configurations))
 
 
 def token_of(device: Device, secrets: Secrets) -> str:
@@ -126,7 +143,7 @@ def settle(device: Device, report: Report, parts: Change) -> bool:
 
 def follow(device: Device, token: str, parts: Change) -> None:
     """Have the broker take what a device with two tokens will come with, where it knows one password of a user;
-    and the only token of a device that it does not know at all.
+    and the only token of a device where it knows none of it, or another.
 
     `token` is the one that the device showed us when it asked over HTTP because the broker was away; when it
     fetches the configuration instead (empty), it will soon come with the new one. Raises: BrokerError.
@@ -144,13 +161,16 @@ def follow(device: Device, token: str, parts: Change) -> None:
 
 def _either(device: Device, token: str, new: str, accounts: BrokerAccounts) -> None:
     """The new token beside the old one; where the broker knows one alone, what the device comes with."""
-    if not accounts.allow_also(device.id, new):
+    is_lost = token != "" and not accounts.knows(device.id, token)
+    if is_lost:  # it is not to be left with the other alone
+        accounts.allow(device.id, token)
+    if not accounts.allow_also(device.id, new) and not is_lost:
         accounts.allow(device.id, token or new)
 
 
 def _let_in_again(device: Device, token: str, parts: Change) -> None:
-    """A broker that lost its accounts gets each back from the device itself: we keep no tokens, but know this one."""
-    if token and token_digest(token) == device.token_digest and not parts.accounts.knows(device.id):
+    """A broker that lost its accounts, or has an older copy of them, gets each back from the device itself."""
+    if token and token_digest(token) == device.token_digest and not parts.accounts.knows(device.id, token):
         if not let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet):
             return
         parts.fleet.note(device.id, "token", "the broker had lost it, and has it again", now=parts.clock.now())

@@ -37,10 +37,11 @@ def test_who_has_an_account_is_known(stage: Stage, name: str) -> None:
     accounts.allow(name, TOKEN)
 
     assert accounts.names() - before == {name}
-    assert accounts.knows(name)
+    assert accounts.knows(name, TOKEN)
+    assert not accounts.knows(name, "x" * 43)
     accounts.forbid(name)
     assert accounts.names() == before
-    assert not accounts.knows(name)
+    assert not accounts.knows(name, TOKEN)
 
 
 def test_a_broker_that_lost_its_accounts_gets_each_back_from_the_device_itself(
@@ -68,6 +69,36 @@ def test_a_broker_that_lost_its_accounts_gets_each_back_from_the_device_itself(
     device.subscribe(desired(name))
     assert soon(lambda: device.messages == [(desired(name), b"order", True)])
     assert world.fleet.events(DeviceId(name))[0].detail == "the broker had lost it, and has it again"
+
+
+def test_a_broker_with_an_older_copy_of_its_accounts_takes_the_token_that_the_device_has_now(
+    stage: Stage, world: World, name: str
+) -> None:
+    accounts, change, older = stage.broker.accounts, token_change(world, stage.broker.accounts), "o" * 43
+    enrolled(world, name, accounts=accounts)
+    accounts.allow(name, older)  # as the copy says
+    accounts.names()  # as at a new connection
+    assert soon(lambda: not stage.connect(name, name, TOKEN).is_welcome)
+
+    credentials.follow(world.fleet.device(DeviceId(name)), TOKEN, change)  # it asks over HTTP
+
+    assert soon(lambda: stage.connect(name, name, TOKEN).is_welcome)
+    assert soon(lambda: not stage.connect(name, name, older).is_welcome)
+
+
+def test_a_device_that_is_to_change_its_token_is_not_left_with_the_new_one_alone(
+    stage: Stage, world: World, name: str
+) -> None:
+    accounts, change, new = stage.broker.accounts, token_change(world, stage.broker.accounts), "n" * 43
+    enrolled(world, name, accounts=accounts)
+    credentials.rotate(DeviceId(name), parts(world), accounts=accounts, new_token=lambda _name: new, by="ann")
+    lose_accounts(stage.broker)
+    assert soon(lambda: stage.service.is_connected)
+    accounts.names()
+
+    credentials.follow(world.fleet.device(DeviceId(name)), TOKEN, change)  # it did not change yet, and asks over HTTP
+
+    assert soon(lambda: stage.connect(name, name, TOKEN).is_welcome)
 
 
 def test_an_older_copy_of_the_accounts_does_not_bring_a_retired_device_back(

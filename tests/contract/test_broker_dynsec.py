@@ -107,5 +107,5 @@ def test_without_a_broker_accounts_cannot_be_changed(monkeypatch: pytest.MonkeyP
     with pytest.raises(BrokerError, match="no connection"):
         accounts.allow("roof", TOKEN)
 
-    assert accounts.knows("roof")  # nothing is known yet
+    assert accounts.knows("roof", TOKEN)  # nothing is known yet
     control.close()

@@ -59,8 +59,8 @@ class MemoryAccounts:
     def names(self) -> set[str]:
         return set(self.tokens)
 
-    def knows(self, device: str) -> bool:
-        return device in self.tokens
+    def knows(self, device: str, token: str) -> bool:
+        return token in (self.tokens.get(device), self.also.get(device))
 
     def close(self) -> None:
         """There is no connection."""

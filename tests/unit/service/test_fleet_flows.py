@@ -167,6 +167,25 @@ def test_a_board_that_forgot_that_it_rolled_back_has_an_order_again(world: World
     assert announce.renew(builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock) == 1
 
 
+def test_a_clock_that_was_ahead_for_a_while_leaves_no_order_that_is_over_for_the_device(world: World) -> None:
+    """A device believes no time that is earlier than the latest `issued` or `time` that it verified."""
+    enrolled(world)
+    announced(world, published(world, "one"))
+    world.clock.move(days=1000)
+    device = world.fleet.device(DeviceId("d1"))
+    assert announce.renew_one(device, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+    told_at = world.clock.now() + datetime.timedelta(days=20)  # the latest time that the device was told
+    world.clock.move(days=-1000)
+
+    announced(world, published(world, "two"))
+
+    order = verified(world, "director", world.fleet.unsent()[0].payload.decode())
+    assert order["seq"] == 3
+    assert order["expires"] > told_at.timestamp()
+    device = world.fleet.device(DeviceId("d1"))
+    assert not announce.renew_one(device, builds=world.builds, fleet=world.fleet, keys=world.keys, clock=world.clock)
+
+
 @pytest.mark.parametrize("page", [announce.PAGE, 2])
 def test_orders_for_what_is_gone_keep_no_other_from_being_signed_again(
     world: World, monkeypatch: pytest.MonkeyPatch, page: int
