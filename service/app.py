@@ -62,7 +62,7 @@ def application(kiln: Kiln, *, observe: steps.Observer) -> Starlette:
 
 def _start(kiln: Kiln, background: Background, observe: steps.Observer) -> None:
     workflows.launch(_parts(kiln), kiln.starter, database_url=kiln.settings.database, observe=observe)
-    kiln.fleet.send_again()
+    kiln.fleet.send_again(now=kiln.clock.now())
     Heard.at(kiln, background.outbox.wake)
     kiln.broker.link.start()
     background.start()

@@ -183,7 +183,9 @@ class Heard:
         """The broker is there (again). One that does not know us may have lost what it kept; one that was killed, what
         it acknowledged last.
         """
-        self.kiln.fleet.send_again(newest=UNSURE if is_known else None)
+        if not is_known:
+            self.kiln.fleet.all_gone()  # what it keeps of them comes after this
+        self.kiln.fleet.send_again(now=self.kiln.clock.now(), newest=UNSURE if is_known else None)
         self.announced()
         try:
             ended = credentials.end_of_retired(self.kiln.broker.accounts, self.kiln.fleet)

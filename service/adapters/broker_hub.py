@@ -7,19 +7,23 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import math
 import pathlib
 import socket
 from dataclasses import dataclass, field
 
 from service.adapters.broker_connection import Connection
 from service.adapters.broker_packets import Message, matches
-from service.adapters.broker_rights import HOME, SERVICE, Home, may_connect_as
+from service.adapters.broker_rights import HOME, ROOT, SERVICE, Home, may_connect_as
 from service.adapters.broker_session import KeptSession, Router, Session, Spooled
 from service.adapters.broker_store import MAX_OF_A_TOPIC, MAX_OF_A_TOPIC_NOW, AccountsReader, MessageFile
 from service.domain.errors import BadInputError, BrokerError
 
 EVERY_S = 1.0  # how often connected clients are held against the accounts, and what is done is taken off the disk
+GONE_S = 90.0  # after a start: who was here before and is not back by then is told as gone, as by a last will
 MAX_POSTED = 2000  # messages that wait for the disk; then senders wait
+
+ALIVE = f"{ROOT}/+/alive"
 
 logger = logging.getLogger(__name__)
 
@@ -186,10 +190,15 @@ class Broker:
                     logger.exception("message not delivered", extra={"topic": posted.message.topic[:200]})
 
     async def keep_checking(self) -> None:
-        """Closes who is not allowed any more."""
+        """Closes who is not allowed any more, and looks once who did not come back."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + GONE_S
         while True:
             await asyncio.sleep(EVERY_S)
             await self._forget_done()
+            if loop.time() >= due:
+                due = math.inf
+                await self._tell_who_is_gone()
             try:
                 if self._accounts.has_changed():
                     self._check_accounts()
@@ -197,6 +206,12 @@ class Broker:
                 logger.exception("accounts not checked")
 
     # -- inside
+
+    async def _tell_who_is_gone(self) -> None:
+        """The last wills of those who were here when the broker ended went with it."""
+        for topic, message in list(self._retained.items()):
+            if matches(ALIVE, topic) and message.payload == b"1" and topic.split("/")[2] not in self._connected:
+                await self.post(Message(topic, b"0", 1, retain=True), None, 0)
 
     async def _forget_done(self) -> None:
         done, self._done = self._done, []

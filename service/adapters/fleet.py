@@ -145,6 +145,10 @@ class DatabaseFleet:
             connection.execute(devices.update().where(living(name)).values(hold=why[:MAX_EVENT_CHARS]))
 
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
+    def all_gone(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(devices.update().where(devices.c.connected.is_(True)).values(connected=False))
+
         with self._engine.begin() as connection:
             happened(connection, name, what, detail, now)
 
@@ -180,11 +184,13 @@ class DatabaseFleet:
             for row in rows
         ]
 
-    def send_again(self, *, newest: datetime.timedelta | None = None) -> None:
+    def send_again(self, *, now: datetime.datetime, newest: datetime.timedelta | None = None) -> None:
         again = outbox.update().values(sent_at=None)
         if newest is not None:
-            last = sa.select(sa.func.max(outbox.c.sent_at)).scalar_subquery()
-            again = again.where(outbox.c.sent_at >= last - newest.total_seconds())
+            is_past = outbox.c.sent_at <= now.timestamp()
+            last = sa.select(sa.func.max(outbox.c.sent_at)).where(is_past).scalar_subquery()
+            # Of those that stand in the time to come, for the clock was set back, nobody knows when it was.
+            again = again.where((outbox.c.sent_at >= last - newest.total_seconds()) | ~is_past)
         with self._engine.begin() as connection:
             connection.execute(again)
 

@@ -60,6 +60,7 @@ class MqttBroker:
         self._place = place
         self._prepare = prepare
         self._connected = threading.Event()
+        self._comings = 0  # connections until now
         self._incoming: queue.SimpleQueue[paho.MQTTMessage | Callable[[], None] | None] = queue.SimpleQueue()
         self._reports: ReportsCallback | None = None
         self._alive: AliveCallback | None = None
@@ -138,11 +139,13 @@ class MqttBroker:
     def publish_many(self, messages: Iterable[tuple[str, bytes]], *, retain: bool) -> None:
         """As `publish` for each, without waiting between them. After an error any of them may have arrived.
 
-        Raises: BrokerError, after at most 10 s.
+        Raises: BrokerError, after at most 10 s; also when we came to the broker anew meanwhile: one that was killed may
+        have lost what it acknowledged before.
         """
         deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         if not self._connected.wait(PUBLISH_TIMEOUT_S):
             raise BrokerError(f"no connection to the MQTT broker at {self._place.host}:{self._place.port}")
+        comings = self._comings
         try:
             sent = [self._client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages]
             for each in sent:
@@ -151,12 +154,15 @@ class MqttBroker:
                     raise BrokerError(f"the MQTT broker did not acknowledge within {PUBLISH_TIMEOUT_S:.0f} s")
         except (ValueError, RuntimeError) as error:
             raise BrokerError(f"the MQTT broker did not take a message: {error}") from error
+        if self._comings != comings:
+            raise BrokerError("the MQTT broker was away for a moment, and may have lost what it acknowledged")
 
     # -- paho's thread
 
     def _on_connect(
         self, client: paho.Client, _: object, flags: paho.ConnectFlags, reason: ReasonCode, __: Properties | None
     ) -> None:
+        self._comings += 1  # before anything is sent again
         if reason.is_failure:
             logger.warning("MQTT broker refused the service", extra={"reason": str(reason)})
             return

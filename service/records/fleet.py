@@ -73,6 +73,9 @@ class Fleet(Protocol):
     def clear_again(self, name: DeviceId) -> None:
         """What the broker keeps of a retired device is cleared once more."""
 
+    def all_gone(self) -> None:
+        """Nobody is connected, until each says so again."""
+
     def hold(self, name: DeviceId, why: str) -> None:
         """Keep why a device is not sent what it would get, for people; empty: nothing is kept from it."""
 
@@ -90,10 +93,10 @@ class Fleet(Protocol):
     def unsent(self, *, limit: int = 500) -> list[Notice]:
         """The newest notice of each device that still has to reach the broker, oldest first."""
 
-    def send_again(self, *, newest: datetime.timedelta | None = None) -> None:
+    def send_again(self, *, now: datetime.datetime, newest: datetime.timedelta | None = None) -> None:
         """Every device's newest notice is unsent again: the broker may have lost what it kept.
 
-        `newest`: only those that were sent within that time before the last one.
+        `newest`: only those that were sent within that time before the last one, and those of after `now`.
         """
 
     def sent(self, notices: Sequence[Notice], *, now: datetime.datetime) -> None: ...

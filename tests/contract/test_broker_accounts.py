@@ -124,7 +124,7 @@ def test_a_broker_that_lost_its_messages_is_sent_every_order_again(stage: Stage,
 
     def returned(is_known: bool) -> None:
         if not is_known:
-            world.fleet.send_again()
+            world.fleet.send_again(now=world.clock.now())
         returns.append(is_known)
 
     link.on_return(returned)

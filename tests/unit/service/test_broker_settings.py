@@ -89,8 +89,24 @@ def test_what_was_sent_last_is_sent_again_where_the_broker_may_have_lost_just_th
     enrolled(world, "d3", accounts=accounts)  # is told at once
     deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
 
-    world.fleet.send_again(newest=datetime.timedelta(minutes=1))
+    now = world.clock.now()
+    world.fleet.send_again(newest=datetime.timedelta(minutes=1), now=now)
     assert [each.device for each in world.fleet.unsent()] == [DeviceId("d3")]
 
-    world.fleet.send_again()
+    world.fleet.send_again(now=now)
     assert {each.device for each in world.fleet.unsent()} == {"d1", "d2", "d3"}
+
+
+def test_what_was_sent_before_the_clock_was_set_back_hides_nothing_that_was_sent_since(world: World) -> None:
+    accounts, broker = MemoryAccounts(), MemoryBroker()
+    announced(world, published(world, "one"))
+    world.clock.move(hours=1)
+    enrolled(world, "d1", accounts=accounts)
+    deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
+    world.clock.move(hours=-1)
+    enrolled(world, "d2", accounts=accounts)
+    deliver.drain(fleet=world.fleet, broker=broker, clock=world.clock)
+
+    world.fleet.send_again(newest=datetime.timedelta(minutes=1), now=world.clock.now())
+
+    assert {each.device for each in world.fleet.unsent()} == {"d1", "d2"}
