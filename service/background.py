@@ -7,7 +7,7 @@ import secrets
 
 from service import configuring, key_routes, release_routes, rolling
 from service.adapters.background import Repeater
-from service.flows import announce, deliver, forget, rollouts, wind_down
+from service.flows import announce, deliver, forget, rollouts, settle, wind_down
 from service.flows.keep import Keeper
 from service.flows.recover import Recovery
 from service.flows.shared import Remaker
@@ -83,6 +83,7 @@ def _renew(kiln: Kiln) -> None:
     if done.releases or done.orders or done.failed:
         logger.warning("signed anew", extra={"releases": done.releases, "orders": done.orders, "failed": done.failed})
     announce.renew(builds=kiln.builds, fleet=kiln.fleet, keys=kiln.keys, clock=kiln.clock)
+    settle.settle_forgotten(rolling.parts(kiln))
 
 
 def _look(look: Keeper, again: Repeater) -> None:

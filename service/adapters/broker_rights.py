@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from service.adapters.broker_packets import matches
-from service.domain.device import device_id
-from service.domain.errors import BadInputError
+from service.domain.device import HOME, SERVICE, new_device_id
 
-SERVICE = "kiln-service"  # the service's own user name, and the beginning of its client ids
+__all__ = ["FOR_A_DEVICE", "FOR_HOME", "HOME", "OF_A_DEVICE", "OF_HOME", "OF_THE_SERVICE", "ROOT", "SERVICE", "Home"]
+__all__ += ["check_device", "may_connect_as", "may_publish", "may_subscribe"]
+
 ROOT = "kiln/v1"
-HOME = "kiln-home-assistant"  # the user name of Home Assistant
 OF_A_DEVICE = ("report", "alive", "log")
 # What it publishes; a device's own only to clear what a retired one left. `update` and `status` are for Home Assistant.
 OF_THE_SERVICE = ("desired", "ask", *OF_A_DEVICE, "update", "status")
@@ -37,9 +37,7 @@ class Home:
 
 def check_device(device: str) -> str:
     """Raises: BadInputError for a name that would mean something else in a topic, a filter or a password file."""
-    if device_id(device).startswith(SERVICE) or device == HOME:
-        raise BadInputError(f"{SERVICE} and {HOME} are no names for devices at the broker")
-    return device
+    return new_device_id(device)
 
 
 def may_connect_as(user: str, client: str) -> bool:

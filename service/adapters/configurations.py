@@ -3,7 +3,7 @@
 import base64
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -36,7 +36,7 @@ class DatabaseConfigurations:
         kept = json.loads(self._sealer.open(purpose(name), sealed))
         parts = {part: kept.get(part, {}) for part in _PARTS}  # what an older Kiln kept has no `shared`
         secrets = Secrets(key=bytes.fromhex(kept["key"]), token=kept.get("token", ""), **parts)
-        return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]))
+        return Configuration(secrets=secrets, content=base64.b64decode(kept["content"]), mark=sealed)
 
     def change(self, made: Made, *, new_token: str = "", deed: Noted | None = None) -> bool:
         sealed = self._sealer.seal(purpose(made.device.id), _plain(made.configuration))
@@ -71,6 +71,8 @@ def _keep(connection: sa.Connection, made: Made, sealed: str, new_token: str) ->
     here = (devices.c.id == device.id) & (devices.c.group == device.group)
     if connection.execute(devices.update().where(here).values(group=device.group)).rowcount == 0:
         return False  # a write first: nobody moves it before we end
+    if not _follows(made, _sealed(connection, [made])):
+        return False
     if order is not None:
         is_ours = ordered(connection, device.id, order, device.config)
     else:
@@ -95,7 +97,18 @@ def _unchanged(connection: sa.Connection, made: Sequence[Made]) -> list[Made]:
     )  # a write first, or others had their turn
     columns = (devices.c.id, devices.c.seq, devices.c.config, devices.c.group)
     now = {row[0]: tuple(row[1:]) for row in connection.execute(sa.select(*columns).where(mine))}
-    return [each for each in made if now.get(each.device.id) == _as_seen(each.device)]
+    sealed = _sealed(connection, made)
+    return [each for each in made if now.get(each.device.id) == _as_seen(each.device) and _follows(each, sealed)]
+
+
+def _sealed(connection: sa.Connection, made: Sequence[Made]) -> dict[str, str]:
+    mine = configurations.c.device.in_([each.device.id for each in made])
+    return {row.device: row.sealed for row in connection.execute(sa.select(configurations).where(mine))}
+
+
+def _follows(made: Made, sealed: Mapping[str, str]) -> bool:
+    """A device that has nothing set is told apart by this alone: its digest is empty before and after it has a key."""
+    return made.before is None or made.before == sealed.get(made.device.id, "")
 
 
 def _as_seen(device: Device) -> tuple[int, str, str]:

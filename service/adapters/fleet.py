@@ -19,11 +19,13 @@ from service.adapters.schema_devices import (
     outbox,
     reports,
 )
+from service.adapters.schema_rollouts import rollout_devices, rollouts
 from service.domain.audit import Deed
 from service.domain.device import Device, DeviceEvent, DeviceId, DeviceLog, Report, joined, taken
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Notice, Order
 from service.domain.repository import RepositoryId
+from service.domain.rollout import RowState
 
 MAX_EVENTS = 200  # kept for each device
 MAX_EVENT_CHARS = 300
@@ -78,10 +80,11 @@ class DatabaseFleet:
             return [DeviceId(each) for each in connection.execute(query).scalars()]
 
     def withdraw(self, name: DeviceId) -> None:
+        is_whole = sa.exists().where(configurations.c.device == name)
         with self._engine.begin() as connection:
-            for table in (outbox, configurations, device_events):
-                connection.execute(table.delete().where(table.c.device == name))
-            connection.execute(devices.delete().where(devices.c.id == name))
+            if connection.execute(devices.delete().where(devices.c.id == name, ~is_whole)).rowcount:
+                for table in (outbox, device_events):
+                    connection.execute(table.delete().where(table.c.device == name))
 
     def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
         values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until", "pin"))
@@ -96,8 +99,15 @@ class DatabaseFleet:
             for table in (outbox, configurations, device_logs, device_tags):
                 connection.execute(table.delete().where(table.c.device == name))
             connection.execute(outbox.insert().values(device=name, seq=OF_RETIRED, payload=b""))
+            _leave_rollouts(connection, name, now)
             if deed is not None:
                 written(connection, deed, now)
+
+    def unordered(self, *, before: datetime.datetime) -> list[Device]:
+        bare = devices.c.retired_at.is_(None) & devices.c.desired.is_(None) & (devices.c.hold == "")
+        query = sa.select(devices).where(bare, devices.c.created_at < before.timestamp()).order_by(devices.c.id)
+        with self._engine.connect() as connection:
+            return [device_of(row) for row in connection.execute(query).mappings()]
 
     def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
         due = (devices.c.desired_until < before.timestamp()) & (devices.c.id > after)
@@ -135,6 +145,10 @@ class DatabaseFleet:
         with self._engine.begin() as connection:
             return keep_alive(connection, said, now)
 
+    def all_gone(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(devices.update().where(devices.c.connected.is_(True)).values(connected=False))
+
     def clear_again(self, name: DeviceId) -> None:
         with self._engine.begin() as connection:
             emptied = (outbox.c.device == name) & (outbox.c.payload == b"")
@@ -145,10 +159,6 @@ class DatabaseFleet:
             connection.execute(devices.update().where(living(name)).values(hold=why[:MAX_EVENT_CHARS]))
 
     def note(self, name: DeviceId, what: str, detail: str, *, now: datetime.datetime) -> None:
-    def all_gone(self) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(devices.update().where(devices.c.connected.is_(True)).values(connected=False))
-
         with self._engine.begin() as connection:
             happened(connection, name, what, detail, now)
 
@@ -210,6 +220,15 @@ def ordered(connection: sa.Connection, name: DeviceId, order: Order, before: str
     connection.execute(outbox.delete().where(outbox.c.device == name))  # its place is this one's now
     connection.execute(outbox.insert().values(device=name, seq=order.seq, payload=order.notice))
     return True
+
+
+def _leave_rollouts(connection: sa.Connection, name: DeviceId, now: datetime.datetime) -> None:
+    """Of those that go on: nothing is heard of it any more, and they would wait for it for ever."""
+    goes_on = sa.select(rollouts.c.id).where(rollouts.c.finished_at.is_(None))
+    mine = (rollout_devices.c.device == name) & rollout_devices.c.rollout.in_(goes_on)
+    waits = rollout_devices.c.state.in_([each.value for each in RowState if each not in (RowState.DONE, RowState.LEFT)])
+    left = {"state": RowState.LEFT.value, "reason": "it is retired", "due_at": None, "at": now.timestamp()}
+    connection.execute(rollout_devices.update().where(mine & waits).values(**left))
 
 
 def living(name: DeviceId) -> sa.ColumnElement[bool]:

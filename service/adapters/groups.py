@@ -50,7 +50,10 @@ def insert_group(connection: sa.Connection, group: Group, *, at_most: int) -> Gr
 
 
 def remove_group(connection: sa.Connection, repository: RepositoryId, name: str, now: datetime.datetime) -> None:
-    """Raises: NotFoundError, ConflictError."""
+    """Raises: NotFoundError, ConflictError; the caller's transaction is of no use then."""
+    mine = (groups.c.repository == repository) & (groups.c.name == name)
+    if connection.execute(groups.delete().where(mine)).rowcount == 0:  # a write first: nobody comes into it meanwhile
+        raise NotFoundError(f"no group {name[:80]!r} in {repository}{near_group(connection, repository, name)}")
     inside = (devices.c.repository == repository) & (devices.c.group == name) & devices.c.retired_at.is_(None)
     if connection.execute(sa.select(devices.c.id).where(inside).limit(1)).first() is not None:
         raise ConflictError(f"there are devices in {name!r}: move them first")
@@ -62,6 +65,3 @@ def remove_group(connection: sa.Connection, repository: RepositoryId, name: str,
         )
     shared = (shared_settings.c.repository == repository) & (shared_settings.c.group == name)
     connection.execute(shared_settings.delete().where(shared))
-    mine = (groups.c.repository == repository) & (groups.c.name == name)
-    if connection.execute(groups.delete().where(mine)).rowcount == 0:
-        raise NotFoundError(f"no group {name[:80]!r} in {repository}{near_group(connection, repository, name)}")

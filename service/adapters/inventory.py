@@ -95,6 +95,7 @@ class DatabaseInventory:
     def place(self, name: DeviceId, place: Place, *, mention: Mention | None = None) -> None:
         given = dataclasses.asdict(place)
         with self._engine.begin() as connection:
+            _update(connection, name, {"seq": devices.c.seq})  # a write first: no group is removed before we end
             if place.group:
                 here = sa.select(devices.c.repository).where(living(name)).scalar_subquery()
                 if not has_group(connection, here, place.group):

@@ -62,6 +62,7 @@ class DatabaseSharedSettings:
         try:
             with self._engine.begin() as connection:
                 is_kept = _written(connection, scope, before, sealed)
+                self._check_group(connection, scope)  # once more: nobody removes it from here on
                 if is_kept and deed is not None:
                     written(connection, *deed)
                 return is_kept

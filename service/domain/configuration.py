@@ -57,6 +57,7 @@ class Configuration:
 
     secrets: Secrets = field(default_factory=Secrets)
     content: bytes = field(default=b"", repr=False)  # as the device fetches it; empty: none was ever made
+    mark: str = field(default="", repr=False, compare=False)  # another one whenever anything of it was kept anew
 
     @property
     def digest(self) -> str:

@@ -19,6 +19,8 @@ MAX_REPORT_BYTES = 1024
 MAX_DETAIL_CHARS = 200
 MAX_LOG_BYTES = 1024  # of one message
 MAX_LOG_CHARS = 4096  # kept for each device
+SERVICE = "kiln-service"  # the service's own user name at the broker, and the beginning of its client ids
+HOME = "kiln-home-assistant"  # the user name of Home Assistant there
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _TEXTS = {
     "reason": 40,
@@ -66,6 +68,14 @@ def device_id(text: str) -> DeviceId:
     if not is_device_id(text):
         raise BadInputError(f"not a device id (a-z, 0-9, '-', at most 48): {text[:80]!r}")
     return DeviceId(text)
+
+
+def new_device_id(text: str) -> DeviceId:
+    """For a device that is to be. Raises: BadInputError, also for a name that is another's at the broker."""
+    name = device_id(text)
+    if name.startswith(SERVICE) or name == HOME:
+        raise BadInputError(f"{SERVICE} and {HOME} are no names for devices at the broker")
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

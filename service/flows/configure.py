@@ -131,15 +131,20 @@ def change(
         before = parts.configurations.get(name)
         secrets = replace(edit(before.secrets), shared=shared_with(device, parts.shared))
         if secrets == before.secrets and before.content and not is_again:
-            return device
-        made = _made(device, secrets, parts)
+            return _looked_at(device, parts)  # whoever changed it was cut off before that, perhaps
+        made = _made(device, secrets, before.mark, parts)
         deed = _deed(device, *noted, now=parts.clock.now()) if noted else None
         if parts.configurations.change(made, new_token=new_token, deed=deed):
             parts.fleet.note(name, what, detail, now=parts.clock.now())
-            if device.hold:
-                parts.again(name)
-            return parts.fleet.device(name)
+            return _looked_at(device, parts)
     raise BadInputError(f"{name} is being changed by others all the time")
+
+
+def _looked_at(device: Device, parts: Parts) -> Device:
+    """The device as it is now; one that was held may be sent what it was held from."""
+    if device.hold:
+        parts.again(device.id)
+    return parts.fleet.device(device.id)
 
 
 def _deed(device: Device, who: str, what: str, detail: str, *, now: datetime.datetime) -> Noted:
@@ -165,7 +170,7 @@ def remake(name: DeviceId, parts: Parts) -> Device:
     """
     device = living(name, parts.fleet)
     if remade(device, parts) is None:
-        return device
+        return _looked_at(device, parts)
     return change(name, lambda kept: kept, parts, what="settings", detail=OF_OTHERS)
 
 
@@ -175,12 +180,13 @@ def remade(device: Device, parts: Parts) -> Made | None:
     secrets = replace(kept.secrets, shared=shared_with(device, parts.shared))
     if secrets == kept.secrets and (kept.content or not secrets.says_something):
         return None
-    return _made(device, secrets, parts)
+    return _made(device, secrets, kept.mark, parts)
 
 
-def _made(device: Device, secrets: Secrets, parts: Parts) -> Made:
+def _made(device: Device, secrets: Secrets, before: str, parts: Parts) -> Made:
     configuration = Configuration(secrets=secrets, content=content(secrets, parts.encrypt))
-    return Made(device=device, configuration=configuration, order=_order(device, configuration.digest, parts))
+    order = _order(device, configuration.digest, parts)
+    return Made(device=device, configuration=configuration, order=order, before=before)
 
 
 def content(secrets: Secrets, encrypt: Encrypt) -> bytes:
@@ -198,8 +204,10 @@ def living(name: DeviceId, fleet: Fleet) -> Device:
 
 
 def _order(device: Device, digest: str, parts: Parts) -> Order | None:
-    """None while there is no release for it: the first order will name the configuration."""
-    bundle = parts.builds.bundle(device.desired) if device.desired is not None else _running(device, parts)
+    """None while there is no release for it, or that was just signed anew and it is about to be told so
+    (`flows.rekey`): the next order will name the configuration.
+    """
+    bundle = _known(device.desired, parts) if device.desired is not None else _running(device, parts)
     if bundle is None:
         return None
     release = parts.builds.release(bundle.build)
@@ -213,9 +221,15 @@ def _running(device: Device, parts: Parts) -> Bundle | None:
     report = device.report
     if report is None or report.state is DeviceState.TRIAL:
         return None
-    try:
-        bundle = parts.builds.bundle(ReleaseDigest(report.running))
-    except NotFoundError:
+    bundle = _known(ReleaseDigest(report.running), parts)
+    if bundle is None:
         return None
     is_its_own = (parts.builds.build(bundle.build).repository, bundle.board) == (device.repository, device.board)
     return bundle if is_its_own else None
+
+
+def _known(digest: ReleaseDigest, parts: Parts) -> Bundle | None:
+    try:
+        return parts.builds.bundle(digest)
+    except NotFoundError:
+        return None

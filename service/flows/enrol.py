@@ -9,7 +9,7 @@ from runners.contract.board import Catalogue, UnknownBoardError
 from service.domain import label, near
 from service.domain.audit import Deed, Noted
 from service.domain.configuration import Configuration, Schema, Secrets, Value
-from service.domain.device import Device, DeviceId, device_id
+from service.domain.device import Device, DeviceId, new_device_id
 from service.domain.errors import BadInputError, ConflictError, NotFoundError, OutsideError
 from service.domain.repository import RepositoryId
 from service.flows import known
@@ -84,7 +84,9 @@ def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = ""
     try:
         is_in = let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet)
     except OutsideError:
-        parts.fleet.withdraw(device.id)  # or its name would be taken by a device that nobody has the token of
+        # Or its name would be taken by a device that nobody has the token of. Not so where the same board asked once
+        # more meanwhile, and was let in.
+        parts.fleet.withdraw(device.id)
         raise
     if not is_in:
         raise ConflictError(f"{device.id} was retired")
@@ -157,7 +159,7 @@ def checked(wanted: Request, parts: Parts, *, token: str = "") -> Device:
         there = (each.name for each in parts.inventory.groups([known.id]))
         raise NotFoundError(f"no group {wanted.group[:80]!r} in {known.id}{near.asked(wanted.group, there)}")
     return Device(
-        id=device_id(wanted.id),
+        id=new_device_id(wanted.id),
         repository=known.id,
         board=wanted.board,
         channel=label.channel(wanted.channel),

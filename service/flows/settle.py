@@ -25,6 +25,7 @@ FINAL = ("wrong_board", "wrong_repository", "downgrade", "bad_path", "bad_config
 UNTOLD = (RowState.PENDING, RowState.ORDERED, RowState.HELD)
 ENDED = (RowState.FAILED, RowState.LEFT)  # otherwise than by running the release
 ALL_BUT_LEFT = (*UNTOLD, RowState.FAILED)
+UNDER_WAY = datetime.timedelta(minutes=5)  # longer takes no enrolment
 TRY_AGAIN = datetime.timedelta(minutes=1)  # after the first failure; doubled with each
 
 
@@ -93,6 +94,21 @@ def settle_many(names: Sequence[DeviceId], parts: Parts) -> None:
     for held_by, marks in held.items():
         parts.crowd.mark(held_by, marks, now=parts.clock.now())
         advance(held_by, parts)
+
+
+def settle_forgotten(parts: Parts) -> int:
+    """Order what their channel has that is proved for those that were enrolled and no further: whoever did so was cut
+    off, or could not be answered for a moment. How many; safe to repeat.
+    """
+    good: dict[tuple[str, str], bool] = {}
+    done = 0
+    for device in parts.fleet.unordered(before=parts.clock.now() - UNDER_WAY):
+        here = device.repository, device.channel
+        if here not in good:
+            good[here] = parts.rollouts.good(*here) is not None
+        if device.pin is not None or good[here]:
+            done += settle(device.id, parts)
+    return done
 
 
 def _joined(device: Device, rollout: Rollout, parts: Parts, *, is_first: bool) -> bool:

@@ -1,6 +1,7 @@
 """Shared: what a fleet or a group is given, and every device's configuration made anew of it, in the background."""
 
 import datetime
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,19 +73,25 @@ class Remaker:
         return bool(shared.remaking())
 
     def _remake(self, names: Sequence[DeviceId]) -> None:
-        made = [each for each in self.spread(self._made, names) if each is not None]
-        if not made:
-            return
-        kept = self.parts.configurations.change_many(made, why=OF_OTHERS, now=self.parts.clock.now())
+        held: list[DeviceId] = []
+        found = self.spread(functools.partial(self._made, held=held), names)
+        made = [each for each in found if each is not None]
+        kept = self.parts.configurations.change_many(made, why=OF_OTHERS, now=self.parts.clock.now()) if made else ()
         for each in made:
             if each.device.id not in kept:  # somebody else changed it at this moment
                 self._alone(each.device.id)
-        self.again([each.device.id for each in made if each.device.hold])
-        self.told()
+        if held:  # also who has the values by now: we were cut off before this, perhaps
+            self.again(held)
+        if made or held:
+            self.told()
 
-    def _made(self, name: DeviceId) -> Made | None:
+    def _made(self, name: DeviceId, *, held: list[DeviceId]) -> Made | None:
+        """Its configuration, if it is to have another; one that is held is added to those."""
         try:
-            return remade(self.parts.fleet.device(name), self.parts)
+            device = self.parts.fleet.device(name)
+            if device.hold:
+                held.append(name)
+            return remade(device, self.parts)
         except OutsideError:
             raise
         except KilnError as error:

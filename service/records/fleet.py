@@ -33,14 +33,17 @@ class Fleet(Protocol):
         """The ids of those that are."""
 
     def withdraw(self, name: DeviceId) -> None:
-        """Forget a device whose enrolment failed half-way: nobody has its token."""
+        """Forget a device whose enrolment failed half-way: nobody has its token. Not so where its key is kept."""
 
     def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
-        """It has no token, order, settings or log any more, and its id is never used again.
+        """It has no token, order, settings or log any more, takes part in no roll-out, and its id is never used again.
 
         What the broker keeps of it is cleared through the outbox. Safe to repeat: `deed` is noted in the same
         transaction, once. Raises: NotFoundError.
         """
+
+    def unordered(self, *, before: datetime.datetime) -> list[Device]:
+        """Those that were enrolled before then and have no order, and of which nothing is said to hold them."""
 
     def expiring(self, before: datetime.datetime, *, after: str = "", limit: int = 500) -> list[Device]:
         """Devices whose desired state expires before then, in the order of their ids, from after `after` on."""
@@ -70,11 +73,11 @@ class Fleet(Protocol):
     def alive(self, said: Sequence[tuple[DeviceId, bool]], *, now: datetime.datetime) -> set[DeviceId]:
         """Whether devices are connected to the broker, the last word of each; who is there and not retired."""
 
-    def clear_again(self, name: DeviceId) -> None:
-        """What the broker keeps of a retired device is cleared once more."""
-
     def all_gone(self) -> None:
         """Nobody is connected, until each says so again."""
+
+    def clear_again(self, name: DeviceId) -> None:
+        """What the broker keeps of a retired device is cleared once more."""
 
     def hold(self, name: DeviceId, why: str) -> None:
         """Keep why a device is not sent what it would get, for people; empty: nothing is kept from it."""
@@ -104,11 +107,15 @@ class Fleet(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A configuration that was made of a device as `device` says that it is, and the order that names it."""
+    """A configuration that was made of a device as `device` says that it is, and the order that names it.
+
+    `before` is the mark of the one that it follows; None: of whichever is there.
+    """
 
     device: Device
     configuration: Configuration
     order: Order | None = None
+    before: str | None = None
 
 
 class Configurations(Protocol):
