@@ -136,14 +136,16 @@ class Agent(Board):
             self._prove()
         if self.errand is not None and errands:
             self._step()
-        elif errands and (self.unknown or self._due_daily()):
+        elif errands and (self.unknown or self.clock.due(self.link.up())):
+            self._begin()
+
+    def _begin(self):
+        # Not beside a trial: there may be no heap for both. And newer keys may begin a new epoch,
+        # whose floor the winner of a trial must not raise to the counter of the old one.
+        if self.state["trial"] is None:
             from ota import upkeep
 
             self.errand = upkeep.begin(self)
-
-    def _due_daily(self):
-        # Not beside a trial: there may be no heap for both.
-        return self.state["trial"] is None and self.clock.due(self.link.up())
 
     def hear(self, raw, last=False):
         """Judge a desired state. Want of heap is no failure of the application beside it."""

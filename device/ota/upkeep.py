@@ -14,8 +14,12 @@ _PAUSE_MS = const(60000)  # between two walks that a message asked for: anybody 
 
 
 def begin(agent):
-    """The errand that is due."""
-    if agent.unknown:
+    """The errand that is due.
+
+    The daily questions first: whoever sends one message after the other that nobody signed could
+    keep a board from them for ever: from the time, newer keys, an order that is held back.
+    """
+    if agent.unknown and not agent.clock.due(agent.link.up()):
         raw, agent.unknown = agent.unknown, b""
         return _unknown(agent, raw)
     agent.clock.later(_AGAIN_S)
@@ -88,12 +92,16 @@ def _unknown(agent, raw):
     while hal.recent(agent.walked, _PAUSE_MS):
         yield
     agent.walked = hal.ticks_ms()
+    failed = None
     try:
         yield from walk(agent)
     except RefusedError as e:
+        failed = e
         _tell(agent, e)
     agent.heard = b""
     agent.hear(raw, True)
+    if failed:
+        agent.heard = b""  # no newer keys could be had: it is judged again when it comes again
 
 
 def _tell(agent, error):
