@@ -54,6 +54,7 @@ def _parts(kiln: Kiln, publish_anew: PublishAnew) -> promote.Parts:
 
     def stop(name: BuildId, why: str) -> None:
         steer.stop(name, why, rolls)
+        lead_back.instead(name, rolls)
         kiln.stirred.ring()
 
     return promote.Parts(

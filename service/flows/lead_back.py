@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from service.domain.audit import Noted
 from service.domain.build import BuildId, Delivery, Status
 from service.domain.device import Device
+from service.domain.errors import ConflictError
 from service.domain.event import Event
 from service.domain.release import MAX_REASON_CHARS, Bundle, Release
 from service.domain.rollout import Rollout, RolloutState, RowState
@@ -38,6 +39,27 @@ def undo(build: BuildId, parts: Parts) -> tuple[list[BuildId], int]:
         elif devices and good is not None and not _is_undone(each, parts):
             _build_again(each, good, parts)
     return [each.undone_by for each in parts.rollouts.of_build(build) if each.undone_by is not None], led_on
+
+
+def instead(build: BuildId, parts: Parts) -> None:
+    """What is being built to lead back to this release, which is withdrawn itself by now, leads back to the one before
+    it instead, or nowhere. Safe to repeat.
+    """
+    withdrawn = parts.builds.build(build)
+    for each in parts.rollouts.page([withdrawn.repository]):
+        undoing = None if each.undone_by is None else parts.builds.build(each.undone_by)
+        if undoing is None or undoing.status.is_final or undoing.commit != withdrawn.commit:
+            continue
+        if parts.builds.release(undoing.id) is not None:
+            continue  # it came just before: that is a release like any other
+        why = f"the release of build {build}, which it makes again, was withdrawn"
+        try:
+            parts.builds.cancel(undoing.id, why, now=parts.clock.now())
+        except ConflictError:  # it ended at this moment
+            continue
+        good = parts.rollouts.good(each.repository, each.channel, below=each.counter)
+        if good is not None:
+            _build_again(each, good, parts)
 
 
 def _is_undone(rollout: Rollout, parts: Parts) -> bool:

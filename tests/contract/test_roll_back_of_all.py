@@ -176,6 +176,25 @@ def test_what_a_withdrawn_release_cut_off_goes_on(world: World) -> None:
     assert told(world, cut_off) == ["d1", "d2", "d3"]
 
 
+def test_what_is_being_built_leads_back_to_nothing_that_was_withdrawn_meanwhile(world: World) -> None:
+    """Who finds out that the last two are bad gives up the newest first."""
+    good, bad = running(world, "d1")
+    worse = published(world, "worse")
+    announced(world, worse)
+    confirm(world, "d1", worse)
+    rollouts.advance_all(rolling(world))
+    (first,) = withdraw(worse, "does not start", parts(world), by="ann", roll_back=True).builds
+    assert world.builds.build(first).commit == world.builds.build(bad).commit
+
+    for _ in range(2):
+        withdraw(bad, "eats batteries", parts(world), by="ann", roll_back=True)
+    (back,) = led_back(world, worse)
+
+    assert world.builds.build(first).status is Status.CANCELLED
+    assert world.builds.build(back).commit == world.builds.build(good).commit
+    assert device(world, "d1").desired == digest(world, back)
+
+
 def test_nothing_goes_on_that_all_are_ahead_of(world: World) -> None:
     world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
     enrolled(world, "d1")

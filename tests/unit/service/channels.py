@@ -50,6 +50,10 @@ def parts(
     def begin(name: BuildId, channel: str, _by: str) -> int:
         return rollouts.begin(name, rolls, channel=channel, again=True)[1]
 
+    def stop(name: BuildId, why: str) -> None:
+        steer.stop(name, why, rolls)
+        lead_back.instead(name, rolls)
+
     return promote.Parts(
         builds=world.builds,
         channels=world.channels,
@@ -58,7 +62,7 @@ def parts(
         clock=world.clock,
         publish_anew=publish_anew or (lambda build: publish.publish_anew(build, releasing(world))),
         begin=begin,
-        stop=lambda name, why: steer.stop(name, why, rolls),
+        stop=stop,
         undo=lambda name: lead_back.undo(name, rolls),
         settle=lambda name: settle.settle(name, rolls),
         stay=lambda each: stay.stay(each, rolls),
