@@ -79,12 +79,12 @@ class DatabaseFleet:
         with self._engine.connect() as connection:
             return [DeviceId(each) for each in connection.execute(query).scalars()]
 
-    def withdraw(self, name: DeviceId) -> None:
-        is_whole = sa.exists().where(configurations.c.device == name)
+    def withdraw(self, name: DeviceId, *, deed: Deed, now: datetime.datetime) -> None:
         with self._engine.begin() as connection:
-            if connection.execute(devices.delete().where(devices.c.id == name, ~is_whole)).rowcount:
-                for table in (outbox, device_events):
-                    connection.execute(table.delete().where(table.c.device == name))
+            for table in (outbox, configurations, device_events):
+                connection.execute(table.delete().where(table.c.device == name))
+            connection.execute(devices.delete().where(devices.c.id == name))
+            written(connection, deed, now)
 
     def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
         values: dict[str, Any] = dict.fromkeys(("new_token_digest", "desired", "desired_until", "pin"))

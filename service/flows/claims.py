@@ -158,7 +158,7 @@ def _enrolled(claim: Claim, kept: Kept, asked: Asked, parts: Parts) -> Device:
     used = _deed(claim, "claim.used", name, by=claim.made_by)
     if _known(name, token, parts) is None:
         try:
-            enrol.enrol(wanted, as_promised, token=token, key=key, by=by, deed=used)
+            enrol.enrol(wanted, as_promised, token=token, key=key, by=by, deed=used, asks_again=True)
         except ConflictError:  # the same board asks twice at once
             if _known(name, token, parts) is None:
                 raise

@@ -70,34 +70,38 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def enrol(wanted: Request, parts: Parts, *, token: str, key: bytes, by: str = "", deed: Deed | None = None) -> Enrolled:
+def enrol(
+    wanted: Request,
+    parts: Parts,
+    *,
+    token: str,
+    key: bytes,
+    by: str = "",
+    deed: Deed | None = None,
+    asks_again: bool = False,
+) -> Enrolled:
     """Raises: BadInputError, ConflictError, NotFoundError. The newest release of its channel is desired at once.
 
     `token` has 256 random bits, `key` encrypts the device's configurations. `deed` is what is noted, if that is
-    another than that it was enrolled.
+    another than that it was enrolled. Who `asks_again` with the same token finds the device there, whatever went wrong.
     """
     device = checked(wanted, parts, token=token)
     settings = wanted.wish.checked(parts.schema(device))
     secrets = Secrets(key=key, token=token, settings=settings)
     _first(device, secrets, parts)  # what cannot be made, or opened, is said before the name is used up
+    noted = deed or _deed(device, "device.enrolled", f"{device.board}, {device.channel}", by=by)
     parts.fleet.add_device(device)
+    _begin(device.id, parts, secrets, by=by, deed=noted)  # cut off after this it can still be told all
     try:
         is_in = let_in(device.id, lambda: parts.accounts.allow(device.id, token), parts.accounts, parts.fleet)
-    except OutsideError:
-        # Or its name would be taken by a device that nobody has the token of. Not so where the same board asked once
-        # more meanwhile, and was let in.
-        parts.fleet.withdraw(device.id)
+    except OutsideError as error:
+        if not asks_again:  # or its name would be taken by a device that nobody was given
+            undone = _deed(device, "device.enrolment_undone", str(error), by=by)
+            parts.fleet.withdraw(device.id, deed=undone, now=parts.clock.now())
         raise
     if not is_in:
         raise ConflictError(f"{device.id} was retired")
-    plain = Deed(
-        who=by,
-        what="device.enrolled",
-        repository=device.repository,
-        subject=device.id,
-        detail=f"{device.board}, {device.channel}",
-    )
-    complete(device.id, parts, secrets, by=by, deed=deed or plain)
+    complete(device.id, parts, secrets, by=by, deed=noted)
     return Enrolled(device=device, token=token, key=key, trust=parts.keys.root().entries(), settings=settings)
 
 
@@ -126,9 +130,17 @@ def complete(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str, deed: D
     Raises: ConflictError when the device is changed by others all the time, or was retired meanwhile.
     """
     if not parts.configurations.get(name).secrets.key:
-        _keep(name, secrets, parts, (deed, parts.clock.now()))
-        parts.fleet.note(name, "enrolled", f"by {by}" if by else "", now=parts.clock.now())
+        _begin(name, parts, secrets, by=by, deed=deed)
     parts.settle(name)
+
+
+def _begin(name: DeviceId, parts: Parts, secrets: Secrets, *, by: str, deed: Deed) -> None:
+    _keep(name, secrets, parts, (deed, parts.clock.now()))
+    parts.fleet.note(name, "enrolled", f"by {by}" if by else "", now=parts.clock.now())
+
+
+def _deed(device: Device, what: str, detail: str, *, by: str) -> Deed:
+    return Deed(who=by, what=what, repository=device.repository, subject=device.id, detail=detail)
 
 
 def _keep(name: DeviceId, secrets: Secrets, parts: Parts, deed: Noted) -> None:

@@ -32,8 +32,8 @@ class Fleet(Protocol):
     def retired(self) -> list[DeviceId]:
         """The ids of those that are."""
 
-    def withdraw(self, name: DeviceId) -> None:
-        """Forget a device whose enrolment failed half-way: nobody has its token. Not so where its key is kept."""
+    def withdraw(self, name: DeviceId, *, deed: Deed, now: datetime.datetime) -> None:
+        """Forget a device whose enrolment failed half-way, for nobody was given it, and note that together."""
 
     def retire(self, name: DeviceId, *, now: datetime.datetime, deed: Deed | None = None) -> None:
         """It has no token, order, settings or log any more, takes part in no roll-out, and its id is never used again.

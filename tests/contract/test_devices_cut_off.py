@@ -147,6 +147,25 @@ def test_a_device_that_was_enrolled_and_no_further_runs_the_release_of_its_chann
     assert settle.settle_forgotten(rolling(world)) == 0
 
 
+def test_a_device_whose_enrolment_was_cut_off_at_the_broker_has_its_key_and_its_settings(world: World) -> None:
+    announced(world, published(world, "one"))
+    accounts = MemoryAccounts()
+    accounts.allow = cut_off  # type: ignore[method-assign]
+    wish = configure.Wish(values={"A": "own"})
+    wanted = enrol.Request(id="d1", repository=BLINK.id, board="unix", channel="beta", wish=wish)
+
+    with pytest.raises(CutOffError):
+        enrol.enrol(wanted, enrolling(world, accounts), token="t" * 43, key=b"k" * 32)
+    world.clock.move(hours=1)
+    settle.settle_forgotten(rolling(world))
+
+    device = world.fleet.device(D1)
+    assert told(world)["settings"] == {"A": "own"}
+    assert newest_order(world)["config"] == device.config
+    assert credentials.token_of(device, world.configurations.get(D1).secrets) == "t" * 43
+    assert "device.enrolled" in [each.deed.what for each in world.audit.entries()]
+
+
 def test_who_waits_for_the_first_release_of_a_channel_waits_for_its_turn(world: World) -> None:
     for name in ("d1", "d2", "d3"):
         enrolled(world, name)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from service.adapters.fleet import DatabaseFleet
 from service.adapters.heard import MAX_REPORTS
+from service.domain.audit import Deed
 from service.domain.device import Device, DeviceId, DeviceState, Report
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.notice import Order
@@ -91,7 +92,7 @@ def test_a_withdrawn_device_leaves_nothing_behind(fleet: DatabaseFleet) -> None:
     fleet.add_device(device())
     desire(fleet, "d1", 1, b"x")
 
-    fleet.withdraw(DeviceId("d1"))
+    fleet.withdraw(DeviceId("d1"), deed=Deed(who="ann", what="device.enrolment_undone"), now=NOW)
 
     assert fleet.unsent() == []
     fleet.add_device(device())

@@ -215,6 +215,7 @@ def test_an_enrolment_that_the_broker_cannot_take_leaves_no_device(world: World)
         enrolled(world, accounts=accounts)
 
     assert world.fleet.devices() == []
+    assert [each.deed.what for each in world.audit.entries()] == ["device.enrolment_undone", "device.enrolled"]
     enrolled(world)
 
 
