@@ -222,13 +222,19 @@ def test_a_roll_back_that_is_given_up_is_not_begun_again_by_itself(world: World)
     assert again != back
 
 
-def test_an_abort_leaves_nobody_with_the_order_who_runs_what_was_never_finished(world: World) -> None:
-    """The release of before is older than what it runs: it is ordered what it runs."""
+def told_at_once(world: World) -> BuildId:
+    """The first release of the channel, of which its two devices were told."""
     world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
     for name in ("d1", "d2"):
         enrolled(world, name)
-    one = published(world, "one")
-    announced(world, one)
+    first = published(world, "one")
+    announced(world, first)
+    return first
+
+
+def test_an_abort_leaves_nobody_with_the_order_who_runs_what_was_never_finished(world: World) -> None:
+    """The release of before is older than what it runs: it is ordered what it runs."""
+    one = told_at_once(world)
     for name in ("d1", "d2"):
         confirm(world, name, one)
     rollouts.advance_all(rolling(world))
@@ -245,11 +251,7 @@ def test_an_abort_leaves_nobody_with_the_order_who_runs_what_was_never_finished(
 
 
 def test_an_abort_of_the_first_release_takes_its_orders_back(world: World) -> None:
-    world.rollouts.set_plan(BLINK.id, "beta", AT_ONCE)
-    for name in ("d1", "d2"):
-        enrolled(world, name)
-    first = published(world, "one")
-    announced(world, first)
+    first = told_at_once(world)
     failed = {"v": 1, "state": "rolled_back", "release": digest(world, first), "seq": device(world, "d2").seq}
     reported(world, "d2", json.dumps(failed).encode())
 
