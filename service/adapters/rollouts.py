@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from service.adapters.acceptance import lock
 from service.adapters.audit import written
@@ -22,6 +23,7 @@ from service.domain.rollout import Rollout, RolloutId, RolloutState
 from service.domain.rollout_plan import Plan
 
 OPEN = [each.value for each in RolloutState if each.is_open]
+_PLAN = sa.Text().with_variant(postgresql.JSON(), "postgresql")  # text, which SQLite looks into as it is
 _MOMENTS = ("created_at", "started_at", "stage_at", "passed_at", "finished_at", "paced_at")
 
 
@@ -181,7 +183,8 @@ def rollout_of(row: sa.RowMapping) -> Rollout:
 
 def _is_proved() -> sa.ColumnElement[bool]:
     """It finished, or came to all devices that were heard of: `passed_at` of the last stage."""
-    last = sa.func.json_array_length(sa.type_coerce(rollouts.c.plan, sa.JSON)["stages"]) - 1
+    plan = sa.type_coerce(sa.cast(rollouts.c.plan, _PLAN), sa.JSON)
+    last = sa.func.json_array_length(plan["stages"]) - 1
     came = rollouts.c.passed_at.is_not(None) & (rollouts.c.stage == last)
     goes_on = rollouts.c.state.in_([RolloutState.RUNNING.value, RolloutState.SUPERSEDED.value])
     return (rollouts.c.state == RolloutState.FINISHED.value) | (goes_on & came)
